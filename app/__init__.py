@@ -1,0 +1,1 @@
+"""Linli 邻里: membership and retention for community commerce."""

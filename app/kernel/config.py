@@ -1,0 +1,148 @@
+"""Settings from `LINLI_*` environment variables, checked once at start."""
+
+import base64
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "LINLI_"
+
+
+def _development_key(purpose: str) -> str:
+    """A well-known key, so that a fresh checkout runs; production refuses it."""
+    digest = hashlib.sha256(f"linli development {purpose}".encode()).digest()
+    return "dev:" + base64.b64encode(digest).decode()
+
+
+class Settings(BaseSettings):
+    """Everything that may differ between two installations of Linli."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore")
+
+    env: Literal["development", "test", "production"] = "development"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    data_dir: Path = Path(".linli")
+    database_url: str | None = None
+    read_database_url: str | None = None
+    redis_url: str | None = None
+    pgbouncer: bool = False
+    pool_size: Annotated[int, Field(ge=1, le=500)] = 10
+    worker_threads: Annotated[int, Field(ge=1, le=64)] = 4
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+    time_zone: str = "Asia/Shanghai"
+    demo_members: Annotated[int, Field(ge=0, le=1_000_000)] = 1_500
+
+    token_keys: SecretStr = SecretStr(_development_key("tokens"))
+    crypto_keys: SecretStr = SecretStr(_development_key("personal data"))
+    index_key: SecretStr = SecretStr(_development_key("blind index"))
+
+    wechat_base_url: str | None = None
+    wechat_app_id: str = "wx-linli-development"
+    wechat_secret: SecretStr = SecretStr("development")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError("must be an IANA time zone such as Asia/Shanghai") from error
+        return value
+
+    @field_validator("database_url", "read_database_url")
+    @classmethod
+    def _postgres(cls, value: str | None) -> str | None:
+        if value and not value.startswith(
+            ("postgresql://", "postgres://", "postgresql+asyncpg://")
+        ):
+            raise ValueError("must look like postgresql://user:password@host:5432/name")
+        return value or None
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must look like redis://host:6379/0")
+        return value or None
+
+    @field_validator("token_keys", "crypto_keys", "index_key")
+    @classmethod
+    def _key_ring(cls, value: SecretStr) -> SecretStr:
+        parse_keys(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _no_development_secrets(self) -> "Settings":
+        if self.env != "production":
+            return self
+        known = ("token_keys", "crypto_keys", "index_key", "wechat_secret")
+        weak = [
+            f"{PREFIX}{name.upper()}"
+            for name in known
+            if _is_development(getattr(self, name).get_secret_value())
+        ]
+        if weak:
+            raise ValueError(f"production needs secrets of its own for {', '.join(weak)}")
+        return self
+
+    @cached_property
+    def wechat_url(self) -> str:
+        """Where WeChat's interface is: in development the built-in fake one of this server."""
+        if self.wechat_base_url:
+            return self.wechat_base_url.rstrip("/")
+        if self.env == "production":
+            return "https://api.weixin.qq.com"
+        return f"http://{self.host}:{self.port}/dev/wechat"
+
+
+def _is_development(value: str) -> bool:
+    return value == "development" or any(part.startswith("dev:") for part in value.split(","))
+
+
+def parse_keys(text: str) -> dict[str, bytes]:
+    """Read a key ring `kid:base64,kid:base64`; the first is used for new values.
+
+    Raises ValueError unless every key has 32 bytes and every kid is a short word.
+    """
+    ring: dict[str, bytes] = {}
+    for part in text.split(","):
+        kid, _, encoded = part.strip().partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except ValueError:
+            key = b""
+        if not kid.isalnum() or len(kid) > 16 or len(key) != 32:
+            raise ValueError("must be kid:base64 of 32 bytes, several separated by commas")
+        ring[kid] = key
+    return ring
+
+
+class BadSettings(Exception):
+    """The environment holds values that Linli cannot run with; the text lists each one."""
+
+
+def load_settings() -> Settings:
+    """Read the environment (and `.env`).
+
+    Raises BadSettings naming each variable and what it may be.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [_explain(dict(item)) for item in error.errors()]
+        raise BadSettings("\n".join(lines)) from None
+
+
+def _explain(item: dict[str, object]) -> str:
+    location = item.get("loc")
+    path = location if isinstance(location, tuple) else ()
+    name = PREFIX + "_".join(str(part) for part in path).upper() if path else "LINLI_*"
+    text = str(item.get("msg", "")).removeprefix("Value error, ")
+    return f"{name}: {text}"

@@ -1,0 +1,133 @@
+"""The one handle: `Database.read()` and `Database.begin()` and what they hand out.
+
+A query takes `Read`, a command takes `Tx`. Clock, ids and outbox travel with the transaction, so
+that no module reads the wall clock and no fact is announced that was not committed.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from app.kernel.clock import Clock, system_clock
+from app.kernel.ids import IdSource, uuid7
+from app.kernel.outbox import Event, OutboxRow, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A read-only transaction and its instant."""
+
+    session: AsyncSession
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tx(Read):
+    """A read-write transaction with its instant, its ids and its outbox."""
+
+    ids: IdSource
+    events: list[Event] = field(default_factory=list[Event])
+
+    def new_id(self) -> UUID:
+        """A fresh UUIDv7 at this transaction's instant."""
+        return self.ids(self.now)
+
+    def emit(self, event: Event) -> None:
+        """Announce a fact: it is stored with this transaction and delivered after its commit."""
+        self.events.append(event)
+
+
+class Database:
+    """Transactions against PostgreSQL; one object a process."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        read_url: str | None = None,
+        pool_size: int = 10,
+        pgbouncer: bool = False,
+        clock: Clock = system_clock,
+        ids: IdSource = uuid7,
+    ) -> None:
+        """Open no connection yet; the pool fills on demand."""
+        self.engine = _engine(url, pool_size, pgbouncer)
+        reader = self.engine if read_url is None else _engine(read_url, pool_size, pgbouncer)
+        self._owned = [self.engine] if read_url is None else [self.engine, reader]
+        self._reader = reader.execution_options(postgresql_readonly=True)
+        self.clock = clock
+        self._ids = ids
+        self.after_emit: Callable[[], Awaitable[None]] | None = None
+
+    @asynccontextmanager
+    async def read(self, *, now: datetime | None = None) -> AsyncGenerator[Read]:
+        """A physically read-only transaction; writing in it is an error of PostgreSQL's."""
+        async with AsyncSession(self._reader, expire_on_commit=False) as session:
+            yield Read(session, now or self.clock())
+
+    @asynccontextmanager
+    async def begin(self, *, now: datetime | None = None) -> AsyncGenerator[Tx]:
+        """A transaction that commits on leaving the block and rolls back on any exception."""
+        async with AsyncSession(self.engine, expire_on_commit=False, autoflush=True) as session:
+            tx = Tx(session, now or self.clock(), self._ids)
+            yield tx
+            if tx.events:
+                await _store(tx)
+            await session.commit()
+        if tx.events and self.after_emit is not None:
+            await self.after_emit()
+
+    async def close(self) -> None:
+        """Return every connection."""
+        for engine in self._owned:
+            await engine.dispose()
+
+
+def sqlalchemy_url(url: str) -> str:
+    """The same address under SQLAlchemy's name of the asyncpg driver."""
+    for scheme in ("postgresql://", "postgres://"):
+        if url.startswith(scheme):
+            return "postgresql+asyncpg://" + url.removeprefix(scheme)
+    return url
+
+
+def asyncpg_url(url: str) -> str:
+    """The same address as asyncpg itself reads it, for COPY outside SQLAlchemy."""
+    return url.replace("postgresql+asyncpg://", "postgresql://", 1)
+
+
+def _engine(url: str, pool_size: int, pgbouncer: bool) -> AsyncEngine:
+    arguments: dict[str, Any] = {"timeout": 10, "server_settings": {"application_name": "linli"}}
+    full = sqlalchemy_url(url)
+    if pgbouncer:
+        # In transaction mode a prepared statement may meet another server connection.
+        arguments["statement_cache_size"] = 0
+        full += ("&" if "?" in full else "?") + "prepared_statement_cache_size=0"
+    return create_async_engine(
+        full,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        pool_timeout=10,
+        connect_args=arguments,
+    )
+
+
+async def _store(tx: Tx) -> None:
+    rows = [
+        {
+            "id": tx.new_id(),
+            "kind": event.kind,
+            "topics": event.topics(),
+            "payload": encode(event),
+            "at": tx.now,
+        }
+        for event in tx.events
+    ]
+    await tx.session.execute(insert(OutboxRow), rows)

@@ -1,0 +1,182 @@
+"""Child processes that never outlive the process that started them."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    on_parent_death: signal.Signals,
+    output: int | IO[bytes],
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    user: int | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program in a process group of its own, standard error joined to its output.
+
+    When this process dies, by whatever means, the group gets `on_parent_death`. Linux's own
+    parent-death signal is bound to the *thread* that started the child, so it is asked for in the
+    main thread only; the lifeline process serves every thread and macOS.
+    """
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=env,
+        cwd=cwd,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+        start_new_session=True,
+        preexec_fn=_death_signal(on_parent_death),
+    )
+    _lifeline.add(process.pid, on_parent_death)
+    return process
+
+
+def finish(
+    process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]
+) -> int | None:
+    """Signal the process step by step until it ends, each step with its patience in seconds.
+
+    Returns the exit code, or None when even the last step did not end it.
+    """
+    for number, patience in steps:
+        if process.poll() is not None:
+            break
+        process.send_signal(number)
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+    code = process.poll()
+    if code is not None:
+        forget(process)
+    return code
+
+
+def forget(process: subprocess.Popen[bytes]) -> None:
+    """Say that the process has ended and was waited for, so that its pid is never signalled."""
+    _lifeline.drop(process.pid)
+
+
+def leftovers(program: str, argument: str) -> list[psutil.Process]:
+    """Running processes of that program name which were given exactly that argument."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter(["cmdline"]):
+        words: list[str] = process.info["cmdline"] or []
+        # Valkey rewrites its command line into one string, PostgreSQL's postmaster does not.
+        flat = " ".join(words).split()
+        if flat and Path(flat[0]).name == program and argument in {*words, *flat}:
+            found.append(process)
+    return found
+
+
+def end_leftovers(program: str, argument: str, number: signal.Signals, patience: float) -> bool:
+    """Signal what a killed holder left behind and wait; True when none is left.
+
+    The caller holds the data's lock, so whatever still runs on it belongs to nobody.
+    """
+    deadline = time.monotonic() + patience
+    signalled: set[int] = set()
+    while found := leftovers(program, argument):
+        for process in found:
+            if process.pid not in signalled:
+                signalled.add(process.pid)
+                _send(process, number)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        pass
+
+
+def _death_signal(number: signal.Signals) -> Callable[[], None] | None:
+    libc = _libc
+    if libc is None or threading.current_thread() is not threading.main_thread():
+        return None
+    parent = os.getpid()
+
+    def ask() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, int(number))
+        if os.getppid() != parent:
+            os.kill(os.getpid(), number)
+
+    return ask
+
+
+class _Lifeline:
+    """This process's line to the lifeline program; cut by our death, however it comes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner = 0
+        self._listed: dict[int, signal.Signals] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def add(self, pid: int, number: signal.Signals) -> None:
+        with self._lock:
+            self._listed[pid] = number
+            self._tell(f"+ {pid} {int(number)}\n")
+
+    def drop(self, pid: int) -> None:
+        with self._lock:
+            if self._listed.pop(pid, None) is not None:
+                self._tell(f"- {pid}\n")
+            if not self._listed:
+                self._close()
+
+    def _tell(self, line: str) -> None:
+        if self._process is None or self._process.poll() is not None:
+            self._close()
+            self._open()
+            line = "".join(f"+ {pid} {int(number)}\n" for pid, number in self._listed.items())
+        pipe = self._process.stdin if self._process else None
+        if pipe is not None:
+            try:
+                pipe.write(line.encode())
+                pipe.flush()
+            except BrokenPipeError:
+                self._close()
+
+    def _open(self) -> None:
+        script = Path(__file__).with_name("lifeline.py")
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _close(self) -> None:
+        if self._process is None:
+            return
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+        self._process = None
+
+
+_lifeline = _Lifeline()

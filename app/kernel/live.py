@@ -1,0 +1,211 @@
+"""Live topics: what subscriptions follow, across processes, through a Redis restart.
+
+PostgreSQL holds the truth: the relay numbers facts into `live_event` in commit order, and that
+number is a subscriber's cursor. Redis carries the news at once: each message holds its events and
+the number before them, so a process that has seen that number delivers without asking the database,
+and any other reads the gap first. While Redis is away the hub asks the database every second.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import func, select
+
+from app.kernel.db import Database, Read
+from app.kernel.log import logger
+from app.kernel.outbox import LiveEvent
+from app.kernel.table import Json
+
+CHANNEL = "linli:live"
+WAKE_CHANNEL = "linli:outbox"
+KEPT = timedelta(hours=24)
+QUEUE = 1000
+BATCH = 1000
+POLL_SECONDS = 1.0
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A fact as a follower gets it; `seq` resumes after it."""
+
+    seq: int
+    topic: str
+    kind: str
+    payload: Json
+
+
+class SlowFollower(Exception):
+    """The follower did not keep up and its queue overflowed; it may resume from its cursor."""
+
+
+class CursorExpired(Exception):
+    """The cursor is older than what is kept; start again without one."""
+
+
+@dataclass(eq=False, slots=True)
+class _Follower:
+    queue: asyncio.Queue[Fact | None]
+    overflowed: bool = False
+
+    def offer(self, fact: Fact) -> None:
+        try:
+            self.queue.put_nowait(fact)
+        except asyncio.QueueFull:
+            self.overflowed = True
+
+
+async def facts_after(read: Read, seq: int, topic: str | None = None) -> list[Fact]:
+    """The next facts after a cursor, of one topic or of all, at most 1,000."""
+    query = select(LiveEvent.seq, LiveEvent.topic, LiveEvent.kind, LiveEvent.payload)
+    query = query.where(LiveEvent.seq > seq).order_by(LiveEvent.seq).limit(BATCH)
+    if topic is not None:
+        query = query.where(LiveEvent.topic == topic)
+    return [Fact(*row) for row in await read.session.execute(query)]
+
+
+class Live:
+    """The hub of one process: tails the live events and hands them to the followers of topics."""
+
+    def __init__(self, database: Database, redis: "Redis | None") -> None:
+        """Nothing runs before `start`."""
+        self._database = database
+        self._redis = redis
+        self._followers: dict[str, set[_Follower]] = defaultdict(set)
+        self._last = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._news = asyncio.Event()
+
+    @property
+    def followers(self) -> int:
+        """How many followers are attached, for the metrics."""
+        return sum(len(group) for group in self._followers.values())
+
+    async def start(self) -> None:
+        """Begin to tail from the present end."""
+        self._last = await self.head()
+        self._tasks = [asyncio.create_task(self._poll())]
+        if self._redis is not None:
+            self._tasks.append(asyncio.create_task(self._listen(self._redis)))
+
+    async def stop(self) -> None:
+        """End the tailing and release every follower."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for group in self._followers.values():
+            for follower in group:
+                follower.overflowed = True
+                follower.offer(Fact(0, "", "", {}))
+
+    async def head(self) -> int:
+        """The newest cursor."""
+        async with self._database.read() as read:
+            return await read.session.scalar(select(func.max(LiveEvent.seq))) or 0
+
+    async def follow(self, topic: str, *, after: int | None) -> AsyncGenerator[Fact]:
+        """Facts on a topic after a cursor (or from now on), in order, none missing, none twice.
+
+        Raises CursorExpired for a cursor beyond what is kept, SlowFollower when the caller does
+        not keep up.
+        """
+        follower = _Follower(asyncio.Queue(QUEUE))
+        self._followers[topic].add(follower)
+        try:
+            last = await self.head() if after is None else after
+            if after is not None:
+                await self._still_kept(after)
+                async for fact in self._backlog(topic, after):
+                    last = fact.seq
+                    yield fact
+            while True:
+                fact = await follower.queue.get()
+                if follower.overflowed:
+                    raise SlowFollower(topic)
+                if fact is not None and fact.seq > last:
+                    last = fact.seq
+                    yield fact
+        finally:
+            self._followers[topic].discard(follower)
+            if not self._followers[topic]:
+                del self._followers[topic]
+
+    async def _backlog(self, topic: str, after: int) -> AsyncGenerator[Fact]:
+        while True:
+            async with self._database.read() as read:
+                facts = await facts_after(read, after, topic)
+            for fact in facts:
+                yield fact
+            if len(facts) < BATCH:
+                return
+            after = facts[-1].seq
+
+    async def _still_kept(self, after: int) -> None:
+        async with self._database.read() as read:
+            oldest = await read.session.scalar(select(func.min(LiveEvent.seq)))
+        # A cursor of 0 asks for all there is; sequences may leave small holes at the start.
+        if after and oldest is not None and after < oldest - 1:
+            raise CursorExpired(str(after))
+
+    async def _poll(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), POLL_SECONDS)
+            self._news.clear()
+            try:
+                await self._catch_up()
+            except Exception as error:  # the database may be away: keep trying, readers see /readyz
+                log.warning("live tail waits for the database", error=str(error))
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _catch_up(self) -> None:
+        while True:
+            async with self._database.read() as read:
+                facts = await facts_after(read, self._last)
+            self._dispatch(facts)
+            if len(facts) < BATCH:
+                return
+
+    def _dispatch(self, facts: Iterable[Fact]) -> None:
+        for fact in facts:
+            if fact.seq <= self._last:
+                continue
+            self._last = fact.seq
+            for follower in tuple(self._followers.get(fact.topic, ())):
+                follower.offer(fact)
+
+    async def _listen(self, redis: Redis) -> None:
+        while True:
+            try:
+                async with redis.pubsub() as channel:
+                    await channel.subscribe(CHANNEL)
+                    self._news.set()  # what was said while we were not listening
+                    async for message in channel.listen():
+                        if message["type"] == "message":
+                            self._hear(orjson.loads(message["data"]))
+            except (RedisError, OSError) as error:
+                log.warning("live news wait for redis", error=str(error))
+                await asyncio.sleep(POLL_SECONDS)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if message["before"] == self._last:
+            self._dispatch(Fact(*item) for item in message["facts"])
+        else:
+            self._news.set()
+
+
+def encode_news(before: int, facts: list[Fact]) -> bytes:
+    """The Redis message that carries facts and the cursor before them."""
+    items = [[fact.seq, fact.topic, fact.kind, fact.payload] for fact in facts]
+    return orjson.dumps({"before": before, "facts": items})

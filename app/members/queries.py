@@ -1,0 +1,76 @@
+"""Batched reads of members."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select, tuple_
+
+from app.kernel.db import Read
+from app.members.tables import Community, Identity, IdentityKind, Leader, Member
+
+
+async def by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, Member]:
+    """Members by id; unknown ids are absent."""
+    rows = await read.session.scalars(select(Member).where(Member.id.in_(list(keys))))
+    return {row.id: row for row in rows}
+
+
+async def communities_by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, Community]:
+    """Communities by id; unknown ids are absent."""
+    rows = await read.session.scalars(select(Community).where(Community.id.in_(list(keys))))
+    return {row.id: row for row in rows}
+
+
+async def leaders_by_community(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[UUID]]:
+    """The member ids of each community's leaders."""
+    rows = await read.session.execute(
+        select(Leader.community_id, Leader.member_id)
+        .where(Leader.community_id.in_(list(keys)))
+        .order_by(Leader.since)
+    )
+    found: dict[UUID, list[UUID]] = {}
+    for community_id, member_id in rows:
+        found.setdefault(community_id, []).append(member_id)
+    return found
+
+
+async def zone_of(read: Read, member_id: UUID) -> str:
+    """The time zone of the member's community, in which their business days run."""
+    zone = await read.session.scalar(
+        select(Community.time_zone)
+        .join(Member, Member.community_id == Community.id)
+        .where(Member.id == member_id)
+    )
+    return zone or "Asia/Shanghai"
+
+
+async def by_identity(
+    read: Read, *, kind: IdentityKind, app: str, blinds: Sequence[str]
+) -> dict[str, UUID]:
+    """Member ids by the blind index of an identity."""
+    rows = await read.session.execute(
+        select(Identity.blind, Identity.member_id).where(
+            Identity.kind == kind, Identity.app == app, Identity.blind.in_(list(blinds))
+        )
+    )
+    return {blind: member_id for blind, member_id in rows}
+
+
+async def page(
+    read: Read,
+    *,
+    after: tuple[datetime, UUID] | None,
+    first: int,
+    search: str | None = None,
+    community_id: UUID | None = None,
+) -> list[Member]:
+    """Members, newest first, after a keyset position; one more than `first` if there are more."""
+    query = select(Member).order_by(Member.registered_at.desc(), Member.id.desc()).limit(first + 1)
+    if after is not None:
+        query = query.where(tuple_(Member.registered_at, Member.id) < tuple_(*after))
+    if search:
+        query = query.where(func.starts_with(Member.nickname, search))
+    if community_id is not None:
+        query = query.where(Member.community_id == community_id)
+    return list(await read.session.scalars(query))

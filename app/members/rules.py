@@ -1,0 +1,37 @@
+"""What counts as a phone number, and how one-time codes are made and judged."""
+
+import hashlib
+import re
+import secrets
+from datetime import timedelta
+
+CODE_LIFETIME = timedelta(minutes=5)
+CODE_TRIES = 5
+CODE_PAUSE = timedelta(minutes=1)
+
+_PHONE = re.compile(r"\+?[0-9]{6,15}", re.ASCII)
+_MAINLAND_MOBILE = re.compile(r"1[3-9][0-9]{9}", re.ASCII)
+
+
+def normal_phone(text: str) -> str | None:
+    """The phone number in E.164 form, or None if it is none; mainland mobiles need no prefix.
+
+    >>> normal_phone("138 0013 8000"), normal_phone("+44 20 7946 0000"), normal_phone("abc")
+    ('+8613800138000', '+442079460000', None)
+    """
+    compact = re.sub(r"[\s()-]", "", text)
+    if _MAINLAND_MOBILE.fullmatch(compact):
+        return "+86" + compact
+    if _PHONE.fullmatch(compact) and compact.startswith("+"):
+        return compact
+    return None
+
+
+def new_code() -> str:
+    """Six random digits."""
+    return f"{secrets.randbelow(1_000_000):06d}"
+
+
+def code_digest(blind: str, code: str) -> str:
+    """The stored form of a code, bound to the phone it was sent to."""
+    return hashlib.sha256(f"{blind}\0{code}".encode(errors="surrogatepass")).hexdigest()

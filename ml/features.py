@@ -1,0 +1,92 @@
+"""The matrix a model sees: one row a member, one column a fact, all known before a cutoff."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ml import bgnbd
+from ml.arrays import F32, F64, I32
+from ml.bgnbd import BgNbd
+from ml.event_features import events
+from ml.facts import Facts
+from ml.history import Days, fold
+from ml.labels import population as everyone
+from ml.order_features import basket, habit, rhythm, weeks, windows
+
+RECENCY_FLOOR: Final = "recency"
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Feature values [members, names] in float32; NaN where a fact is unknown."""
+
+    values: F32
+    names: tuple[str, ...]
+    members: I32
+
+    def column(self, name: str) -> F64:
+        """One column in double precision; KeyError when there is none of that name."""
+        if name not in self.names:
+            raise KeyError(name)
+        return self.values[:, self.names.index(name)].astype(np.float64)
+
+    def only(self, names: tuple[str, ...]) -> F32:
+        """The values of the named columns, in that order."""
+        return np.ascontiguousarray(self.values[:, [self.names.index(name) for name in names]])
+
+
+def days_needed(name: str) -> int:
+    """How many days of history a column reaches back, from the number its name ends in."""
+    found = re.search(r"_(\d+)$", name)
+    return int(found.group(1)) if found else 0
+
+
+def fit_bgnbd(facts: Facts, as_of: int, *, seed: int = 0) -> BgNbd:
+    """BG/NBD parameters from every member's orders before `as_of`."""
+    known = facts.before(as_of)
+    members = np.unique(known.order_member).astype(np.int32)
+    return bgnbd.fit(bgnbd.counts(fold(known, as_of, members)), seed=seed)
+
+
+def build(
+    facts: Facts,
+    as_of: int,
+    population: I32 | None = None,
+    *,
+    purchases: BgNbd | None = None,
+    horizon_days: int = 45,
+) -> Matrix:
+    """Features of `population` (codes, ascending) from rows before `as_of` only.
+
+    Without a population the members of `labels.population` are taken. `purchases` are the BG/NBD
+    parameters behind the `bgnbd_*` columns; without them they are fitted to the same rows.
+    Orders of a member on one day count as one. Rows at or after `as_of` change no bit.
+    """
+    members = everyone(facts, as_of) if population is None else population
+    if np.any(np.diff(members) <= 0):
+        raise ValueError("the population must be ascending without repeats")
+    days = fold(facts, as_of, members)
+    columns = windows(days) | rhythm(days) | weeks(days) | basket(days) | habit(days)
+    if purchases is None:
+        purchases = fit_bgnbd(facts, as_of)
+    columns |= _purchase_model(days, purchases, horizon_days)
+    place = np.full(len(facts.member_ids), -1, dtype=np.int64)
+    place[members] = np.arange(len(members))
+    columns |= events(facts, as_of, place, len(members))
+    values = np.empty((len(members), len(columns)), dtype=np.float32)
+    for position, column in enumerate(columns.values()):
+        values[:, position] = column
+    return Matrix(values, tuple(columns), members.astype(np.int32))
+
+
+def _purchase_model(days: Days, purchases: BgNbd, horizon_days: int) -> dict[str, F64]:
+    some = np.diff(days.start) > 0
+    answer = {name: np.full(days.size, np.nan) for name in ("bgnbd_silent", "bgnbd_alive")}
+    # Rows belong to members with orders only, so dropping the empty segments keeps them aligned.
+    starts = np.concatenate((days.start[:-1][some], days.start[-1:]))
+    seen = bgnbd.counts(Days(**(days.__dict__ | {"start": starts})))
+    answer["bgnbd_silent"][some] = bgnbd.silent(purchases, seen, horizon_days)
+    answer["bgnbd_alive"][some] = bgnbd.alive(purchases, seen)
+    return answer
