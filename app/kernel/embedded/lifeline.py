@@ -1,10 +1,12 @@
 """The small program that outlives its starter just long enough to end what that left behind.
 
-It is run by file name with an isolated interpreter, reads `+ PID SIGNAL` and `- PID` from standard
-input, and when that closes (its starter died, however it died) signals every process group still
-listed, waits, and kills the rest. It imports nothing of Linli's so that it starts in milliseconds.
+It is run by file name with an isolated interpreter and reads from standard input `+ PID SIGNAL`,
+`- PID` and `.` (all is well, go). When that closes because its starter died, however it died, it
+signals every process group still listed, waits, and kills the rest. It imports nothing of Linli's,
+so that it starts in milliseconds.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -29,16 +31,16 @@ def _gone(pid: int) -> bool:
 
 
 def _signal(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _read_until_closed() -> dict[int, int]:
     listed: dict[int, int] = {}
     for line in sys.stdin:
         words = line.split()
+        if words[0] == ".":
+            return {}
         if words[0] == "+":
             listed[int(words[1])] = int(words[2])
         else:

@@ -1,5 +1,6 @@
 """Child processes that never outlive the process that started them."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -43,7 +44,8 @@ def spawn(
         group=user,
         extra_groups=None if user is None else [],
         start_new_session=True,
-        preexec_fn=_death_signal(on_parent_death),
+        # Nothing else can ask for a parent-death signal; what runs there is one system call.
+        preexec_fn=_death_signal(on_parent_death),  # noqa: PLW1509
     )
     _lifeline.add(process.pid, on_parent_death)
     return process
@@ -106,10 +108,8 @@ def end_leftovers(program: str, argument: str, number: signal.Signals, patience:
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)
-    except psutil.NoSuchProcess:
-        pass
 
 
 def _death_signal(number: signal.Signals) -> Callable[[], None] | None:
@@ -131,7 +131,6 @@ class _Lifeline:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._owner = 0
         self._listed: dict[int, signal.Signals] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -167,15 +166,19 @@ class _Lifeline:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            cwd="/",
             start_new_session=True,
         )
 
     def _close(self) -> None:
         if self._process is None:
             return
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait()
+        try:
+            # Said rather than left to the closing: a forked copy of us may hold the pipe open.
+            self._process.communicate(b".\n", timeout=5)
+        except (BrokenPipeError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
         self._process = None
 
 
