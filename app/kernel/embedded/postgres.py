@@ -1,6 +1,7 @@
 """PostgreSQL 18 in a folder: made on first use, reached by a socket only its owner can open."""
 
 import importlib.util
+import logging
 import os
 import shutil
 import signal
@@ -22,6 +23,8 @@ from app.kernel.embedded.errors import (
 from app.kernel.embedded.identity import Identity, unprivileged
 from app.kernel.embedded.places import Places, disk_full, prepare, require_space
 
+_log = logging.getLogger(__name__)
+
 MAJOR = "18"
 USER = "linli"
 DATABASE = "linli"
@@ -34,6 +37,8 @@ START_MB = 64
 START_PATIENCE_SECONDS = 60.0
 SHARED_MEMORY_PATIENCE_SECONDS = 30.0
 STILL_IN_USE = ("shared memory block", 'lock file "postmaster.pid" already exists')
+
+HARD = ((signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 
 # Loaded before postgresql.auto.conf, so `ALTER SYSTEM SET` wins over each of these.
 SETTINGS = """\
@@ -77,9 +82,7 @@ class PostgresServer:
 
         Calling it again does nothing.
         """
-        gentle = ((signal.SIGINT, 30.0),)
-        hard = ((signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
-        processes.finish(self.process, hard if at_once else (*gentle, *hard))
+        processes.finish(self.process, HARD if at_once else ((signal.SIGINT, 30.0), *HARD))
 
 
 def binaries() -> Path:
@@ -117,7 +120,11 @@ def start_postgres(data_dir: Path, *, durable: bool = True) -> PostgresServer:
     require_space(places.root, START_MB)
     _configure(places, durable)
     identity.hand_over(places.postgres, places.run)
-    processes.end_leftovers("postgres", str(places.postgres), signal.SIGINT, patience=30.0)
+    processes.end_leftovers(
+        processes.given_argument("postgres", str(places.postgres)),
+        (signal.SIGINT, 20.0),
+        (signal.SIGQUIT, 5.0),
+    )
     process = _start_patiently(places, folder, identity)
     server = PostgresServer(url_of(places, DATABASE), process.pid, places.postgres_log, process)
     try:
@@ -168,8 +175,10 @@ def _make_cluster(places: Places, folder: Path, identity: Identity) -> None:
             env=_environment(),
             user=identity.user,
         )
-        code = process.wait()
-        processes.forget(process)
+        try:
+            code = process.wait()
+        finally:
+            processes.finish(process, ((signal.SIGKILL, 5.0),))
     if code != 0:
         shutil.rmtree(draft, ignore_errors=True)
         raise _failure("initdb", places, f"exit code {code}")
@@ -198,8 +207,12 @@ def _start_patiently(places: Places, folder: Path, identity: Identity) -> subpro
     deadline = time.monotonic() + SHARED_MEMORY_PATIENCE_SECONDS
     while True:
         process = _launch(places, folder, identity)
-        if _wait_until_ready(places, process):
-            return process
+        try:
+            if _wait_until_ready(places, process):
+                return process
+        except BaseException:
+            processes.finish(process, HARD)
+            raise
         words = _tail(places.postgres_log)
         if not any(sign in words for sign in STILL_IN_USE):
             raise _failure("postgres", places, f"exit code {process.returncode}")
@@ -210,7 +223,8 @@ def _start_patiently(places: Places, folder: Path, identity: Identity) -> subpro
                 "children of a killed server have kept its shared memory for "
                 f"{SHARED_MEMORY_PATIENCE_SECONDS:.0f} s",
             )
-        time.sleep(0.5)
+        _log.warning("a killed PostgreSQL's children still hold its shared memory; trying again")
+        time.sleep(1.0)
 
 
 def _launch(places: Places, folder: Path, identity: Identity) -> subprocess.Popen[bytes]:
@@ -240,7 +254,6 @@ def _wait_until_ready(places: Places, process: subprocess.Popen[bytes]) -> bool:
         if is_answering(url):
             return True
         if time.monotonic() > deadline:
-            processes.finish(process, ((signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)))
             raise _failure("postgres", places, f"no answer in {START_PATIENCE_SECONDS:.0f} s")
         time.sleep(0.03)
     processes.forget(process)

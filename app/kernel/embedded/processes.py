@@ -77,34 +77,56 @@ def forget(process: subprocess.Popen[bytes]) -> None:
     _lifeline.drop(process.pid)
 
 
-def leftovers(program: str, argument: str) -> list[psutil.Process]:
-    """Running processes of that program name which were given exactly that argument."""
-    found: list[psutil.Process] = []
-    for process in psutil.process_iter(["cmdline"]):
-        words: list[str] = process.info["cmdline"] or []
+Match = Callable[[psutil.Process], bool]
+
+
+def given_argument(program: str, argument: str) -> Match:
+    """Processes of that program name which were started with exactly that argument."""
+
+    def match(process: psutil.Process) -> bool:
+        words = process.cmdline()
         # Valkey rewrites its command line into one string, PostgreSQL's postmaster does not.
-        flat = " ".join(words).split()
-        if flat and Path(flat[0]).name == program and argument in {*words, *flat}:
-            found.append(process)
-    return found
+        flat = " ".join(words).strip()
+        names = {Path(word).name for word in (*words[:1], *flat.split()[:1])}
+        return program in names and (argument in words or flat.endswith(argument))
+
+    return match
 
 
-def end_leftovers(program: str, argument: str, number: signal.Signals, patience: float) -> bool:
-    """Signal what a killed holder left behind and wait; True when none is left.
+def given_variable(name: str, value: str) -> Match:
+    """Processes which were started with that environment variable, and so their children."""
+    return lambda process: process.environ().get(name) == value
+
+
+def end_leftovers(match: Match, *steps: tuple[signal.Signals, float]) -> bool:
+    """Signal what a killed holder left behind, each step with its patience; True when none is left.
 
     The caller holds the data's lock, so whatever still runs on it belongs to nobody.
     """
-    deadline = time.monotonic() + patience
-    signalled: set[int] = set()
-    while found := leftovers(program, argument):
-        for process in found:
-            if process.pid not in signalled:
-                signalled.add(process.pid)
-                _send(process, number)
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+    for number, patience in steps:
+        deadline = time.monotonic() + patience
+        signalled: set[int] = set()
+        while found := _leftovers(match):
+            for process in found:
+                if process.pid not in signalled:
+                    signalled.add(process.pid)
+                    _send(process, number)
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        else:
+            return True
+    return not _leftovers(match)
+
+
+def _leftovers(match: Match) -> list[psutil.Process]:
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        # Other people's processes do not tell, and any may end while we look.
+        with contextlib.suppress(psutil.Error, OSError):
+            if match(process):
+                found.append(process)
+    return found
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:

@@ -70,7 +70,8 @@ def start_valkey(data_dir: Path) -> ValkeyServer:
     places = prepare(data_dir)
     require_space(places.root, START_MB)
     mark = f"unixsocket:{places.valkey_socket}"
-    if not processes.end_leftovers("valkey-server", mark, signal.SIGTERM, patience=30.0):
+    left_behind = processes.given_argument("valkey-server", mark)
+    if not processes.end_leftovers(left_behind, (signal.SIGTERM, 20.0), (signal.SIGKILL, 5.0)):
         raise _failure(places, "a server that was left behind does not end")
     places.valkey_socket.unlink(missing_ok=True)
     with places.valkey_log.open("wb") as log:
@@ -80,7 +81,11 @@ def start_valkey(data_dir: Path) -> ValkeyServer:
             output=log,
             cwd=places.valkey,
         )
-    _wait_until_ready(places, process)
+    try:
+        _wait_until_ready(places, process)
+    except BaseException:
+        processes.finish(process, ((signal.SIGKILL, 5.0),))
+        raise
     return ValkeyServer(url_of(places), process.pid, places.valkey_log, process)
 
 
@@ -125,7 +130,6 @@ def _wait_until_ready(places: Places, process: subprocess.Popen[bytes]) -> None:
         if is_answering(url_of(places)):
             return
         if time.monotonic() > deadline:
-            processes.finish(process, ((signal.SIGKILL, 5.0),))
             raise _failure(places, f"no answer in {START_PATIENCE_SECONDS:.0f} s")
         time.sleep(0.02)
     processes.forget(process)
