@@ -1,0 +1,40 @@
+"""Stages of the life cycle, RFM scores and silence episodes: the face of the slice."""
+
+from app.segments.events import SegmentsSwapped, StageChanged
+from app.segments.queries import (
+    StageCount,
+    counts,
+    current_run,
+    members_in_stage,
+    open_episode_by_member,
+    stage_by_member,
+    transitions_by_member,
+)
+from app.segments.tables import (
+    Alarm,
+    MemberStage,
+    SegmentRun,
+    SilenceEpisode,
+    Stage,
+    StageReason,
+    StageTransition,
+)
+
+__all__ = [
+    "Alarm",
+    "MemberStage",
+    "SegmentRun",
+    "SegmentsSwapped",
+    "SilenceEpisode",
+    "Stage",
+    "StageChanged",
+    "StageCount",
+    "StageReason",
+    "StageTransition",
+    "counts",
+    "current_run",
+    "members_in_stage",
+    "open_episode_by_member",
+    "stage_by_member",
+    "transitions_by_member",
+]
