@@ -1,0 +1,192 @@
+"""The world: members, orders and events of an invented platform, up to any instant.
+
+The past does not depend on how far the world is run: what `blocks(until=t)` yields is what any
+later run yields about the time before t. A world can be continued: `blocks(until, since)`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from simulation import lives, orders, places, roster, seasons, sheets
+from simulation.lives import State
+from simulation.roster import Habits
+from simulation.streams import Ints, Stream, generator
+from simulation.tables import Block, Table, joined
+
+_PERIOD = 4  # weeks in a block
+_TAIL = 14 * seasons.DAY  # after that, nothing more happens to an order
+
+
+@dataclass(frozen=True)
+class Latent:
+    """What the simulator knows of a member at an instant, and a model may not.
+
+    Rates are expected per week in this week. `drift_from` and `silent_from` are the beginnings of
+    the present or last episode (a drift may have been recovered from).
+    """
+
+    member: int
+    kind: str
+    phase: str
+    drift_from: datetime | None
+    silent_from: datetime | None
+    orders_per_week: float
+    visits_per_week: float
+    engagement: float
+
+
+class World:
+    """An invented platform that begins at `start` and gains `members` in `months` of 30.44 days.
+
+    The same arguments make the same facts, with the same release of numpy. Refuses naive instants
+    and empty worlds (ValueError).
+    """
+
+    def __init__(self, seed: int, members: int, start: datetime, months: float = 12.0) -> None:
+        """Set the roster; nothing else is drawn before it is asked for."""
+        if members < 1 or months <= 0:
+            raise ValueError("a world needs at least one member and some time")
+        self.seed = seed
+        self.start = _seconds(start)
+        end = self.start + int(months * 30.44 * seasons.DAY)
+        self.places = places.make(seed, members, self.start, end)
+        self.roster = roster.make(seed, members, self.start, end, self.places)
+        self._origin = seasons.first_monday(self.start)
+
+    def blocks(self, until: datetime, since: datetime | None = None) -> Iterator[Block]:
+        """Facts in [since, until), the earliest weeks first; `since` is the start by default.
+
+        Orders carry their state at `until`. Whoever adds the new rows and replaces the updated
+        orders of `blocks(t2, since=t1)` in what `blocks(t1)` gave has what `blocks(t2)` gives.
+        """
+        span = (self.start if since is None else max(_seconds(since), self.start), _seconds(until))
+        if span[0] >= span[1]:
+            return
+        yield sheets.block(communities=sheets.communities(self.places, span))
+        runs = [_Run(self, part) for part in range(self.roster.parts)]
+        weeks = -(-(span[1] - self._origin) // seasons.WEEK)
+        for week in range(0, weeks, _PERIOD):
+            ends = range(week, min(week + _PERIOD, weeks))
+            for run in runs:
+                block = run.period(ends, span)
+                if len(block):
+                    yield block
+
+    def truth(self, member: int, at: datetime) -> Latent:
+        """The latent state of one member at an instant. Raises KeyError for nobody's key."""
+        if not 0 <= member < len(self.roster):
+            raise KeyError(member)
+        part, place = divmod(member, roster.PART)
+        state, habits = self._state(part, _seconds(at))
+        return next(self._latents(state, habits, [place]))
+
+    def truths(self, at: datetime) -> Iterator[Latent]:
+        """The latent state of everybody who joined before an instant, by key."""
+        moment = _seconds(at)
+        for part in range(self.roster.parts):
+            if self.roster.joined[part * roster.PART] >= moment:
+                return
+            state, habits = self._state(part, moment)
+            known = np.flatnonzero(habits.joined < moment)
+            yield from self._latents(state, habits, known.tolist())
+
+    def monday(self, week: int) -> int:
+        """The first instant of a week, in epoch seconds."""
+        return self._origin + week * seasons.WEEK
+
+    def _state(self, part: int, moment: int) -> tuple[State, Habits]:
+        run = _Run(self, part)
+        for week in range(max(0, (moment - self._origin) // seasons.WEEK)):
+            run.advance(week)
+        habits = run.habits_of()
+        state = run.state or lives.born(habits)
+        return lives.arrive(self.seed, part, state, habits, moment), habits
+
+    def _latents(self, state: State, habits: Habits, chosen: list[int]) -> Iterator[Latent]:
+        pace = lives.pace(state, habits)
+        for place in chosen:
+            yield Latent(
+                member=int(habits.key[place]),
+                kind=roster.KINDS[habits.kind[place]],
+                phase=lives.PHASES[state.phase[place]],
+                drift_from=self._week_start(int(state.drift_week[place])),
+                silent_from=self._week_start(int(state.silent_week[place])),
+                orders_per_week=float(pace.orders[place]),
+                visits_per_week=float(pace.visits[place]),
+                engagement=float(pace.engagement[place]),
+            )
+
+    def _week_start(self, week: int) -> datetime | None:
+        return None if week < 0 else datetime.fromtimestamp(self.monday(week), UTC)
+
+
+class _Run:
+    """One part of the members on its way through the weeks."""
+
+    def __init__(self, world: World, part: int) -> None:
+        self.world, self.part = world, part
+        self.state: State | None = None
+        self._habits: Habits | None = None
+        self._people: Table | None = None
+        self._joined: Ints = world.roster.joined[world.roster.members_of(part)]
+
+    def habits_of(self) -> Habits:
+        """The part's habits, drawn when first needed."""
+        if self._habits is None:
+            self._habits = roster.habits(self.world.seed, self.world.roster, self.part)
+        return self._habits
+
+    def period(self, weeks: range, span: tuple[int, int]) -> Block:
+        """The facts of some weeks that lie in the span."""
+        found: list[Block] = []
+        for week in weeks:
+            scene = self.advance(week)
+            ends = self.world.monday(week + 1)
+            if scene and ends + _TAIL > span[0]:
+                found.append(sheets.week(self.world.seed, self.part, week, scene, span))
+        low = max(span[0], self.world.monday(weeks.start))
+        people = self._joining(low, min(span[1], self.world.monday(weeks.stop)))
+        named = [dict(block.tables()) for block in found]
+        facts = {name: joined([block[name] for block in named]) for name in sheets.FACTS}
+        return sheets.block(**facts, **people)
+
+    def advance(self, week: int) -> sheets.Week | None:
+        """Live one week; None as long as nobody of the part has joined."""
+        world, ends = self.world, self.world.monday(week + 1)
+        if self._joined[0] >= ends:
+            return None
+        habits = self.habits_of()
+        if self.state is None:
+            self.state = lives.at_week(lives.born(habits), week)
+        state = lives.arrive(world.seed, self.part, self.state, habits, ends)
+        monday = world.monday(week)
+        days = seasons.days(world.seed, monday, week, world.places)
+        pace = lives.pace(state, habits)
+        rng = generator(world.seed, Stream.ORDERS, week, self.part)
+        placed = orders.week_of(rng, habits, state, pace, (monday, days))
+        lived = orders.lived(placed, len(habits))
+        self.state = lives.step(world.seed, self.part, state, habits, lived)
+        return sheets.Week(habits, state, pace, monday, days, placed)
+
+    def _joining(self, low: int, high: int) -> dict[str, Table]:
+        """Members who join in [low, high) and the leaders among them."""
+        fresh = (self._joined >= low) & (self._joined < high)
+        if not fresh.any():
+            return {}
+        people = self._people or roster.people(self.world.seed, self.world.roster, self.part)
+        # Kept as long as somebody of the part is still to come.
+        self._people = None if self._joined[-1] < high else people
+        return {
+            "members": people.where(fresh),
+            "leaders": sheets.leaders(self.world.roster, self.part, fresh),
+        }
+
+
+def _seconds(at: datetime) -> int:
+    if at.tzinfo is None:
+        raise ValueError("an instant needs a time zone")
+    # Rounded up, so that a fact at a whole second before `at` is seen.
+    return -int(-at.timestamp() // 1)
