@@ -1,0 +1,91 @@
+"""Refusals of giving out and redeeming coupons."""
+
+from app.kernel.errors import Refusal
+
+
+class TemplateNotFound(Refusal):
+    """There is no such coupon template."""
+
+    code = "TEMPLATE_NOT_FOUND"
+    zh = "找不到该优惠券模板"
+    en = "There is no such coupon template."
+
+
+class BatchNotFound(Refusal):
+    """There is no such coupon batch."""
+
+    code = "BATCH_NOT_FOUND"
+    zh = "找不到该优惠券批次"
+    en = "There is no such coupon batch."
+
+
+class BatchNotActive(Refusal):
+    """The batch is not giving out coupons."""
+
+    code = "BATCH_NOT_ACTIVE"
+    zh = "该批次当前为{state}，不能发券"
+    en = "The batch is {state} and gives out no coupons."
+
+
+class BatchMoveNotAllowed(Refusal):
+    """The batch cannot go from its state to the one asked for."""
+
+    code = "BATCH_MOVE_NOT_ALLOWED"
+    zh = "批次不能从{state}变为{to}"
+    en = "The batch cannot go from {state} to {to}."
+
+
+class BatchTooSmall(Refusal):
+    """The batch does not hold that many coupons, or not the money for them."""
+
+    code = "BATCH_TOO_SMALL"
+    zh = "批次剩余数量或预算只够{left}张"
+    en = "The batch's quantity and budget leave {left} coupons."
+
+
+class CouponNotFound(Refusal):
+    """The member has no such coupon."""
+
+    code = "COUPON_NOT_FOUND"
+    zh = "找不到该优惠券"
+    en = "There is no such coupon."
+
+
+class CouponLimitReached(Refusal):
+    """The member already has as many coupons of this template as one member may have."""
+
+    code = "COUPON_LIMIT_REACHED"
+    zh = "您领取的该优惠券已达上限"
+    en = "You already have as many of this coupon as one member may have."
+
+
+class CouponNotUsable(Refusal):
+    """The coupon is used, expired, revoked or not valid yet."""
+
+    code = "COUPON_NOT_USABLE"
+    zh = "优惠券当前不可用：{state}"
+    en = "The coupon cannot be used now: it is {state}."
+
+
+class BelowThreshold(Refusal):
+    """The basket's lines in scope do not reach the coupon's threshold."""
+
+    code = "BELOW_THRESHOLD"
+    zh = "还差{missing_fen}分才满足用券门槛"
+    en = "The basket is {missing_fen} fen short of the coupon's threshold."
+
+
+class NothingInScope(Refusal):
+    """The coupon applies to nothing in the basket."""
+
+    code = "NOTHING_IN_SCOPE"
+    zh = "订单中没有可用此券的商品或运费"
+    en = "The coupon applies to nothing in this basket."
+
+
+class CannotCombine(Refusal):
+    """The order already carries a coupon that this one may not be combined with."""
+
+    code = "CANNOT_COMBINE"
+    zh = "该券不能与订单已用的优惠券叠加"
+    en = "This coupon cannot be combined with one already on the order."

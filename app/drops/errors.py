@@ -1,0 +1,51 @@
+"""Refusals of drops."""
+
+from app.kernel.errors import Refusal
+
+
+class DropNotFound(Refusal):
+    """There is no such drop."""
+
+    code = "DROP_NOT_FOUND"
+    zh = "找不到该活动"
+    en = "There is no such drop."
+
+
+class NotOpen(Refusal):
+    """The drop is not open at this instant."""
+
+    code = "NOT_OPEN"
+    zh = "活动未开始或已结束"
+    en = "The drop has not opened yet or is over."
+
+
+class AlreadyClaimed(Refusal):
+    """The member already has their one coupon of this drop."""
+
+    code = "ALREADY_CLAIMED"
+    zh = "您已经领取过了"
+    en = "You have already claimed yours."
+
+
+class SoldOut(Refusal):
+    """Nothing is left."""
+
+    code = "SOLD_OUT"
+    zh = "已抢光"
+    en = "Everything has been claimed."
+
+
+class NotInAudience(Refusal):
+    """The drop is for other members."""
+
+    code = "NOT_IN_AUDIENCE"
+    zh = "该活动不面向您所在的小区"
+    en = "This drop is for another community."
+
+
+class DropNotScheduled(Refusal):
+    """Only a drop that has neither opened nor ended can be opened."""
+
+    code = "DROP_NOT_SCHEDULED"
+    zh = "活动当前为{state}，无法开启"
+    en = "The drop is {state} and cannot be opened."
