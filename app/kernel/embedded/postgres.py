@@ -113,13 +113,13 @@ def start_postgres(data_dir: Path, *, durable: bool = True) -> PostgresServer:
     """
     folder = binaries()
     places = prepare(data_dir)
-    identity = unprivileged(folder)
+    identity = unprivileged(folder, places.root)
     if not _has_cluster(places.postgres):
         require_space(places.root, FIRST_START_MB)
         _make_cluster(places, folder, identity)
     require_space(places.root, START_MB)
     _configure(places, durable)
-    identity.hand_over(places.postgres, places.run)
+    identity.own(places.postgres, places.run)
     processes.end_leftovers(
         processes.given_argument("postgres", str(places.postgres)),
         (signal.SIGINT, 20.0),
@@ -160,7 +160,7 @@ def _make_cluster(places: Places, folder: Path, identity: Identity) -> None:
     draft = places.root / "postgres.draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
-    identity.hand_over(draft)
+    identity.own(draft)
     command = [
         *identity.prefix,
         *(str(folder / "initdb"), "-D", str(draft), "-U", USER, "--auth=trust", "--encoding=UTF8"),
