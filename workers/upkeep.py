@@ -1,0 +1,70 @@
+"""Sweeping what is kept for a time only."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+
+from app.kernel.db import Database
+from app.kernel.live import KEPT
+from workers.jobs import NIGHTLY, Work, job
+from workers.schedule import planned
+
+KEYS_KEPT = timedelta(days=30)
+RUNS_KEPT = timedelta(days=60)
+BATCH = 10_000
+
+# The newest event stays whatever its age: it is where new subscribers begin.
+_LIVE_EVENTS = text(
+    """
+    WITH gone AS (
+        DELETE FROM live_event WHERE seq IN (
+            SELECT seq FROM live_event
+            WHERE at < :before AND seq < (SELECT max(seq) FROM live_event)
+            ORDER BY at LIMIT :batch)
+        RETURNING 1
+    ) SELECT count(*) FROM gone
+    """
+)
+_IDEMPOTENCY_KEYS = text(
+    """
+    WITH gone AS (
+        DELETE FROM idempotency_key WHERE (owner_id, command, key) IN (
+            SELECT owner_id, command, key FROM idempotency_key
+            WHERE at < :before ORDER BY at LIMIT :batch)
+        RETURNING 1
+    ) SELECT count(*) FROM gone
+    """
+)
+_SCHEDULE_RUNS = text(
+    """
+    WITH gone AS (
+        DELETE FROM schedule_run WHERE (name, due_at) IN (
+            SELECT name, due_at FROM schedule_run
+            WHERE due_at < :before ORDER BY due_at LIMIT :batch)
+        RETURNING 1
+    ) SELECT count(*) FROM gone
+    """
+)
+
+_SWEEPS = ((_LIVE_EVENTS, KEPT), (_IDEMPOTENCY_KEYS, KEYS_KEPT), (_SCHEDULE_RUNS, RUNS_KEPT))
+
+
+async def sweep_all(database: Database) -> int:
+    """Delete what is past its time, in batches of 10,000 so that no lock is held long."""
+    total = 0
+    for statement, kept in _SWEEPS:
+        while True:
+            async with database.begin() as tx:
+                given = {"before": tx.now - kept, "batch": BATCH}
+                swept = await tx.session.scalar(statement, given) or 0
+            total += swept
+            if swept < BATCH:
+                break
+    return total
+
+
+@job(queue=NIGHTLY)
+@planned
+async def sweep(work: Work, *, due_at: datetime) -> None:
+    """Delete old live events, idempotency keys and schedule runs."""
+    await sweep_all(work.database)
