@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -68,9 +68,7 @@ def drop_database(server_url: str, name: str) -> None:
 
 def with_database(url: str, name: str) -> str:
     """The same server's URL for another database."""
-    parts = urlsplit(url)
-    # urlunsplit would write user@/name without its two slashes' host part unchanged: keep netloc.
-    return urlunsplit(parts._replace(path=f"/{name}"))
+    return urlunsplit(urlsplit(url)._replace(path=f"/{quote(name)}"))
 
 
 def _quoted(name: str) -> str:
