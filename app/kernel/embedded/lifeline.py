@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 12.0
 
 
 def _gone(pid: int) -> bool:
