@@ -74,7 +74,8 @@ class Daily:
 class Monthly:
     """On the first day of each month at a local time.
 
-    >>> Monthly(time(0, 5)).last(datetime(2026, 3, 1, 6, 0, tzinfo=UTC), "Asia/Shanghai").isoformat()
+    >>> noon = datetime(2026, 3, 1, 4, tzinfo=UTC)
+    >>> Monthly(time(0, 5)).last(noon, "Asia/Shanghai").isoformat()
     '2026-02-28T16:05:00+00:00'
     """
 

@@ -1,0 +1,57 @@
+"""Facts about the risk of members leaving."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from app.kernel.outbox import Event
+
+ALERTS_TOPIC = "alerts"
+"""The live topic of the staff's queue of alerts. Members do not follow their own risk."""
+
+
+@dataclass(frozen=True, slots=True)
+class RiskRaised(Event):
+    """A member's score rose through the trigger and an alert was raised."""
+
+    kind: ClassVar[str] = "churn.risk_raised"
+    alert_id: UUID
+    member_id: UUID
+    state: str
+    probability: float
+    as_of: datetime
+
+    def topics(self) -> list[str]:
+        """Staff see it at once."""
+        return [ALERTS_TOPIC]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertEscalated(Event):
+    """An alert moved up a level: the playbook of that level begins."""
+
+    kind: ClassVar[str] = "churn.alert_escalated"
+    alert_id: UUID
+    member_id: UUID
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertClosedBy(Event):
+    """An alert is over, for better or worse."""
+
+    kind: ClassVar[str] = "churn.alert_closed"
+    alert_id: UUID
+    member_id: UUID
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRegistered(Event):
+    """A freshly trained model was stored."""
+
+    kind: ClassVar[str] = "churn.model_registered"
+    model_id: UUID
+    version: str
+    role: str
