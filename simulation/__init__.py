@@ -6,6 +6,6 @@ be claimed from these data.
 
 from simulation.goods import CATEGORIES, GOODS, Goods
 from simulation.tables import Block, Table
-from simulation.world import Latent, World
+from simulation.world import MONTH, Latent, World
 
-__all__ = ["CATEGORIES", "GOODS", "Block", "Goods", "Latent", "Table", "World"]
+__all__ = ["CATEGORIES", "GOODS", "MONTH", "Block", "Goods", "Latent", "Table", "World"]

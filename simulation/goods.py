@@ -11,7 +11,7 @@ from importlib import resources
 
 import numpy as np
 
-from simulation.streams import Floats, Ints, Stream, generator
+from simulation.streams import Bools, Floats, Ints, Stream, generator
 
 CATEGORIES = (
     "生鲜蔬菜",
@@ -81,21 +81,23 @@ class Shelf:
     """A week's offer: what is sold, how often each is taken, and the unit prices in fen.
 
     `edges` are running sums of the weights over all goods, `floor` and `width` the place of each
-    category in them, so that one draw inside a category is one search.
+    category in them, so that one draw inside a category is one search; `last` is the last of the
+    category on sale.
     """
 
-    sold: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    sold: Bools
     prices: Ints
     specials: Ints
     edges: Floats
     floor: Floats
     width: Floats
+    last: Ints
 
     def draw(self, categories: Ints, draws: Floats) -> Ints:
         """One good of each asked category, given as many uniform draws."""
         target = self.floor[categories] + draws * self.width[categories]
         found = np.searchsorted(self.edges, target, side="right")
-        return np.minimum(found, len(self.edges) - 1).astype(np.int64)
+        return np.minimum(found, self.last[categories]).astype(np.int64)
 
 
 @cache
@@ -112,6 +114,7 @@ def shelf(seed: int, week: int, month: int) -> Shelf:
     weights *= np.where(_SOLD.all(axis=1), 1.0, 1.4)
     weights[specials] *= 1.8
     edges = np.cumsum(weights)
-    width: Floats = np.bincount(CATEGORY_OF, weights, len(CATEGORIES)).astype(np.float64)
-    floor = np.concatenate(([0.0], np.cumsum(width)[:-1]))
-    return Shelf(sold, prices, specials, edges, floor, width)
+    ends = np.searchsorted(CATEGORY_OF, np.arange(len(CATEGORIES)), side="right") - 1
+    floor = np.concatenate(([0.0], edges[ends[:-1]]))
+    on_sale = np.maximum.accumulate(np.where(sold, np.arange(len(GOODS)), -1))
+    return Shelf(sold, prices, specials, edges, floor, edges[ends] - floor, on_sale[ends])

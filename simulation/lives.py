@@ -112,7 +112,7 @@ def pace(state: State, habits: Habits) -> Pace:
         [
             np.where(state.tries > 0, 1.0, 0.0),
             habits.rate * state.warmth * np.exp(state.slow_mood),
-            habits.rate * state.warmth * (1.0 - 0.92 * np.clip((gone - 0.4) / 0.6, 0.0, 1.0)),
+            habits.rate * state.warmth * (1.0 - 0.92 * np.clip((gone - 0.45) / 0.55, 0.0, 1.0)),
         ],
         0.0,
     )
@@ -121,7 +121,7 @@ def pace(state: State, habits: Habits) -> Pace:
         [
             np.maximum(1.0 - 0.2 * age, 0.2),
             np.ones(len(habits)),
-            1.0 - 0.88 * np.clip(gone / 0.6, 0.0, 1.0),
+            1.0 - 0.88 * np.clip(gone / 0.5, 0.0, 1.0),
         ],
         np.where(state.phase == SILENT, 0.04 * np.exp(-age / 20.0) + 0.008, 0.0),
     )

@@ -20,7 +20,7 @@ _SHARES = np.array([0.14, 0.34, 0.24, 0.2, 0.08])
 _RATE = np.array([0.12, 0.35, 0.4, 1.0, 2.3])  # orders a week once settled in
 _VISITS = np.array([0.5, 0.8, 1.3, 2.6, 4.6])  # looks a week beside those for orders
 _STAY = np.array([0.1, 0.1, 0.72, 0.88, 0.96])  # chance to stay after the first tries
-_BASKET = np.array([0.8, 0.9, 1.3, 1.7, 2.7])  # goods in an order beyond the first
+_BASKET = np.array([0.8, 0.9, 1.2, 1.5, 2.9])  # goods in an order beyond the first
 _DRIFT = np.array([0.09, 0.08, 0.022, 0.015, 0.008])  # weekly chance to begin drifting
 _WEEKEND = np.array([0.92, 0.88, 0.92, 0.96, 1.12, 1.25, 1.05])
 FAVOURITES = 4
@@ -99,10 +99,14 @@ def make(seed: int, members: int, start: int, end: int, places: Places) -> Roste
 
 
 def _joining(rng: np.random.Generator, members: int, start: int, end: int) -> Ints:
-    """Three in ten join in the first three weeks, the rest evenly; by day rather than by night."""
+    """Three in ten join in the first three weeks, the rest in waves; by day, not by night."""
     span = end - start
     place = (np.arange(members) + rng.random(members)) / members
-    moved = np.interp(place, [0.0, 0.3, 1.0], [0.0, min(21 * DAY, span / 2), span])
+    # Some fortnights bring more people than others; three in ten come in the first three weeks.
+    waves = np.cumsum(rng.gamma(3.0, 1.0, 26))
+    shares = np.concatenate(([0.0, 0.3], 0.3 + 0.7 * waves / waves[-1]))
+    times = np.concatenate(([0.0], np.linspace(min(21 * DAY, span / 2), span, 27)))
+    moved = np.interp(place, shares, times)
     day = (start + moved.astype(np.int64) + ZONE) // DAY
     hour = np.where(rng.random(members) < 0.6, 20.3, 13.0) + rng.normal(0.0, 2.0, members)
     inside = np.clip(hour, 7.0, 23.9) * HOUR
@@ -130,7 +134,7 @@ def habits(seed: int, roster: Roster, part: int) -> Habits:
     chosen = roster.members_of(part)
     kind, leads = roster.kind[chosen], roster.leads[chosen]
     size = len(kind)
-    own = np.exp(rng.normal(-0.06, 0.35, size))
+    own = np.exp(rng.normal(-0.1, 0.45, size))
     tastes = rng.standard_gamma(np.tile(APPETITE * 6, (size, 1))) + 1e-6
     tastes[:, CATEGORIES.index("母婴")] *= np.where(rng.random(size) < 0.18, 8.0, 0.3)
     edges = np.cumsum(tastes / tastes.sum(axis=1, keepdims=True), axis=1).astype(np.float32)

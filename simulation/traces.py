@@ -9,7 +9,7 @@ import numpy as np
 
 from simulation.baskets import Baskets, draw_goods
 from simulation.goods import CATEGORY_OF, Shelf
-from simulation.lives import NOT_JOINED, SILENT, Pace, State
+from simulation.lives import SILENT, Pace, State
 from simulation.orders import APP, MINI_PROGRAM, STORE, Orders, clock
 from simulation.roster import Habits, category_by_taste
 from simulation.seasons import DAY, HOUR, ZONE, Days
@@ -64,7 +64,8 @@ class Scene(NamedTuple):
 def week_of(scene: Scene) -> Traces:
     """All traces of a week, in no particular order of time."""
     visits, visit_at = _visits(scene)
-    found = [*_looks(scene, visits, visit_at), *_buying(scene), *_group(scene), *_letters(scene)]
+    found = [*_looks(scene, visits, visit_at), *_buying(scene), *_longing(scene)]
+    found += [*_group(scene), *_letters(scene)]
     found.append(_check_ins(scene))
     merged = Traces(*(np.concatenate(column) for column in zip(*found, strict=True)))
     own = (merged.at >= scene.monday) & (merged.at >= scene.habits.joined[merged.member])
@@ -101,8 +102,8 @@ def _seconds(scene: Scene, member: Ints, median: float) -> Ints:
 def _looks(scene: Scene, member: Ints, at: Ints) -> list[Traces]:
     """Sessions without an order: some goods looked at, now and then a search or a left cart."""
     rng = scene.rng
-    seconds = _seconds(scene, member, 140.0)
     looks = rng.poisson(0.4 + 1.2 * scene.pace.engagement[member])
+    seconds = _seconds(scene, member, 110.0) + 14 * looks
     viewer, within = np.repeat(member, looks), np.repeat(seconds, looks)
     seen = np.repeat(at, looks) + (rng.random(len(viewer)) * within).astype(np.int64)
     sku = draw_goods(rng, scene.habits, viewer, scene.shelf)
@@ -120,7 +121,7 @@ def _looks(scene: Scene, member: Ints, at: Ints) -> list[Traces]:
 
 
 def _buying(scene: Scene) -> list[Traces]:
-    """The session of each order: goods looked at then or a day before, put into the cart."""
+    """The session of each order, in which its goods are looked at and put into the cart."""
     rng, orders, baskets = scene.rng, scene.orders, scene.baskets
     online = orders.channel != STORE
     member, placed = orders.member[online], orders.placed[online]
@@ -130,21 +131,36 @@ def _buying(scene: Scene) -> list[Traces]:
     sku, buyer = baskets.sku[lines], orders.member[baskets.order[lines]]
     lead = ahead[baskets.order[lines]]
     ordered = orders.placed[baskets.order[lines]]
-    draws = rng.random((4, len(lines)))
-    looked, carted, before = draws[0] < 0.6, draws[1] < 0.55, draws[2] < 0.22
-    seen = ordered - (lead * (0.5 + 0.5 * draws[3])).astype(np.int64)
-    put = ordered - (lead * 0.45 * draws[3]).astype(np.int64)
-    earlier = ordered - ((3 + 40 * draws[3]) * HOUR).astype(np.int64)
-    awake = (earlier + ZONE) % DAY >= 6 * HOUR
-    before &= awake & (scene.state.phase[buyer] != NOT_JOINED)
+    draws = rng.random((3, len(lines)))
+    looked, carted = draws[0] < 0.6, draws[1] < 0.55
+    seen = ordered - (lead * (0.5 + 0.5 * draws[2])).astype(np.int64)
+    put = ordered - (lead * 0.45 * draws[2]).astype(np.int64)
     tells = rng.random(len(member)) < 0.015 * (1 + scene.habits.posts[member])
     seconds = ahead[online] + _seconds(scene, member, 90.0)
     return [
         _trace(member, begins[online], SESSION, seconds=seconds),
         _trace(buyer[looked], seen[looked], BROWSE, sku=sku[looked]),
         _trace(buyer[carted], put[carted], CART, sku=sku[carted]),
-        _trace(buyer[before], earlier[before], BROWSE, sku=sku[before]),
         _trace(member[tells], placed[tells] + 90, SHARE),
+    ]
+
+
+def _longing(scene: Scene) -> list[Traces]:
+    """A look at some of an order's goods in the two days before it, within the week."""
+    rng, orders, baskets = scene.rng, scene.orders, scene.baskets
+    draws = rng.random((3, len(orders.member)))
+    begins = orders.placed - ((3.0 + 40.0 * draws[0]) * HOUR).astype(np.int64)
+    awake = (begins + ZONE) % DAY >= 6 * HOUR
+    looks = awake & (draws[1] < 0.35 * scene.pace.engagement[orders.member])
+    lines = np.flatnonzero(looks[baskets.order])
+    lines = lines[rng.random(len(lines)) < 0.6]
+    of = baskets.order[lines]
+    seen = begins[of] + 4 + (50 * rng.random(len(lines))).astype(np.int64)
+    member = orders.member[looks]
+    seconds = 60 + _seconds(scene, member, 60.0)
+    return [
+        _trace(member, begins[looks], SESSION, seconds=seconds),
+        _trace(orders.member[of], seen, BROWSE, sku=baskets.sku[lines]),
     ]
 
 

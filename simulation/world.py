@@ -6,7 +6,7 @@ later run yields about the time before t. A world can be continued: `blocks(unti
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from simulation.roster import Habits
 from simulation.streams import Ints, Stream, generator
 from simulation.tables import Block, Table, joined
 
+MONTH = timedelta(days=30.4375)
 _PERIOD = 4  # weeks in a block
 _TAIL = 14 * seasons.DAY  # after that, nothing more happens to an order
 
@@ -39,10 +40,10 @@ class Latent:
 
 
 class World:
-    """An invented platform that begins at `start` and gains `members` in `months` of 30.44 days.
+    """An invented platform that begins at `start` and gains `members` within `months` MONTHs.
 
-    The same arguments make the same facts, with the same release of numpy. Refuses naive instants
-    and empty worlds (ValueError).
+    Nobody joins after that, but life goes on. The same arguments make the same facts, with the
+    same release of numpy. Refuses naive instants and empty worlds (ValueError).
     """
 
     def __init__(self, seed: int, members: int, start: datetime, months: float = 12.0) -> None:
@@ -51,7 +52,7 @@ class World:
             raise ValueError("a world needs at least one member and some time")
         self.seed = seed
         self.start = _seconds(start)
-        end = self.start + int(months * 30.44 * seasons.DAY)
+        end = self.start + int(months * MONTH.total_seconds())
         self.places = places.make(seed, members, self.start, end)
         self.roster = roster.make(seed, members, self.start, end, self.places)
         self._origin = seasons.first_monday(self.start)
