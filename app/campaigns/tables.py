@@ -8,6 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kernel.table import Table
+from app.segments import Stage
 
 
 class CampaignState(StrEnum):
@@ -57,8 +58,8 @@ class Campaign(Table):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     name: Mapped[str]
-    # The audience: a life-cycle stage's name.
-    segment: Mapped[str]
+    # The audience.
+    segment: Mapped[Stage]
     batch_id: Mapped[UUID] = mapped_column(ForeignKey("coupon_batch.id"))
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime | None]

@@ -1,5 +1,105 @@
-"""Coupons: the face of the slice."""
+"""Coupons, their templates and batches: the face of the slice."""
 
-from app.coupons.tables import Batch, BatchState, Coupon, CouponState, Template
+from app.coupons.batches import (
+    approve_batch,
+    create_batch,
+    create_template,
+    move_batch,
+    set_aside,
+    settle_aside,
+)
+from app.coupons.drafting import TemplateDraft
+from app.coupons.errors import (
+    BatchHeldByDrop,
+    BatchMoveNotAllowed,
+    BatchNotActive,
+    BatchNotFound,
+    BatchTooSmall,
+    BelowThreshold,
+    CannotCombine,
+    CouponLimitReached,
+    CouponNotFound,
+    CouponNotUsable,
+    NothingInScope,
+    TemplateNotFound,
+    ValidityOver,
+)
+from app.coupons.events import CouponGranted, CouponRedeemed
+from app.coupons.granting import Grants, Shortage, grant, grant_set_aside
+from app.coupons.queries import (
+    CouponPage,
+    batches_by_id,
+    by_member_and_id,
+    pages,
+    redemptions_by_member_and_id,
+    templates_by_id,
+)
+from app.coupons.redeeming import activate_due, expire_due, redeem
+from app.coupons.rules import Basket, Discount, Line, Terms, discount
+from app.coupons.tables import (
+    Batch,
+    BatchState,
+    CodeMode,
+    Coupon,
+    CouponState,
+    Kind,
+    Redemption,
+    ReturnPolicy,
+    Source,
+    Template,
+    Validity,
+)
 
-__all__ = ["Batch", "BatchState", "Coupon", "CouponState", "Template"]
+__all__ = [
+    "Basket",
+    "Batch",
+    "BatchHeldByDrop",
+    "BatchMoveNotAllowed",
+    "BatchNotActive",
+    "BatchNotFound",
+    "BatchState",
+    "BatchTooSmall",
+    "BelowThreshold",
+    "CannotCombine",
+    "CodeMode",
+    "Coupon",
+    "CouponGranted",
+    "CouponLimitReached",
+    "CouponNotFound",
+    "CouponNotUsable",
+    "CouponPage",
+    "CouponRedeemed",
+    "CouponState",
+    "Discount",
+    "Grants",
+    "Kind",
+    "Line",
+    "NothingInScope",
+    "Redemption",
+    "ReturnPolicy",
+    "Shortage",
+    "Source",
+    "Template",
+    "TemplateDraft",
+    "TemplateNotFound",
+    "Terms",
+    "Validity",
+    "ValidityOver",
+    "activate_due",
+    "approve_batch",
+    "batches_by_id",
+    "by_member_and_id",
+    "create_batch",
+    "create_template",
+    "discount",
+    "expire_due",
+    "grant",
+    "grant_set_aside",
+    "move_batch",
+    "pages",
+    "redeem",
+    "redemptions_by_member_and_id",
+    "set_aside",
+    "settle_aside",
+    "templates_by_id",
+]

@@ -43,6 +43,22 @@ class BatchTooSmall(Refusal):
     en = "The batch's quantity and budget leave {left} coupons."
 
 
+class BatchHeldByDrop(Refusal):
+    """Coupons of the batch are set aside for drops that have not ended."""
+
+    code = "BATCH_HELD_BY_DROP"
+    zh = "批次中有{held}张券留给未结束的活动，请先结束活动"
+    en = "{held} coupons of the batch are set aside for drops; end those first."
+
+
+class ValidityOver(Refusal):
+    """The period in which the batch's coupons are valid has passed."""
+
+    code = "VALIDITY_OVER"
+    zh = "该批次优惠券的有效期已过"
+    en = "The period in which these coupons are valid has passed."
+
+
 class CouponNotFound(Refusal):
     """The member has no such coupon."""
 
@@ -71,8 +87,8 @@ class BelowThreshold(Refusal):
     """The basket's lines in scope do not reach the coupon's threshold."""
 
     code = "BELOW_THRESHOLD"
-    zh = "还差{missing_fen}分才满足用券门槛"
-    en = "The basket is {missing_fen} fen short of the coupon's threshold."
+    zh = "还差{missing}元才满足用券门槛"
+    en = "The basket is ¥{missing} short of the coupon's threshold."
 
 
 class NothingInScope(Refusal):

@@ -28,9 +28,9 @@ class Drop(Table):
         Index(None, "batch_id"),
         Index("ix_coupon_drop_to_open", "opens_at", postgresql_where=text("state = 'SCHEDULED'")),
         Index(
-            "ix_coupon_drop_to_close",
+            "ix_coupon_drop_to_settle",
             "closes_at",
-            postgresql_where=text("state IN ('SCHEDULED', 'OPEN')"),
+            postgresql_where=text("settled_at IS NULL"),
         ),
         CheckConstraint("stock > 0", name="stock"),
         CheckConstraint("claimed >= 0 AND claimed <= stock", name="claimed"),
@@ -50,6 +50,8 @@ class Drop(Table):
     community_id: Mapped[UUID | None] = mapped_column(ForeignKey("community.id"))
     # Grows with every change, so that a watcher can tell the newer of two pictures.
     version: Mapped[int] = mapped_column(server_default=text("1"))
+    # When the batch got back what was not claimed; only then is the drop done with its batch.
+    settled_at: Mapped[datetime | None]
     created_by: Mapped[UUID | None]
     created_at: Mapped[datetime]
 

@@ -1,0 +1,196 @@
+"""Making drops, opening and ending them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+
+from app import coupons
+from app.drops.errors import DropNotFound, DropNotScheduled
+from app.drops.events import DropChanged, DropClosed, DropOpened
+from app.drops.rules import LIVE
+from app.drops.tables import Drop, DropState
+from app.kernel.db import Tx
+from app.kernel.errors import InvalidInput
+from app.members import CommunityNotFound, communities_by_id
+
+MAX_STOCK = 10_000_000
+
+
+async def create_drop(
+    tx: Tx,
+    *,
+    batch_id: UUID,
+    title: str,
+    opens_at: datetime,
+    closes_at: datetime,
+    stock: int,
+    community_id: UUID | None = None,
+    by: UUID | None = None,
+) -> Drop:
+    """Schedule a drop; its stock and the money for it are set aside in the batch at once.
+
+    Raises coupons.BatchNotFound, coupons.BatchNotActive, coupons.BatchTooSmall, CommunityNotFound,
+    InvalidInput.
+    """
+    await _check(tx, title, opens_at, closes_at, stock, community_id)
+    batch = await coupons.set_aside(tx, batch_id=batch_id, quantity=stock)
+    template = (await coupons.templates_by_id(tx, [batch.template_id]))[batch.template_id]
+    if template.valid_until is not None and template.valid_until < closes_at:
+        raise InvalidInput(
+            field="closesAt",
+            reason="the coupons stop being valid before the drop closes",
+            reason_zh="活动结束前优惠券已失效",
+        )
+    drop = Drop(
+        id=tx.new_id(),
+        batch_id=batch_id,
+        title=title.strip(),
+        opens_at=opens_at,
+        closes_at=closes_at,
+        stock=stock,
+        claimed=0,
+        state=DropState.SCHEDULED,
+        community_id=community_id,
+        version=1,
+        created_by=by,
+        created_at=tx.now,
+    )
+    tx.session.add(drop)
+    await tx.session.flush()
+    return drop
+
+
+async def _check(
+    tx: Tx,
+    title: str,
+    opens_at: datetime,
+    closes_at: datetime,
+    stock: int,
+    community_id: UUID | None,
+) -> None:
+    if not title.strip():
+        raise InvalidInput(field="title", reason="must not be empty", reason_zh="不能为空")
+    if opens_at >= closes_at:
+        raise InvalidInput(
+            field="closesAt", reason="must be after opensAt", reason_zh="须晚于开始时间"
+        )
+    if closes_at <= tx.now:
+        raise InvalidInput(field="closesAt", reason="is in the past", reason_zh="已过")
+    if not 0 < stock <= MAX_STOCK:
+        raise InvalidInput(field="stock", reason=f"1 to {MAX_STOCK}", reason_zh=f"1至{MAX_STOCK}")
+    if community_id is not None and not await communities_by_id(tx, [community_id]):
+        raise CommunityNotFound()
+
+
+async def open_drop(tx: Tx, *, drop_id: UUID) -> Drop:
+    """Open a scheduled drop now, before its hour if need be.
+
+    Raises DropNotFound, DropNotScheduled.
+    """
+    drop = await locked_drop(tx, drop_id)
+    if drop.state is not DropState.SCHEDULED:
+        raise DropNotScheduled(state=drop.state)
+    if drop.closes_at <= tx.now:
+        raise DropNotScheduled(state=DropState.CLOSED)
+    drop.opens_at = min(drop.opens_at, tx.now)
+    mark_open(tx, drop)
+    await tx.session.flush()
+    return drop
+
+
+async def cancel_drop(tx: Tx, *, drop_id: UUID) -> Drop:
+    """End a drop at once; what was claimed stays claimed, the rest goes back to the batch.
+
+    Raises DropNotFound, DropNotScheduled when it has ended already.
+    """
+    drop = await locked_drop(tx, drop_id)
+    if drop.state not in LIVE:
+        raise DropNotScheduled(state=drop.state)
+    drop.state = DropState.CANCELLED
+    announce(tx, drop, DropClosed)
+    await _settle(tx, drop)
+    return drop
+
+
+async def open_due(tx: Tx) -> list[UUID]:
+    """Open the drops whose hour has come; answers which. Drops being claimed from open themselves.
+
+    Claims go by the instants, so that a late call harms nobody.
+    """
+    due = await tx.session.scalars(
+        select(Drop)
+        .where(Drop.state == DropState.SCHEDULED, Drop.opens_at <= tx.now, Drop.closes_at > tx.now)
+        .order_by(Drop.id)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    opened: list[UUID] = []
+    for drop in due:
+        mark_open(tx, drop)
+        opened.append(drop.id)
+    await tx.session.flush()
+    return opened
+
+
+async def close_due(tx: Tx) -> list[UUID]:
+    """Close the drops whose hour is over and settle ended ones with their batch; answers which."""
+    due = await tx.session.scalars(
+        select(Drop)
+        .where(
+            Drop.settled_at.is_(None),
+            (Drop.closes_at <= tx.now) | (Drop.state == DropState.SOLD_OUT),
+        )
+        # Batches are locked in this order by every caller.
+        .order_by(Drop.batch_id, Drop.id)
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    closed: list[UUID] = []
+    for drop in due.all():
+        if drop.state in LIVE:
+            drop.state = DropState.CLOSED
+            announce(tx, drop, DropClosed)
+        await _settle(tx, drop)
+        closed.append(drop.id)
+    return closed
+
+
+async def locked_drop(tx: Tx, drop_id: UUID) -> Drop:
+    """The drop, held until the transaction ends. Raises DropNotFound."""
+    drop = await tx.session.scalar(
+        select(Drop)
+        .where(Drop.id == drop_id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    if drop is None:
+        raise DropNotFound()
+    return drop
+
+
+def mark_open(tx: Tx, drop: Drop) -> None:
+    """Open a drop that the caller holds, and say so."""
+    drop.state = DropState.OPEN
+    announce(tx, drop, DropOpened)
+
+
+def announce(tx: Tx, drop: Drop, fact: type[DropChanged]) -> None:
+    """Tell watchers how the drop looks after a change."""
+    drop.version += 1
+    tx.emit(
+        fact(
+            drop_id=drop.id,
+            version=drop.version,
+            state=drop.state,
+            remaining=drop.remaining,
+            opens_at=drop.opens_at,
+            closes_at=drop.closes_at,
+        )
+    )
+
+
+async def _settle(tx: Tx, drop: Drop) -> None:
+    drop.settled_at = tx.now
+    await tx.session.flush()
+    await coupons.settle_aside(
+        tx, batch_id=drop.batch_id, taken=drop.claimed, returned=drop.remaining
+    )
