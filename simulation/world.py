@@ -43,7 +43,8 @@ class World:
     """An invented platform that begins at `start` and gains `members` within `months` MONTHs.
 
     Nobody joins after that, but life goes on. The same arguments make the same facts, with the
-    same release of numpy. Refuses naive instants and empty worlds (ValueError).
+    same release of numpy on the same kind of processor. Refuses naive instants and empty worlds
+    (ValueError).
     """
 
     def __init__(self, seed: int, members: int, start: datetime, months: float = 12.0) -> None:
