@@ -1,5 +1,6 @@
 """Stages of the life cycle, RFM scores and silence episodes: the face of the slice."""
 
+from app.segments.commands import run
 from app.segments.events import SegmentsSwapped, StageChanged
 from app.segments.queries import (
     StageCount,
@@ -35,6 +36,7 @@ __all__ = [
     "current_run",
     "members_in_stage",
     "open_episode_by_member",
+    "run",
     "stage_by_member",
     "transitions_by_member",
 ]

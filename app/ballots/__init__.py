@@ -1,0 +1,78 @@
+"""Ballots, rolls, votes and decisions: the face of the slice."""
+
+from app.ballots.closing import close, close_due, decide
+from app.ballots.drafting import Draft, create, eligible, open_ballot
+from app.ballots.errors import (
+    AlreadyVoted,
+    BallotDecidedAlready,
+    BallotMethodUnavailable,
+    BallotNotDraft,
+    BallotNotFound,
+    BallotNotOpen,
+    NotOnRoll,
+    OptionNotFound,
+)
+from app.ballots.events import BallotClosed, BallotDecided, BallotOpened, VoteCast, ballot_topic
+from app.ballots.queries import Standing, by_id, page, standing, tally_by_ballot
+from app.ballots.rules import (
+    MAX_LABEL,
+    MAX_OPTIONS,
+    MAX_QUESTION,
+    MAX_REASON,
+    OptionTally,
+    shows_results,
+)
+from app.ballots.tables import (
+    Ballot,
+    BallotMethod,
+    BallotOption,
+    BallotState,
+    ResultsVisibility,
+    RollEntry,
+    TieRule,
+    Vote,
+)
+from app.ballots.voting import cast
+
+__all__ = [
+    "MAX_LABEL",
+    "MAX_OPTIONS",
+    "MAX_QUESTION",
+    "MAX_REASON",
+    "AlreadyVoted",
+    "Ballot",
+    "BallotClosed",
+    "BallotDecided",
+    "BallotDecidedAlready",
+    "BallotMethod",
+    "BallotMethodUnavailable",
+    "BallotNotDraft",
+    "BallotNotFound",
+    "BallotNotOpen",
+    "BallotOpened",
+    "BallotOption",
+    "BallotState",
+    "Draft",
+    "NotOnRoll",
+    "OptionNotFound",
+    "OptionTally",
+    "ResultsVisibility",
+    "RollEntry",
+    "Standing",
+    "TieRule",
+    "Vote",
+    "VoteCast",
+    "ballot_topic",
+    "by_id",
+    "cast",
+    "close",
+    "close_due",
+    "create",
+    "decide",
+    "eligible",
+    "open_ballot",
+    "page",
+    "shows_results",
+    "standing",
+    "tally_by_ballot",
+]

@@ -1,0 +1,65 @@
+"""Casting a vote."""
+
+from uuid import UUID
+
+from sqlalchemy.dialects.postgresql import insert
+
+from app.ballots.errors import (
+    AlreadyVoted,
+    BallotNotFound,
+    BallotNotOpen,
+    NotOnRoll,
+    OptionNotFound,
+)
+from app.ballots.events import VoteCast
+from app.ballots.rules import takes_votes
+from app.ballots.tables import Ballot, BallotOption, BallotState, RollEntry, Vote
+from app.kernel.db import Tx
+from app.kernel.sets import lock_name
+
+
+def closing_lock(ballot_id: UUID) -> str:
+    """The lock that voters share and the one who closes the ballot holds alone."""
+    return f"ballot closing {ballot_id}"
+
+
+async def cast(tx: Tx, *, ballot_id: UUID, member_id: UUID, option_id: UUID) -> Vote:
+    """Vote, or vote anew where the ballot was declared changeable.
+
+    A vote that is answered was taken before the closing and is counted. Raises BallotNotFound,
+    BallotNotOpen, OptionNotFound, NotOnRoll, AlreadyVoted.
+    """
+    await lock_name(tx, closing_lock(ballot_id), shared=True)
+    ballot = await tx.session.get(Ballot, ballot_id, populate_existing=True)
+    if ballot is None or ballot.state is BallotState.DRAFT:
+        raise BallotNotFound()
+    if not takes_votes(
+        ballot.state, opens_at=ballot.opens_at, closes_at=ballot.closes_at, now=tx.now
+    ):
+        raise BallotNotOpen()
+    if await tx.session.get(BallotOption, (ballot_id, option_id)) is None:
+        raise OptionNotFound()
+    if await tx.session.get(RollEntry, (member_id, ballot_id)) is None:
+        raise NotOnRoll()
+    vote = await _store(tx, ballot, member_id=member_id, option_id=option_id)
+    if vote is None:
+        raise AlreadyVoted()
+    tx.emit(VoteCast(ballot_id=ballot_id, visibility=ballot.visibility))
+    return vote
+
+
+async def _store(tx: Tx, ballot: Ballot, *, member_id: UUID, option_id: UUID) -> Vote | None:
+    statement = insert(Vote).values(
+        member_id=member_id, ballot_id=ballot.id, option_id=option_id, cast_at=tx.now, changes=0
+    )
+    key = [Vote.member_id, Vote.ballot_id]
+    if ballot.change_until_close:
+        statement = statement.on_conflict_do_update(
+            index_elements=key,
+            set_={"option_id": option_id, "cast_at": tx.now, "changes": Vote.changes + 1},
+        )
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=key)
+    return await tx.session.scalar(
+        statement.returning(Vote), execution_options={"populate_existing": True}
+    )

@@ -1,0 +1,196 @@
+"""Running the segments: every member's stage as of an instant, put in force all at once."""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Executable,
+    Text,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, array
+
+from app import members
+from app.kernel.db import Tx
+from app.kernel.errors import InvalidInput
+from app.kernel.sets import emit_each, lock_name, uuid7_each
+from app.segments import silences
+from app.segments.events import SegmentsSwapped, StageChanged
+from app.segments.facts import FACTS, gather
+from app.segments.judging import JUDGED, draw, judge
+from app.segments.queries import current_run
+from app.segments.rules import CutPoints, alarms
+from app.segments.tables import (
+    MemberStage,
+    SegmentRun,
+    Stage,
+    StageReason,
+    StageTransition,
+)
+
+LOCK = "segments run"
+# What campaigns and alerts act on, told one by one; the other changes are read in the history.
+TOLD = (Stage.VIP, Stage.SILENT, Stage.LAPSED_HIGH_VALUE, Stage.CHURNED)
+# The columns that make a row worth rewriting, `reason` and facts included.
+_COMPARED = [column.name for column in JUDGED.columns if column.name != "member_id"]
+
+
+async def run(tx: Tx, *, as_of: datetime) -> SegmentRun:
+    """Judge every member as of an instant and put the stages in force with this transaction.
+
+    Running the same instant again changes only what has changed in the orders since. An instant
+    older than the stages in force is computed and recorded, but changes no member. Two runs at
+    once follow one another. The first run announces no single member. Raises InvalidInput for an
+    instant in the future.
+    """
+    if as_of > tx.now:
+        raise InvalidInput(field="asOf", reason="it is in the future", reason_zh="时间尚未到来")
+    await lock_name(tx, LOCK)
+    # Sorting and hashing a million members' facts should not spill; only this transaction is meant.
+    await tx.session.execute(text("SET LOCAL work_mem = '128MB'"))
+    before = await current_run(tx)
+    await gather(tx, as_of)
+    await tx.session.execute(text(f"ANALYZE {FACTS.name}"))
+    cuts = await draw(tx)
+    await judge(tx, as_of, cuts)
+    await tx.session.execute(text(f"ANALYZE {JUDGED.name}"))
+    applied = before is None or before.as_of <= as_of
+    changed = await _swap(tx, as_of, first=before is None) if applied else 0
+    stored = await _record(tx, as_of, cuts, applied=applied, changed=changed)
+    for table in (FACTS, JUDGED):
+        # A caller may run several instants in one transaction.
+        await tx.session.execute(text(f"DROP TABLE {table.name}"))
+    if applied:
+        tx.emit(SegmentsSwapped(as_of=as_of, members=stored.members, changed=changed))
+    return stored
+
+
+async def _swap(tx: Tx, as_of: datetime, *, first: bool) -> int:
+    await silences.find(tx, as_of)
+    await silences.store(tx)
+    await tx.session.execute(text(f"DROP TABLE {silences.FOUND.name}"))
+    if not first:
+        await _announce(tx, as_of)
+    changed = await _write_history(tx, as_of)
+    await _put_in_force(tx, as_of)
+    return changed
+
+
+async def _announce(tx: Tx, as_of: datetime) -> None:
+    """Tell each entry into a stage that others act on; the fact is StageChanged's."""
+    vip = JUDGED.c.stage == Stage.VIP
+    topics = case(
+        (vip, array([members.member_topic_in_sql(JUDGED.c.member_id)])),
+        else_=cast(array([], type_=Text), ARRAY(Text)),
+    )
+    payload = func.jsonb_build_object(
+        literal("member_id"),
+        cast(JUDGED.c.member_id, Text),
+        literal("before"),
+        MemberStage.stage,
+        literal("stage"),
+        JUDGED.c.stage,
+        literal("as_of"),
+        literal(as_of.isoformat()),
+    )
+    entered = (
+        select(topics, payload)
+        .outerjoin(MemberStage, MemberStage.member_id == JUDGED.c.member_id)
+        .where(JUDGED.c.stage.in_(TOLD), JUDGED.c.stage.is_distinct_from(MemberStage.stage))
+    )
+    await emit_each(tx, kind=StageChanged.kind, source=entered)
+
+
+async def _write_history(tx: Tx, as_of: datetime) -> int:
+    """One transition for each member whose stage changes; answers how many."""
+    id_, moved = uuid7_each(tx.now), JUDGED.c.stage.is_distinct_from(MemberStage.stage)
+    arrived = (
+        select(JUDGED.c.member_id, id_, MemberStage.stage, JUDGED.c.stage, literal(as_of))
+        .add_columns(JUDGED.c.reason)
+        .outerjoin(MemberStage, MemberStage.member_id == JUDGED.c.member_id)
+        .where(moved)
+    )
+    left = select(
+        MemberStage.member_id,
+        id_,
+        MemberStage.stage,
+        cast(null(), Text),
+        literal(as_of),
+        literal(StageReason.MEMBER_LEFT.value, Text),
+    ).where(_left())
+    names = ["member_id", "id", "from_stage", "to_stage", "at", "reason"]
+    total = 0
+    for chosen in (arrived, left):
+        total += await _count(tx, insert(StageTransition).from_select(names, chosen))
+    return total
+
+
+async def _put_in_force(tx: Tx, as_of: datetime) -> None:
+    same = JUDGED.c.member_id == MemberStage.member_id
+    columns = {name: JUDGED.c[name] for name in _COMPARED}
+    differs = or_(
+        *(JUDGED.c[name].is_distinct_from(getattr(MemberStage, name)) for name in _COMPARED)
+    )
+    since = case((JUDGED.c.stage == MemberStage.stage, MemberStage.since), else_=literal(as_of))
+    await _count(tx, delete(MemberStage).where(_left()))
+    await _count(
+        tx,
+        update(MemberStage)
+        .where(same, differs)
+        .values({**columns, "since": since, "as_of": literal(as_of)}),
+    )
+    known = select(MemberStage.member_id).where(same).exists()
+    fresh = select(JUDGED, literal(as_of), literal(as_of)).where(~known)
+    names = [*(column.name for column in JUDGED.columns), "since", "as_of"]
+    await _count(tx, insert(MemberStage).from_select(names, fresh))
+
+
+async def _record(
+    tx: Tx, as_of: datetime, cuts: CutPoints, *, applied: bool, changed: int
+) -> SegmentRun:
+    rows = await tx.session.execute(
+        select(JUDGED.c.stage, func.count(), func.sum(JUDGED.c.net90)).group_by(JUDGED.c.stage)
+    )
+    counts = dict.fromkeys(Stage, 0)
+    spend = dict.fromkeys(Stage, 0)
+    for stage, number, net90 in rows:
+        counts[stage], spend[stage] = number, int(net90)
+    vip_net90, total_net90 = spend[Stage.VIP], sum(spend.values())
+    found = alarms(counts, vip_net90=vip_net90, total_net90=total_net90)
+    run = await tx.session.get(SegmentRun, as_of)
+    if run is None:
+        newest = await tx.session.scalar(select(func.max(SegmentRun.version)))
+        run = SegmentRun(as_of=as_of, version=(newest or 0) + 1, applied=applied)
+        tx.session.add(run)
+    run.ran_at = tx.now
+    # A run that was in force stays so in the books when it is replayed later.
+    run.applied = run.applied or applied
+    run.members = sum(counts.values())
+    run.changed = changed
+    run.counts = {stage.value: number for stage, number in counts.items()}
+    run.cut_points = cuts.stored()
+    run.vip_net90, run.total_net90 = vip_net90, total_net90
+    run.alarms = [alarm.value for alarm in found]
+    await tx.session.flush()
+    return run
+
+
+def _left() -> ColumnElement[bool]:
+    """A row of `member_stage` whose member was not judged."""
+    return ~select(JUDGED.c.member_id).where(JUDGED.c.member_id == MemberStage.member_id).exists()
+
+
+async def _count(tx: Tx, statement: Executable) -> int:
+    result = await tx.session.execute(statement, execution_options={"synchronize_session": False})
+    return result.rowcount if isinstance(result, CursorResult) else 0

@@ -1,0 +1,177 @@
+"""Drawing a run's cut points and judging every member by them, in set SQL."""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+)
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql.elements import ColumnElement
+
+from app.kernel.db import Tx
+from app.segments.facts import FACTS
+from app.segments.rules import (
+    CHURNED_AFTER,
+    HIGH_AVERAGE_PERCENTILE,
+    ONBOARDING_FOR,
+    QUINTILES,
+    REGULAR_ORDERS,
+    RISING_BROWSES,
+    RISING_DENOMINATOR,
+    RISING_NUMERATOR,
+    RISING_ORDERS,
+    SILENT_AFTER,
+    CutPoints,
+    position,
+    vip_position,
+)
+from app.segments.tables import MemberStage, Stage, StageReason
+
+# What a run found, in the columns of `member_stage` that it compares and writes.
+JUDGED = Table(
+    "segment_judged",
+    MetaData(),
+    Column("member_id", Uuid, primary_key=True),
+    Column("stage", MemberStage.stage.type, nullable=False),
+    Column("reason", MemberStage.reason.type, nullable=False),
+    Column("orders", FACTS.c.orders.type, nullable=False),
+    Column("last_order_at", DateTime(timezone=True)),
+    Column("average_order_fen", FACTS.c.average_order_fen.type),
+    Column("orders30", FACTS.c.orders30.type, nullable=False),
+    Column("net90", FACTS.c.net90.type, nullable=False),
+    Column("rfm_r", SmallInteger),
+    Column("rfm_f", SmallInteger),
+    Column("rfm_m", SmallInteger),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DROP",
+)
+
+
+async def draw(tx: Tx) -> CutPoints:
+    """The cut points of the facts that were gathered."""
+    everyone, buyers = (
+        await tx.session.execute(select(func.count(), func.count(FACTS.c.last_order_at)))
+    ).one()
+    if not buyers:
+        return CutPoints(None, None, (), (), ())
+    fifths = [position(buyers, 100 * fifth // QUINTILES) for fifth in range(1, QUINTILES)]
+    ordered = (FACTS.c.recency, FACTS.c.frequency, FACTS.c.monetary)
+    high = position(buyers, HIGH_AVERAGE_PERCENTILE)
+    row = (
+        await tx.session.execute(
+            select(
+                _nth(FACTS.c.net90, vip_position(everyone), everyone),
+                _nth(FACTS.c.average_order_fen, high, buyers),
+                *(_nth(column, place, buyers) for column in ordered for place in fifths),
+            )
+        )
+    ).one()
+    vip, average, *limits = (int(value) for value in row)
+    size = len(fifths)
+    return CutPoints(
+        # Nobody is a VIP without having spent.
+        vip_net90=max(vip, 1),
+        high_average=average,
+        recency=tuple(limits[:size]),
+        frequency=tuple(limits[size : 2 * size]),
+        monetary=tuple(limits[2 * size :]),
+    )
+
+
+async def judge(tx: Tx, as_of: datetime, cuts: CutPoints) -> None:
+    """Fill the temporary table of judgements; it goes with the transaction."""
+    await tx.session.execute(CreateTable(JUDGED))
+    reason = reasons(as_of, cuts)
+    judged = select(FACTS, reason.label("reason")).subquery()
+    stage = case(
+        {reason.value: stage.value for reason, stage in STAGE_OF.items()}, value=judged.c.reason
+    )
+    chosen = select(
+        judged.c.member_id,
+        stage,
+        judged.c.reason,
+        judged.c.orders,
+        judged.c.last_order_at,
+        judged.c.average_order_fen,
+        judged.c.orders30,
+        judged.c.net90,
+        QUINTILES - _over(judged.c.recency, cuts.recency),
+        1 + _over(judged.c.frequency, cuts.frequency),
+        1 + _over(judged.c.monetary, cuts.monetary),
+    )
+    names = [column.name for column in JUDGED.columns]
+    await tx.session.execute(insert(JUDGED).from_select(names, chosen))
+
+
+STAGE_OF = {
+    StageReason.JUST_REGISTERED: Stage.ONBOARDING,
+    StageReason.NO_ORDER_YET: Stage.NEW_UNCONVERTED,
+    StageReason.NO_ORDER_FOR_75_DAYS: Stage.CHURNED,
+    StageReason.SILENT_WITH_HIGH_AVERAGE: Stage.LAPSED_HIGH_VALUE,
+    StageReason.NO_ORDER_FOR_30_DAYS: Stage.SILENT,
+    StageReason.TOP_SPEND: Stage.VIP,
+    StageReason.BROWSING_RISING: Stage.POTENTIAL,
+    StageReason.ORDERS_RISING: Stage.POTENTIAL,
+    StageReason.BROWSING_OTHER_CATEGORIES: Stage.POTENTIAL,
+    StageReason.FEW_ORDERS: Stage.LOW_FREQUENCY,
+    StageReason.STEADY_ORDERS: Stage.REGULAR,
+}
+
+
+def reasons(as_of: datetime, cuts: CutPoints) -> ColumnElement[str]:
+    """The first rule that matches a row of the facts."""
+    fact = FACTS.c
+    none = fact.last_order_at.is_(None)
+    silent = fact.last_order_at <= as_of - SILENT_AFTER
+    young = fact.registered_at > as_of - ONBOARDING_FOR
+    rules = [
+        (and_(none, young), StageReason.JUST_REGISTERED),
+        (none, StageReason.NO_ORDER_YET),
+        (fact.last_order_at <= as_of - CHURNED_AFTER, StageReason.NO_ORDER_FOR_75_DAYS),
+        (
+            and_(silent, fact.average_order_fen >= cuts.high_average),
+            StageReason.SILENT_WITH_HIGH_AVERAGE,
+        ),
+        (silent, StageReason.NO_ORDER_FOR_30_DAYS),
+        (fact.net90 >= cuts.vip_net90, StageReason.TOP_SPEND),
+        (_rising(fact.browses, fact.browses_before, RISING_BROWSES), StageReason.BROWSING_RISING),
+        (_rising(fact.orders30, fact.orders30_before, RISING_ORDERS), StageReason.ORDERS_RISING),
+        (fact.looks_elsewhere, StageReason.BROWSING_OTHER_CATEGORIES),
+        (fact.orders30 < REGULAR_ORDERS, StageReason.FEW_ORDERS),
+    ]
+    steady = literal(StageReason.STEADY_ORDERS.value, Text)
+    return case(*((test, reason.value) for test, reason in rules), else_=steady)
+
+
+def _rising(now: ColumnElement[int], before: ColumnElement[int], least: int) -> ColumnElement[bool]:
+    return and_(now >= least, now * RISING_DENOMINATOR >= before * RISING_NUMERATOR)
+
+
+def _nth(column: ColumnElement[int], place: int, count: int) -> ColumnElement[int]:
+    """The value at a place of the ascending order; half a place back keeps clear of rounding."""
+    return func.percentile_disc((place - 0.5) / count).within_group(column)
+
+
+def _over(column: ColumnElement[int], limits: tuple[int, ...]) -> ColumnElement[int]:
+    """How many of the limits a value exceeds; null for a null value or without limits."""
+    if not limits:
+        return cast(null(), Integer)
+    total = cast(column > limits[0], Integer)
+    for limit in limits[1:]:
+        total = total + cast(column > limit, Integer)
+    return total
