@@ -196,7 +196,12 @@ async def last_activity(
 
 def _refunded_by_order(as_of: datetime) -> Subquery:
     return (
-        select(Refund.member_id, Refund.order_id, func.sum(Refund.amount_fen).label("fen"))
+        select(
+            Refund.member_id,
+            Refund.order_id,
+            # sum() of bigint is numeric, which would reach Python as Decimal.
+            cast(func.sum(Refund.amount_fen), BigInteger).label("fen"),
+        )
         .where(Refund.order_id.is_not(None), Refund.at < as_of)
         .group_by(Refund.member_id, Refund.order_id)
         .subquery()

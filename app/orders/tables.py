@@ -124,13 +124,15 @@ class Order(Table):
 
 
 class OrderLine(Table):
-    """One article of an order; `paid_fen` is for the whole quantity, after discounts."""
+    """One article of an order; `paid_fen` is for the whole quantity, after discounts.
+
+    No foreign key leads to the order: PostgreSQL would look it up for every line, which takes
+    longer than storing the line, and lines are only ever written by the statement batch that
+    writes their order.
+    """
 
     __tablename__ = "order_line"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["member_id", "order_id"], ["member_order.member_id", "member_order.id"]
-        ),
         CheckConstraint("quantity > 0 AND paid_fen >= 0", name="amounts"),
         CheckConstraint("refunded_quantity BETWEEN 0 AND quantity", name="returned_within_bought"),
         CheckConstraint("refunded_fen BETWEEN 0 AND paid_fen", name="refunded_within_paid"),
@@ -183,7 +185,11 @@ class Refund(Table):
 
 
 class Activity(Table):
-    """Something a member did besides buying: an event with the id its reporter gave it."""
+    """Something a member did besides buying: an event with the id its reporter gave it.
+
+    No foreign key leads to the member, for the same reason as with order lines: events are the
+    most numerous rows of all, and whoever writes them has just looked their members up.
+    """
 
     __tablename__ = "activity"
     __table_args__ = (
@@ -192,7 +198,7 @@ class Activity(Table):
         CheckConstraint("seconds >= 0", name="seconds"),
     )
 
-    member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    member_id: Mapped[UUID] = mapped_column(primary_key=True)
     event_id: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime]
     kind: Mapped[ActivityKind]

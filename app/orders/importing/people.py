@@ -1,0 +1,93 @@
+"""The customers of a file: found by their card, or made members."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+
+from app import members
+from app.kernel.crypto import Vault
+from app.kernel.db import Tx
+
+_KIND = members.IdentityKind.STORE_CARD
+
+_FIND = text(
+    """
+    SELECT blind, member_id FROM identity
+    WHERE kind = :kind AND app = :app AND blind = ANY(CAST(:blinds AS text[]))
+    """
+)
+# One statement: a member is stored only if their card was not claimed meanwhile.
+_JOIN = text(
+    """
+    WITH person AS (
+      SELECT * FROM unnest(
+        CAST(:ids AS uuid[]), CAST(:blinds AS text[]), CAST(:sealed AS text[]),
+        CAST(:nicknames AS text[]), CAST(:communities AS uuid[]), CAST(:since AS timestamptz[])
+      ) AS p (id, blind, sealed, nickname, community_id, since)
+    ), card AS (
+      INSERT INTO identity (kind, app, blind, sealed, member_id, linked_at)
+      SELECT :kind, :app, blind, sealed, id, :now FROM person ORDER BY blind
+      ON CONFLICT DO NOTHING
+      RETURNING member_id
+    )
+    INSERT INTO member (id, community_id, nickname, status, locale, registered_at)
+    SELECT id, community_id, nickname, 'ACTIVE', 'zh-CN', since
+    FROM person JOIN card ON card.member_id = person.id
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """What a customer becomes if they are not a member yet."""
+
+    nickname: str
+    community_id: UUID
+    since: datetime
+
+
+async def recognise_cards(
+    tx: Tx, *, vault: Vault, app: str, cards: Mapping[str, Newcomer]
+) -> dict[str, UUID]:
+    """Member ids by customer number; who has no card of this system yet becomes a member.
+
+    No fact is announced for them: history sets off nothing.
+    """
+    blinds = {vault.blind(_KIND, value): value for value in cards}
+    found = await _known(tx, app, list(blinds))
+    fresh = {blind: value for blind, value in blinds.items() if blind not in found}
+    if fresh:
+        people = [cards[value] for value in fresh.values()]
+        await tx.session.execute(
+            _JOIN,
+            {
+                "kind": _KIND,
+                "app": app,
+                "now": tx.now,
+                "ids": [tx.new_id() for _ in people],
+                "blinds": list(fresh),
+                "sealed": [vault.seal(_KIND, value) for value in fresh.values()],
+                "nicknames": [person.nickname for person in people],
+                "communities": [person.community_id for person in people],
+                "since": [person.since for person in people],
+            },
+        )
+        found |= await _known(tx, app, list(fresh))
+    return {value: found[blind] for blind, value in blinds.items()}
+
+
+async def open_communities(tx: Tx, names: set[str], *, time_zone: str) -> dict[str, UUID]:
+    """Community ids by name; those that do not exist yet are opened."""
+    found: dict[str, UUID] = {}
+    for name in sorted(names):
+        community = await members.create_community(tx, name=name, time_zone=time_zone)
+        found[name] = community.id
+    return found
+
+
+async def _known(tx: Tx, app: str, blinds: list[str]) -> dict[str, UUID]:
+    rows = await tx.session.execute(_FIND, {"kind": _KIND, "app": app, "blinds": blinds})
+    return {row.blind: row.member_id for row in rows}
