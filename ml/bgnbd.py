@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.optimize import OptimizeResult, minimize
+from scipy.optimize import minimize
 from scipy.special import betaln, gammaln
 
 from ml.arrays import F64, Numbers
 from ml.history import Days
 
-_SAMPLE: Final = 20_000
 _PENALTY: Final = 1e-3
 
 
@@ -63,19 +62,14 @@ def log_likelihood(model: BgNbd, seen: Counts) -> F64:
     return common + np.where(x > 0, np.logaddexp(active, left), active)
 
 
-def fit(seen: Counts, *, seed: int = 0) -> BgNbd:
-    """Parameters of greatest likelihood, on at most 20,000 members drawn by `seed`.
+def fit(seen: Counts) -> BgNbd:
+    """Parameters of greatest likelihood.
 
     A weak pull on the logarithms of the parameters keeps the search finite where the data say
     nothing (all members bought once, say).
     """
-    if len(seen.x) > _SAMPLE:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(seen.x), _SAMPLE, replace=False))
-        seen = Counts(seen.x[chosen], seen.last[chosen], seen.age[chosen])
     scale = max(float(np.mean(seen.age)), 1.0)
-    unique, weight = np.unique(
-        np.stack([seen.x, seen.last, seen.age]), axis=1, return_counts=True
-    )
+    unique, weight = np.unique(np.stack([seen.x, seen.last, seen.age]), axis=1, return_counts=True)
     seen = Counts(unique[0], unique[1] / scale, unique[2] / scale)
     share: F64 = weight / weight.sum()
 
@@ -83,14 +77,11 @@ def fit(seen: Counts, *, seed: int = 0) -> BgNbd:
         model = BgNbd(*np.exp(np.clip(theta, -12, 12)))
         return float(-(share * log_likelihood(model, seen)).sum() + _PENALTY * (theta**2).sum())
 
-    starts = (np.log([0.5, 0.3, 0.8, 2.5]), np.log([1.0, 0.5, 0.1, 1.0]))
-    found = min((minimize(loss, start, method="L-BFGS-B") for start in starts), key=_value)
+    found = minimize(loss, np.log([0.5, 0.3, 0.8, 2.5]), method="L-BFGS-B")
+    if not found.success:
+        found = minimize(loss, found.x, method="Nelder-Mead")
     r, alpha, a, b = (float(value) for value in np.exp(np.clip(found.x, -12, 12)))
     return BgNbd(r, alpha * scale, a, b)
-
-
-def _value(result: OptimizeResult) -> float:
-    return float(result.fun)
 
 
 def alive(model: BgNbd, seen: Counts) -> F64:

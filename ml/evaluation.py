@@ -44,8 +44,8 @@ def _steps(outcome: F64, score: F64, weight: F64) -> tuple[F64, F64]:
     """Weighted positives and negatives at each distinct score, from the highest down."""
     _, group = np.unique(-score, return_inverse=True)
     return (
-        np.bincount(group, weights=outcome * weight),
-        np.bincount(group, weights=(1 - outcome) * weight),
+        np.bincount(group, weights=outcome * weight).astype(np.float64),
+        np.bincount(group, weights=(1 - outcome) * weight).astype(np.float64),
     )
 
 

@@ -114,8 +114,8 @@ class Facts:
 
     def in_order(self) -> "Facts":
         """The same rows sorted by member and instant, so that cutoffs need not sort again."""
-        orders = _sorting(self.order_member, self.order_at)
-        events = _sorting(self.event_member, self.event_at)
+        orders = ascending(self.order_member, self.order_at)
+        events = ascending(self.event_member, self.event_at)
         if orders is None and events is None:
             return self
         return self._take(
@@ -134,8 +134,8 @@ _REQUIRED: Final = frozenset(
 assert set(_DTYPES) <= {column.name for column in fields(Facts)}
 
 
-def _sorting(member: I32, at: I64) -> I64 | None:
-    """The stable order by member and instant, or None when the rows already have it."""
+def ascending(member: I32 | I64, at: I64) -> I64 | None:
+    """The stable order of rows by member and instant, or None when they already have it."""
     rises = member[1:] > member[:-1]
     if np.all(rises | ((member[1:] == member[:-1]) & (at[1:] >= at[:-1]))):
         return None

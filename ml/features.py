@@ -1,7 +1,7 @@
 """The matrix a model sees: one row a member, one column a fact, all known before a cutoff."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -15,7 +15,7 @@ from ml.history import Days, fold
 from ml.labels import population as everyone
 from ml.order_features import basket, habit, rhythm, weeks, windows
 
-RECENCY_FLOOR: Final = "recency"
+_BGNBD_MEMBERS: Final = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +44,19 @@ def days_needed(name: str) -> int:
 
 
 def fit_bgnbd(facts: Facts, as_of: int, *, seed: int = 0) -> BgNbd:
-    """BG/NBD parameters from every member's orders before `as_of`."""
-    known = facts.before(as_of)
-    members = np.unique(known.order_member).astype(np.int32)
-    return bgnbd.fit(bgnbd.counts(fold(known, as_of, members)), seed=seed)
+    """BG/NBD parameters from orders before `as_of`, of 20,000 members drawn by `seed` at most."""
+    ordered = np.zeros(len(facts.member_ids), dtype=np.bool_)
+    ordered[facts.order_member[facts.order_at < as_of]] = True
+    members = draw(np.flatnonzero(ordered).astype(np.int32), _BGNBD_MEMBERS, seed)
+    return bgnbd.fit(bgnbd.counts(fold(facts, as_of, members)))
+
+
+def draw(members: I32, most: int, seed: int) -> I32:
+    """At most `most` of the members, ascending; the same ones for the same seed and members."""
+    if len(members) <= most:
+        return members
+    chosen = np.random.default_rng(seed).choice(len(members), most, replace=False)
+    return members[np.sort(chosen)]
 
 
 def build(
@@ -86,7 +95,7 @@ def _purchase_model(days: Days, purchases: BgNbd, horizon_days: int) -> dict[str
     answer = {name: np.full(days.size, np.nan) for name in ("bgnbd_silent", "bgnbd_alive")}
     # Rows belong to members with orders only, so dropping the empty segments keeps them aligned.
     starts = np.concatenate((days.start[:-1][some], days.start[-1:]))
-    seen = bgnbd.counts(Days(**(days.__dict__ | {"start": starts})))
+    seen = bgnbd.counts(replace(days, start=starts))
     answer["bgnbd_silent"][some] = bgnbd.silent(purchases, seen, horizon_days)
     answer["bgnbd_alive"][some] = bgnbd.alive(purchases, seen)
     return answer

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.arrays import DAY, F64, I64, Numbers
-from ml.facts import NEVER, Facts
+from ml.facts import Facts, ascending
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +53,12 @@ def fold(facts: Facts, as_of: int, members: Numbers) -> Days:
     """
     place = np.full(len(facts.member_ids), -1, dtype=np.int64)
     place[members] = np.arange(len(members))
-    facts = facts.in_order()
     rows = np.flatnonzero((facts.order_at < as_of) & (place[facts.order_member] >= 0))
-    owner = place[facts.order_member[rows]]
-    local = facts.order_at[rows] + facts.utc_offset
+    owner, at = place[facts.order_member[rows]], facts.order_at[rows]
+    sorting = ascending(owner, at)
+    if sorting is not None:
+        rows, owner, at = rows[sorting], owner[sorting], at[sorting]
+    local = at + facts.utc_offset
     day = local // DAY
     new = np.ones(len(rows), dtype=np.bool_)
     new[1:] = (owner[1:] != owner[:-1]) | (day[1:] != day[:-1])
@@ -65,21 +67,20 @@ def fold(facts: Facts, as_of: int, members: Numbers) -> Days:
     def total(column: Numbers) -> I64:
         if not len(first):
             return np.zeros(0, np.int64)
-        return np.add.reduceat(column[rows].astype(np.int64), first)
+        return np.add.reduceat(column.astype(np.int64), first)
 
-    refund = total(
-        np.where(facts.order_refund_at < min(as_of, NEVER), facts.order_refund_fen, 0)
-    )
+    refunded = facts.order_refund_at[rows] < as_of
+    refund = total(np.where(refunded, facts.order_refund_fen[rows], 0))
     today = (as_of + facts.utc_offset) // DAY
     return Days(
         start=np.concatenate(([0], np.cumsum(np.bincount(owner[first], minlength=len(members))))),
         day=day[first],
         age=today - day[first],
-        fen=total(facts.order_fen) - refund,
+        fen=total(facts.order_fen[rows]) - refund,
         refund=refund,
-        discount=total(facts.order_discount_fen),
-        items=total(facts.order_items),
-        products=total(facts.order_products),
+        discount=total(facts.order_discount_fen[rows]),
+        items=total(facts.order_items[rows]),
+        products=total(facts.order_products[rows]),
         hour=(local[first] % DAY) / 3600,
         today=today,
         first_day=int(day.min()) if len(day) else today,

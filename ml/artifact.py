@@ -1,0 +1,217 @@
+"""A trained model as bytes or a folder: parts, a manifest, and checksums over both.
+
+A file is `LINLIML1`, the SHA-256 of the rest, and a zip of the parts with fixed times; a folder
+holds the same parts as files. Nothing is pickled: reading a model runs no code from it.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ml import booster
+from ml.bgnbd import BgNbd
+from ml.booster import MAX_BIN, PARAMETERS, ROUNDS
+from ml.errors import CorruptArtifact
+from ml.evaluation import Metrics
+from ml.ladder import RUNGS, Models, Rung
+from ml.logistic import Logistic
+from ml.samples import Plan
+
+FORMAT: Final = 1
+CODE: Final = "1"
+"""Raised whenever features or models change meaning."""
+
+_MAGIC: Final = b"LINLIML1"
+_PARTS: Final = ("booster.ubj", "models.json")
+_MANIFEST: Final = "manifest.json"
+_SEAL: Final = "manifest.sha256"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a manifest says of a model: data, cutoffs, parameters, and held-out metrics.
+
+    `metrics` has one entry a past origin, keyed by its epoch second. Instants are UTC.
+    """
+
+    as_of: int
+    horizon_days: int
+    active_days: int
+    window: tuple[int, int]
+    orders: int
+    members: int
+    cutoffs: tuple[int, ...]
+    seed: int
+    correction: str
+    parameters: dict[str, Any]
+    metrics: dict[str, dict[str, float]]
+    code: str
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """A model ready to score: trained parts, the rung that was chosen, and its correction."""
+
+    models: Models
+    purchases: BgNbd
+    choice: Rung
+    shift: float
+    about: About
+
+    @property
+    def version(self) -> str:
+        """A name that follows from the content: equal models have equal versions."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()[:16]
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest as plain values, with the SHA-256 of every part."""
+        return _manifest(self, _parts(self))
+
+    def to_bytes(self) -> bytes:
+        """One self-checking block of bytes, the same for the same model."""
+        parts = _parts(self)
+        parts[_MANIFEST] = _json(_manifest(self, parts))
+        body = io.BytesIO()
+        with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as file:
+            for name in sorted(parts):
+                file.writestr(zipfile.ZipInfo(name), parts[name], zipfile.ZIP_DEFLATED, 6)
+        data = body.getvalue()
+        return _MAGIC + hashlib.sha256(data).digest() + data
+
+    def save(self, folder: Path) -> None:
+        """Write the parts into `folder`, which is made if need be; the seal goes last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _SEAL).unlink(missing_ok=True)
+        parts = _parts(self)
+        manifest = _json(_manifest(self, parts))
+        for name, data in (parts | {_MANIFEST: manifest}).items():
+            (folder / name).write_bytes(data)
+        (folder / _SEAL).write_text(hashlib.sha256(manifest).hexdigest() + "\n")
+
+
+def describe(
+    *,
+    plan: Plan,
+    as_of: int,
+    window: tuple[int, int],
+    orders: int,
+    members: int,
+    cutoffs: tuple[int, ...],
+    correction: str,
+    metrics: dict[int, Metrics],
+) -> About:
+    """Put together what the manifest will say."""
+    return About(
+        as_of=as_of,
+        horizon_days=plan.horizon_days,
+        active_days=plan.active_days,
+        window=window,
+        orders=orders,
+        members=members,
+        cutoffs=cutoffs,
+        seed=plan.seed,
+        correction=correction,
+        parameters={"booster": PARAMETERS, "rounds": ROUNDS, "max_bin": MAX_BIN},
+        metrics={str(origin): asdict(metric) for origin, metric in metrics.items()},
+        code=CODE,
+    )
+
+
+def from_bytes(data: bytes) -> Artifact:
+    """A model from `to_bytes`. Raises CorruptArtifact on any damage or an unknown format."""
+    head = len(_MAGIC)
+    if data[:head] != _MAGIC:
+        raise CorruptArtifact("These bytes are not a model of this program.")
+    seal, body = data[head : head + 32], data[head + 32 :]
+    if hashlib.sha256(body).digest() != seal:
+        raise CorruptArtifact("The model is damaged: its checksum does not match.")
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as file:
+            parts = {name: file.read(name) for name in file.namelist()}
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise CorruptArtifact(f"The model cannot be unpacked: {error}") from error
+    return _assemble(parts)
+
+
+def load(folder: Path) -> Artifact:
+    """A model from `Artifact.save`. Raises CorruptArtifact on any damage or missing part."""
+    try:
+        names = (*_PARTS, _MANIFEST)
+        parts = {name: (folder / name).read_bytes() for name in names}
+        seal = (folder / _SEAL).read_bytes()
+    except OSError as error:
+        raise CorruptArtifact(f"A part of the model cannot be read: {error}") from error
+    if seal != hashlib.sha256(parts[_MANIFEST]).hexdigest().encode() + b"\n":
+        raise CorruptArtifact("The manifest does not match its seal.")
+    return _assemble(parts)
+
+
+def _parts(artifact: Artifact) -> dict[str, bytes]:
+    linear = artifact.models.logistic
+    models = {
+        "purchases": asdict(artifact.purchases),
+        "logistic": {
+            "mean": linear.mean.tolist(),
+            "sd": linear.sd.tolist(),
+            "weight": linear.weight.tolist(),
+            "intercept": linear.intercept,
+        },
+    }
+    return {"booster.ubj": artifact.models.booster.to_bytes(), "models.json": _json(models)}
+
+
+def _manifest(artifact: Artifact, parts: dict[str, bytes]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "features": list(artifact.models.names),
+        "choice": artifact.choice,
+        "shift": artifact.shift,
+        "about": asdict(artifact.about),
+        "sha256": {name: hashlib.sha256(parts[name]).hexdigest() for name in _PARTS},
+    }
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, indent=1).encode()
+
+
+def _assemble(parts: dict[str, bytes]) -> Artifact:
+    try:
+        manifest: dict[str, Any] = json.loads(parts[_MANIFEST])
+        if manifest["format"] != FORMAT:
+            raise CorruptArtifact(f"Format {manifest['format']} of the model is not known.")
+        for name, expected in manifest["sha256"].items():
+            if hashlib.sha256(parts[name]).hexdigest() != expected:
+                raise CorruptArtifact(f"Part {name} of the model is damaged.")
+        return _read(manifest, json.loads(parts["models.json"]), parts["booster.ubj"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptArtifact(f"The model is incomplete: {error!r}") from error
+
+
+def _read(manifest: dict[str, Any], models: dict[str, Any], trees: bytes) -> Artifact:
+    linear, about = models["logistic"], manifest["about"]
+    if manifest["choice"] not in RUNGS:
+        raise CorruptArtifact(f"Kind {manifest['choice']} of model is not known.")
+    tuples = {"window": tuple(about["window"]), "cutoffs": tuple(about["cutoffs"])}
+    return Artifact(
+        models=Models(
+            names=tuple(manifest["features"]),
+            logistic=Logistic(
+                mean=np.array(linear["mean"], dtype=np.float64),
+                sd=np.array(linear["sd"], dtype=np.float64),
+                weight=np.array(linear["weight"], dtype=np.float64),
+                intercept=float(linear["intercept"]),
+            ),
+            booster=booster.from_bytes(trees),
+        ),
+        purchases=BgNbd(**models["purchases"]),
+        choice=manifest["choice"],
+        shift=float(manifest["shift"]),
+        about=About(**(about | tuples)),
+    )

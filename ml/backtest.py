@@ -1,0 +1,136 @@
+"""What models would have been worth: the same past cutoffs for the product and the baselines."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ml import baselines, evaluation
+from ml.arrays import DAY, F64, I32, sigmoid
+from ml.errors import TooLittleHistory
+from ml.evaluation import Gain, Metrics
+from ml.facts import Facts
+from ml.samples import Past, Plan
+from ml.training import Progress, train_on
+
+MODELS: Final = ("product", "xgboost", "bgnbd", "logistic", "rfm", "recency")
+"""The product as it would be deployed, its boosted trees alone, and the baselines."""
+
+_BASELINES: Final = ("bgnbd", "logistic", "rfm", "recency")
+_FIGURES: Final = ("roc_auc", "pr_auc", "brier", "ece", "lift")
+_CUTOFFS: Final = 4
+_APART: Final = 45
+
+
+@dataclass(frozen=True, eq=False)
+class Test:
+    """One cutoff: who was at stake, what happened, and what each model had said."""
+
+    __test__ = False  # the word is the domain's; pytest must not collect it
+
+    cutoff: int
+    members: I32
+    outcome: F64
+    probability: dict[str, F64]
+    metrics: dict[str, Metrics]
+    choice: str
+    correction: str
+    trained_on: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """All cutoffs, the mean figures of each model, and the gain over the best baseline."""
+
+    horizon_days: int
+    active_days: int
+    tests: list[Test]
+    mean: dict[str, dict[str, float]]
+    best_baseline: str
+    gain: Gain
+
+
+def default_cutoffs(facts: Facts, horizon_days: int) -> list[int]:
+    """Up to four cutoffs 45 days apart, the last so that its window closes with the data.
+
+    The data end at the beginning of the day of the last order, since that day may be incomplete.
+    Only cutoffs with a closed training window before them are given, the earliest first.
+    """
+    if not len(facts.order_at):
+        return []
+    offset = facts.utc_offset
+    end = (int(facts.order_at.max()) + offset) // DAY * DAY - offset
+    grid = [end - (horizon_days + k * _APART) * DAY for k in range(_CUTOFFS)]
+    past = Past(facts, Plan(horizon_days=horizon_days))
+    return [cutoff for cutoff in reversed(grid) if past.cutoffs(cutoff)]
+
+
+def backtest(
+    facts: Facts,
+    *,
+    horizon_days: int = 45,
+    active_days: int = 180,
+    cutoffs: list[int] | None = None,
+    seed: int = 0,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Report:
+    """Train and test every model at each cutoff as if nothing after it were known.
+
+    `progress(done, total)` counts cutoffs. Raises TooLittleHistory when no cutoff can be tested,
+    ValueError when the window of a given cutoff reaches past the data: members would look
+    silent there who are not.
+    """
+    tested = cutoffs or default_cutoffs(facts, horizon_days)
+    if not tested:
+        raise TooLittleHistory(
+            f"The orders span too few days to train on one closed window of {horizon_days} days "
+            "and test on the next."
+        )
+    last = int(facts.order_at.max())
+    if max(tested) + (horizon_days - 1) * DAY > last:
+        raise ValueError(f"A window of {horizon_days} days after a cutoff ends past the data.")
+    plan = Plan(horizon_days=horizon_days, active_days=active_days, seed=seed)
+    past = Past(facts, plan)
+    tests: list[Test] = []
+    for number, cutoff in enumerate(sorted(tested)):
+        tests.append(_test(past, cutoff, threads))
+        if progress is not None:
+            progress(number + 1, len(tested))
+    mean = {model: _mean([test.metrics[model] for test in tests]) for model in MODELS}
+    best = max(_BASELINES, key=lambda model: mean[model]["roc_auc"])
+    pairs = [
+        (test.members, test.outcome, test.probability["product"], test.probability[best])
+        for test in tests
+    ]
+    gain = evaluation.paired_gain(pairs, seed=seed)
+    return Report(horizon_days, active_days, tests, mean, best, gain)
+
+
+def _test(past: Past, cutoff: int, threads: int) -> Test:
+    artifact = train_on(past, as_of=cutoff, threads=threads)
+    train = [past.at(s) for s in artifact.about.cutoffs]
+    test = past.at(cutoff)
+    odds = artifact.models.log_odds(test.matrix, threads=threads)
+    probability = {
+        "product": sigmoid(odds[artifact.choice] + artifact.shift),
+        "xgboost": sigmoid(odds["xgboost"]),
+        "bgnbd": sigmoid(odds["bgnbd"]),
+        "logistic": baselines.logistic_rfm(train, test),
+        "rfm": baselines.rfm(train, test),
+        "recency": baselines.recency(train, test),
+    }
+    return Test(
+        cutoff=cutoff,
+        members=test.matrix.members,
+        outcome=test.outcome,
+        probability=probability,
+        metrics={model: evaluation.measure(test.outcome, p) for model, p in probability.items()},
+        choice=artifact.choice,
+        correction=artifact.about.correction,
+        trained_on=artifact.about.cutoffs,
+    )
+
+
+def _mean(metrics: list[Metrics]) -> dict[str, float]:
+    return {figure: float(np.mean([getattr(m, figure) for m in metrics])) for figure in _FIGURES}

@@ -1,0 +1,81 @@
+"""Order lines gathered to one order a customer and day, in bounded memory."""
+
+import numpy as np
+
+from ml.arrays import DAY, F64, I64
+from ml.facts import NEVER, Facts
+
+_PENDING: int = 2_000_000
+
+
+class Purchases:
+    """Collects lines batch by batch and folds them to customer-days whenever many are pending."""
+
+    def __init__(self) -> None:
+        self._codes: dict[bytes, int] = {}
+        self._lines: list[I64] = []
+        self._pending = 0
+        self._orders = np.empty((0, 5), dtype=np.int64)
+        self._refunds: list[I64] = []
+
+    def add(
+        self, words: list[bytes], codes: I64, at: I64, amount: F64, items: I64, products: I64
+    ) -> None:
+        """Take lines whose customer is words[code]; a negative amount is a refund."""
+        ours = np.array([self._codes.setdefault(w, len(self._codes)) for w in words] or [0])
+        fen = np.round(amount * 100).astype(np.int64)
+        lines = np.stack([ours[codes], at, fen, items, products], axis=1)
+        self._lines.append(lines[fen >= 0])
+        self._refunds.append(lines[fen < 0][:, :3])
+        self._pending += len(lines)
+        if self._pending >= _PENDING:
+            self._fold()
+
+    def facts(self) -> tuple[Facts, int]:
+        """The orders with their refunds, and how many refunds had no order before them."""
+        self._fold()
+        member, at, fen, items, products = self._orders.T
+        refund, refund_at, orphans = self._refunded(member, at)
+        return (
+            Facts(
+                member_ids=list(self._codes),
+                order_member=member.astype(np.int32),
+                order_at=at,
+                order_fen=fen,
+                order_items=np.clip(items, 0, 2**31 - 1).astype(np.int32),
+                order_refund_fen=refund,
+                order_refund_at=refund_at,
+                order_products=np.clip(products, 0, 2**31 - 1).astype(np.int32),
+            ),
+            orphans,
+        )
+
+    def _fold(self) -> None:
+        lines = np.concatenate([self._orders, *self._lines])
+        self._lines, self._pending = [], 0
+        lines = lines[np.lexsort((lines[:, 1], lines[:, 0]))]
+        day = lines[:, 1] // DAY
+        new = np.ones(len(lines), dtype=np.bool_)
+        new[1:] = (lines[1:, 0] != lines[:-1, 0]) | (day[1:] != day[:-1])
+        first = np.flatnonzero(new)
+        if len(first):
+            totals = np.add.reduceat(lines[:, 2:], first, axis=0)
+            self._orders = np.column_stack([lines[first, :2], totals])
+
+    def _refunded(self, member: I64, at: I64) -> tuple[I64, I64, int]:
+        """Refunds of each order: put to the customer's latest order before, dated by the last."""
+        amount = np.zeros(len(member), dtype=np.int64)
+        when = np.full(len(member), NEVER, dtype=np.int64)
+        refunds = np.concatenate([np.empty((0, 3), dtype=np.int64), *self._refunds])
+        if not len(member) or not len(refunds):
+            return amount, when, len(refunds)
+        low = min(int(at.min()), int(refunds[:, 1].min()))
+        span = max(int(at.max()), int(refunds[:, 1].max())) - low + 1
+        keys = member * span + (at - low)
+        place = np.searchsorted(keys, refunds[:, 0] * span + refunds[:, 1] - low, "right") - 1
+        known = (place >= 0) & (member[place] == refunds[:, 0])
+        place, refunds = place[known], refunds[known]
+        np.add.at(amount, place, -refunds[:, 2])
+        latest = np.zeros(len(member), dtype=np.int64)
+        np.maximum.at(latest, place, refunds[:, 1])
+        return amount, np.where(amount > 0, latest, when), int((~known).sum())

@@ -1,0 +1,141 @@
+"""Closed windows of the past: the cutoffs a model may learn from, and their rows."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ml import features
+from ml.arrays import DAY, F32, F64, I32, Bools
+from ml.errors import TooLittleHistory
+from ml.facts import Facts
+from ml.features import Matrix, days_needed, draw
+from ml.labels import churned, population
+
+_HISTORY_FLOORS: Final = (180, 90, 60, 30)
+_ENOUGH_CUTOFFS: Final = 4
+_FEWEST_MEMBERS: Final = 30
+_STRETCH: Final = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is predicted, and from how much of the past it is learned."""
+
+    horizon_days: int = 45
+    active_days: int = 180
+    cutoffs: int = 10
+    step_days: int = 15
+    most_rows: int = 600_000
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Features at one cutoff with the outcomes of its closed window."""
+
+    cutoff: int
+    matrix: Matrix
+    outcome: F64
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Samples of several cutoffs stacked: values [rows, names] and outcomes."""
+
+    values: F32
+    outcome: F64
+    names: tuple[str, ...]
+
+
+class Past:
+    """Samples of `facts` by cutoff, each built once.
+
+    Asked for a cutoff it reads features from before it and outcomes from its window, so callers
+    who stand at `as_of` ask for `cutoffs(as_of)` only.
+    """
+
+    def __init__(self, facts: Facts, plan: Plan) -> None:
+        self.facts = facts.in_order()
+        self.plan = plan
+        self._samples: dict[int, Sample] = {}
+
+    def cutoffs(self, as_of: int) -> list[int]:
+        """Cutoffs whose windows closed by `as_of`, the latest first.
+
+        As long a history before the first of them as leaves four cutoffs is asked for (180, 90,
+        60 or 30 days), so that wide windows can be used. Empty when nothing is usable.
+        """
+        plan = self.plan
+        if not len(self.facts.order_at):
+            return []
+        first = int(self.facts.order_at.min())
+        latest = as_of - plan.horizon_days * DAY
+        grid = [latest - k * plan.step_days * DAY for k in range(plan.cutoffs)]
+        for floor in _HISTORY_FLOORS:
+            fit = [cutoff for cutoff in grid if cutoff - first >= floor * DAY]
+            if len(fit) >= _ENOUGH_CUTOFFS:
+                break
+        else:
+            fit = [cutoff for cutoff in grid if cutoff - first >= _HISTORY_FLOORS[-1] * DAY]
+        return [cutoff for cutoff in fit if self._usable(cutoff)]
+
+    def members(self, cutoff: int) -> I32:
+        """The population at a cutoff."""
+        return population(self.facts, cutoff, self.plan.active_days)
+
+    def rate(self, cutoff: int) -> float:
+        """The share of the population that fell silent after a cutoff; NaN of nobody."""
+        outcome = churned(self.facts, cutoff, self.plan.horizon_days, self.members(cutoff))
+        return float(outcome.mean()) if len(outcome) else float("nan")
+
+    def at(self, cutoff: int) -> Sample:
+        """The sample of one cutoff: the population, or a draw from a very large one."""
+        if cutoff not in self._samples:
+            plan = self.plan
+            members = draw(self.members(cutoff), plan.most_rows // plan.cutoffs, plan.seed)
+            matrix = features.build(
+                self.facts,
+                cutoff,
+                members,
+                purchases=features.fit_bgnbd(self.facts, cutoff, seed=plan.seed),
+                horizon_days=plan.horizon_days,
+            )
+            outcome = churned(self.facts, cutoff, plan.horizon_days, members)
+            self._samples[cutoff] = Sample(cutoff, matrix, outcome)
+        return self._samples[cutoff]
+
+    def rows(self, cutoffs: list[int]) -> Rows:
+        """Stack the samples of cutoffs with the columns worth learning from.
+
+        Left out are columns that are constant within one of the cutoffs, since trees tell
+        cutoffs apart by them, and windows more than twice as long as the shortest history:
+        they would mean less at the early cutoffs. Raises TooLittleHistory when there is none.
+        """
+        if not cutoffs:
+            raise TooLittleHistory(
+                f"No window of {self.plan.horizon_days} days has closed with {_FEWEST_MEMBERS} or "
+                f"more members after at least {_HISTORY_FLOORS[-1]} days of orders."
+            )
+        samples = [self.at(cutoff) for cutoff in cutoffs]
+        reach = (min(cutoffs) - int(self.facts.order_at.min())) // DAY
+        varied = np.logical_and.reduce([_varied(sample.matrix) for sample in samples])
+        names = tuple(
+            name
+            for name, varies in zip(samples[0].matrix.names, varied, strict=True)
+            if varies and days_needed(name) <= _STRETCH * reach
+        )
+        return Rows(
+            np.concatenate([sample.matrix.only(names) for sample in samples]),
+            np.concatenate([sample.outcome for sample in samples]),
+            names,
+        )
+
+    def _usable(self, cutoff: int) -> bool:
+        members = len(self.members(cutoff))
+        return members >= _FEWEST_MEMBERS and 0 < self.rate(cutoff) < 1
+
+
+def _varied(matrix: Matrix) -> Bools:
+    lowest, highest = np.fmin.reduce(matrix.values), np.fmax.reduce(matrix.values)
+    return highest > lowest

@@ -1,0 +1,58 @@
+"""Probabilities of falling silent for members as of now, with reasons for those most at risk."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ml import explain, features, labels
+from ml.arrays import F64, I32, sigmoid
+from ml.artifact import Artifact
+from ml.explain import Reason
+from ml.facts import Facts
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """One entry a member: code, probability of no order in the horizon, and reasons.
+
+    `reasons` are empty but for the share most at risk that was asked for.
+    """
+
+    members: I32
+    probability: F64
+    reasons: list[list[Reason]]
+
+
+def score(
+    artifact: Artifact,
+    facts: Facts,
+    *,
+    as_of: int,
+    reasons_for: float = 0.2,
+    members: I32 | None = None,
+    threads: int = 0,
+) -> Scores:
+    """Score `members` (codes, ascending; by default all with a recent order) as of `as_of`.
+
+    Rows at or after `as_of` are not seen. `reasons_for` is the share of members, from the
+    riskiest down, who get up to three reasons; 0 gives none. `threads` 0 takes every core.
+    """
+    if members is None:
+        members = labels.population(facts, as_of, artifact.about.active_days)
+    matrix = features.build(
+        facts,
+        as_of,
+        members,
+        purchases=artifact.purchases,
+        horizon_days=artifact.about.horizon_days,
+    )
+    odds = artifact.models.log_odds(matrix, threads=threads)[artifact.choice]
+    probability = sigmoid(odds + artifact.shift)
+    reasons: list[list[Reason]] = [[] for _ in range(len(members))]
+    riskiest = np.argsort(-probability, kind="stable")
+    chosen = riskiest[: math.ceil(len(members) * reasons_for)]
+    told = explain.reasons(artifact.models, matrix, chosen, threads=threads)
+    for row, reason in zip(chosen, told, strict=True):
+        reasons[row] = reason
+    return Scores(matrix.members, probability, reasons)

@@ -1,0 +1,144 @@
+"""From facts to a model: a rolling origin, a choice among models, an honest calibration."""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from ml import calibration, evaluation, features, ladder
+from ml.arrays import DAY, F64, sigmoid
+from ml.artifact import About, Artifact, describe
+from ml.errors import TooLittleHistory
+from ml.evaluation import Metrics
+from ml.facts import Facts
+from ml.ladder import Models, Rung, Trial
+from ml.samples import Past, Plan
+
+_ORIGINS: Final = 4
+_ORIGIN_STEP: Final = 30
+
+Progress = Callable[[int, int], None]
+
+
+def train(
+    facts: Facts,
+    *,
+    as_of: int,
+    horizon_days: int = 45,
+    active_days: int = 180,
+    seed: int = 0,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Learn from windows that closed by `as_of` who falls silent for `horizon_days` days.
+
+    Up to ten cutoffs 15 days apart are learned from. The same is done at up to four earlier
+    origins, 30 days apart, to choose the kind of model and the correction of the base rate; the
+    metrics in the artifact are from those origins. Same facts, seed and threads give the same
+    bytes. `progress(done, total)` is called after each step.
+
+    Raises TooLittleHistory when no window has closed with at least 30 members, some silent and
+    some not, after 30 days of orders.
+    """
+    plan = Plan(horizon_days=horizon_days, active_days=active_days, seed=seed)
+    past = Past(facts.before(as_of), plan)
+    return train_on(past, as_of=as_of, threads=threads, progress=progress)
+
+
+def train_on(
+    past: Past, *, as_of: int, threads: int = 1, progress: Progress | None = None
+) -> Artifact:
+    """`train` on samples that may be shared with others; reads what closed by `as_of` only."""
+    told = progress or _silently
+    steps = _ORIGINS + 2
+    cutoffs = past.cutoffs(as_of)
+    rows = past.rows(cutoffs)
+    told(1, steps)
+    models = ladder.fit(rows, seed=past.plan.seed, threads=threads)
+    told(2, steps)
+    trials: dict[int, Trial] = {}
+    for number, origin in enumerate(_origins(past, as_of)):
+        trial = _try(past, origin, threads)
+        if trial is not None:
+            trials[origin] = trial
+        told(3 + number, steps)
+    choice = ladder.choose(list(trials.values()), len(rows.outcome))
+    held_out = [(origin, t.outcome, t.log_odds[choice]) for origin, t in trials.items()]
+    correction = calibration.choose(past, held_out)
+    purchases = features.fit_bgnbd(past.facts, as_of, seed=past.plan.seed)
+    now = _now(past, as_of, models, choice, purchases)
+    told(steps, steps)
+    return Artifact(
+        models=models,
+        purchases=purchases,
+        choice=choice,
+        shift=calibration.shift(past, as_of, now, correction),
+        about=_about(past, as_of, cutoffs, correction, _metrics(past, held_out, correction)),
+    )
+
+
+def _silently(done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def _origins(past: Past, as_of: int) -> list[int]:
+    """Origins whose own windows had closed by `as_of`, the latest first."""
+    latest = as_of - past.plan.horizon_days * DAY
+    known = set(past.cutoffs(as_of))
+    origins = [latest - k * _ORIGIN_STEP * DAY for k in range(_ORIGINS)]
+    return [origin for origin in origins if origin in known]
+
+
+def _try(past: Past, origin: int, threads: int) -> Trial | None:
+    """Train as if it were `origin` and predict the window after it; None if it is too early."""
+    try:
+        rows = past.rows(past.cutoffs(origin))
+    except TooLittleHistory:
+        return None
+    models = ladder.fit(rows, seed=past.plan.seed, threads=threads)
+    sample = past.at(origin)
+    odds = models.log_odds(sample.matrix, threads=threads)
+    return Trial(sample.matrix.members, sample.outcome, odds)
+
+
+def _now(past: Past, as_of: int, models: Models, choice: Rung, purchases: features.BgNbd) -> F64:
+    """Log-odds of today's population, whose outcomes nobody knows yet."""
+    members = features.draw(past.members(as_of), past.plan.most_rows // 10, past.plan.seed)
+    matrix = features.build(
+        past.facts, as_of, members, purchases=purchases, horizon_days=past.plan.horizon_days
+    )
+    return models.log_odds(matrix)[choice]
+
+
+def _metrics(
+    past: Past,
+    held_out: list[tuple[int, F64, F64]],
+    correction: calibration.Correction,
+) -> dict[int, Metrics]:
+    """What the chosen model reached at each past origin, as it would have been deployed."""
+    return {
+        origin: evaluation.measure(
+            outcome, sigmoid(odds + calibration.shift(past, origin, odds, correction))
+        )
+        for origin, outcome, odds in held_out
+    }
+
+
+def _about(
+    past: Past,
+    as_of: int,
+    cutoffs: list[int],
+    correction: str,
+    metrics: dict[int, Metrics],
+) -> About:
+    known = past.facts.order_at[past.facts.order_at < as_of]
+    return describe(
+        plan=past.plan,
+        as_of=as_of,
+        window=(int(known.min()), int(known.max())),
+        orders=len(known),
+        members=len(np.unique(past.facts.order_member[past.facts.order_at < as_of])),
+        cutoffs=tuple(cutoffs),
+        correction=correction,
+        metrics=metrics,
+    )
