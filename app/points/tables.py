@@ -104,8 +104,7 @@ class Lot(Table):
         CheckConstraint("(status IN ('PENDING', 'ACTIVE')) = (remaining > 0)", "live_has_points"),
         CheckConstraint("status <> 'REVERSED' OR clawed = amount", "reversed_is_clawed"),
         CheckConstraint(
-            "available_at IS NOT NULL OR (status IN ('PENDING', 'REVERSED') "
-            "AND expires_at IS NULL)",
+            "available_at IS NOT NULL OR (status <> 'ACTIVE' AND expires_at IS NULL)",
             "available",
         ),
         CheckConstraint("expires_at > available_at", "expires_after_available"),
