@@ -51,12 +51,10 @@ def is_running(process: psutil.Process) -> bool:
         return False
 
 
-def wait_until_gone(processes: list[psutil.Process], seconds: float = 30.0) -> list[psutil.Process]:
+def left_after(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """What still runs when the time is over."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        left = [process for process in processes if is_running(process)]
-        if not left:
-            return []
+    while (left := [p for p in processes if is_running(p)]) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
 
@@ -150,25 +148,40 @@ signal.pause()
 """
 
 
-@pytest.mark.parametrize("where", ["main", "thread"])
+@pytest.mark.parametrize(
+    ("where", "lifeline_dies_too"),
+    [
+        ("main", False),
+        pytest.param(
+            "main",
+            True,
+            marks=pytest.mark.skipif(
+                sys.platform != "linux", reason="only Linux has a parent-death signal"
+            ),
+        ),
+        ("thread", False),
+    ],
+)
 def test_killed_starter_leaves_no_orphan_and_the_next_one_starts(
-    data_dir: Path, where: str
+    data_dir: Path, where: str, lifeline_dies_too: bool
 ) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", STARTER, str(data_dir), where], stdout=subprocess.PIPE, text=True
     ) as starter:
         assert starter.stdout is not None
-        pids = [int(word) for word in starter.stdout.readline().split()]
+        pids = {int(word) for word in starter.stdout.readline().split()}
         family = psutil.Process(starter.pid).children(recursive=True)
         assert len(pids) == 2
-        assert {process.pid for process in family} > set(pids)  # and the lifeline
-        assert all(is_running(process) for process in family)
+        lifelines = [one for one in family if one.cmdline()[-1].endswith("lifeline.py")]
+        assert {process.pid for process in family} > pids | {one.pid for one in lifelines}
+        assert len(lifelines) == 1
+        if lifeline_dies_too:
+            lifelines[0].kill()
         starter.kill()
-    server = start_postgres(data_dir)
-    valkey = start_valkey(data_dir)
+    assert left_after(family, 30.0) == []
+    server, valkey = start_postgres(data_dir), start_valkey(data_dir)
     try:
         assert ask(server.url, "SELECT 1") == 1
-        assert wait_until_gone(family) == []
     finally:
         valkey.stop()
         server.stop()
