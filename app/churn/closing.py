@@ -8,7 +8,9 @@ from sqlalchemy import (
     ARRAY,
     Interval,
     Text,
+    Uuid,
     and_,
+    any_,
     bindparam,
     case,
     cast,
@@ -20,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.churn.errors import AlertClosed, AlertNotFound, ReasonRequired
@@ -32,6 +35,13 @@ from app.orders import Order, counts
 
 ESCALATIONS = 1_000
 """How many alerts one call moves up."""
+
+
+def among(
+    column: "ColumnElement[UUID] | InstrumentedAttribute[UUID]", keys: list[UUID]
+) -> "ColumnElement[bool]":
+    """The column holds one of the keys, given as one array however many there are."""
+    return column == any_(literal(keys, ARRAY(Uuid())))
 
 
 async def close_alerts(
@@ -157,10 +167,12 @@ async def _put_down(
         literal(tx.now),
         bindparam("actor_id", actor_id, type_=ChurnAlertStep.actor_id.type),
         bindparam("reason", reason, type_=Text()),
-    ).where(ChurnAlert.id.in_(alerts))
+    ).where(among(ChurnAlert.id, alerts))
     await tx.session.execute(insert(ChurnAlertStep).from_select(names, steps))
     payload = func.jsonb_build_object(
         "alert_id", ChurnAlert.id, "member_id", ChurnAlert.member_id, "state", ChurnAlert.state
     )
     topics = literal([ALERTS_TOPIC], ARRAY(Text()))
-    await emit_each(tx, kind=kind, source=select(topics, payload).where(ChurnAlert.id.in_(alerts)))
+    await emit_each(
+        tx, kind=kind, source=select(topics, payload).where(among(ChurnAlert.id, alerts))
+    )

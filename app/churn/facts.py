@@ -116,7 +116,7 @@ def _orders(as_of: datetime) -> "Select[*tuple[Any, ...]]":
         select(
             OrderLine.member_id,
             OrderLine.order_id,
-            func.sum(OrderLine.quantity).label("items"),
+            func.sum(OrderLine.quantity).label("pieces"),
             func.count(OrderLine.sku.distinct()).label("products"),
         )
         .group_by(OrderLine.member_id, OrderLine.order_id)
@@ -128,7 +128,7 @@ def _orders(as_of: datetime) -> "Select[*tuple[Any, ...]]":
             coded.c.code,
             Order.paid_at,
             Order.total_fen,
-            sql_cast(func.coalesce(lines.c.items, 0), Integer),
+            sql_cast(func.coalesce(lines.c.pieces, 0), Integer),
             Order.discount_fen,
             Order.refunded_fen,
             func.coalesce(Order.refunded_at, endless),

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.sql.elements import ColumnElement
 
-from app.churn.closing import close_alerts
+from app.churn.closing import among, close_alerts
 from app.churn.events import ALERTS_TOPIC, RiskRaised
 from app.churn.rules import HYSTERESIS, TRIGGER, first_state, pause_before
 from app.churn.tables import (
@@ -95,7 +95,7 @@ async def store_scores(tx: Tx, scores: NewScores) -> Stored:
         tx,
         state=AlertState.RECOVERED,
         chosen=and_(
-            ChurnAlert.member_id.in_(members),
+            among(ChurnAlert.member_id, members),
             ChurnAlert.probability <= HYSTERESIS * ChurnAlert.trigger,
         ),
     )
@@ -105,14 +105,20 @@ async def store_scores(tx: Tx, scores: NewScores) -> Stored:
 
 
 async def _upsert(tx: Tx, scores: NewScores) -> list[UUID]:
-    given = func.unnest(
-        bindparam("members", list(scores.member_ids), type_=ARRAY(Uuid())),
-        bindparam("odds", [float(value) for value in scores.probability], type_=ARRAY(Double())),
-        bindparam(
-            "why", [orjson.dumps(item).decode() for item in scores.reasons], type_=ARRAY(Text())
-        ),
-    ).table_valued(
-        column("member_id", Uuid()), column("probability", Double()), column("reasons", Text())
+    given = (
+        func.unnest(
+            bindparam("members", list(scores.member_ids), type_=ARRAY(Uuid())),
+            bindparam(
+                "odds", [float(value) for value in scores.probability], type_=ARRAY(Double())
+            ),
+            bindparam(
+                "why", [orjson.dumps(item).decode() for item in scores.reasons], type_=ARRAY(Text())
+            ),
+        )
+        .table_valued(
+            column("member_id", Uuid()), column("probability", Double()), column("reasons", Text())
+        )
+        .render_derived()
     )
     rows = (
         select(
@@ -145,7 +151,7 @@ async def _upsert(tx: Tx, scores: NewScores) -> list[UUID]:
 async def _remember(tx: Tx, members: list[UUID]) -> None:
     names = ["member_id", "as_of", "probability", "model_id"]
     rows = select(*(getattr(ChurnScore, name) for name in names)).where(
-        ChurnScore.member_id.in_(members)
+        among(ChurnScore.member_id, members)
     )
     statement = insert(ChurnScoreHistory).from_select(names, rows)
     new = statement.excluded
@@ -163,7 +169,7 @@ async def _follow(tx: Tx, members: list[UUID]) -> None:
     await tx.session.execute(
         update(ChurnAlert)
         .where(
-            ChurnAlert.member_id.in_(members),
+            among(ChurnAlert.member_id, members),
             ChurnAlert.state.in_(OPEN_STATES),
             ChurnScore.member_id == ChurnAlert.member_id,
         )
@@ -186,7 +192,7 @@ async def _unlatch(tx: Tx, members: list[UUID]) -> None:
     await tx.session.execute(
         update(ChurnScore)
         .where(
-            ChurnScore.member_id.in_(members),
+            among(ChurnScore.member_id, members),
             ChurnScore.raised,
             Member.id == ChurnScore.member_id,
             Community.id == Member.community_id,
@@ -216,7 +222,7 @@ def _risen(members: list[UUID], now: datetime) -> "Select[*tuple[Any, ...]]":
         .join(Community, Community.id == Member.community_id)
         .outerjoin(MemberStage, MemberStage.member_id == ChurnScore.member_id)
         .where(
-            ChurnScore.member_id.in_(members),
+            among(ChurnScore.member_id, members),
             ~ChurnScore.raised,
             ChurnScore.probability >= trigger,
             MemberStage.stage.is_distinct_from(Stage.CHURNED),
@@ -237,9 +243,9 @@ async def _raise(tx: Tx, members: list[UUID]) -> int:
     if not raised:
         return 0
     await tx.session.execute(
-        update(ChurnScore).where(ChurnScore.member_id.in_(raised)).values(raised=True)
+        update(ChurnScore).where(among(ChurnScore.member_id, raised)).values(raised=True)
     )
-    fresh = (ChurnAlert.member_id.in_(raised), ChurnAlert.state.in_(OPEN_STATES))
+    fresh = (among(ChurnAlert.member_id, raised), ChurnAlert.state.in_(OPEN_STATES))
     steps = select(
         ChurnAlert.member_id, ChurnAlert.id, ChurnAlert.state, ChurnAlert.raised_at
     ).where(*fresh)
