@@ -17,7 +17,7 @@ from app.members.errors import (
     MemberNotActive,
     MemberNotFound,
 )
-from app.members.events import MemberRegistered, member_topic
+from app.members.events import MemberRegistered, member_topic, member_topic_in_sql
 from app.members.queries import (
     by_id,
     by_identity,
@@ -26,7 +26,7 @@ from app.members.queries import (
     page,
     zone_of,
 )
-from app.members.rules import normal_phone
+from app.members.rules import CODE_LIFETIME, nickname_or, normal_phone
 from app.members.tables import (
     Community,
     Identity,
@@ -38,6 +38,7 @@ from app.members.tables import (
 )
 
 __all__ = [
+    "CODE_LIFETIME",
     "BadPhoneNumber",
     "CodeRefused",
     "CodeSentRecently",
@@ -59,6 +60,8 @@ __all__ = [
     "create_community",
     "leaders_by_community",
     "member_topic",
+    "member_topic_in_sql",
+    "nickname_or",
     "normal_phone",
     "page",
     "recognise",

@@ -54,7 +54,7 @@ async def by_identity(
             Identity.kind == kind, Identity.app == app, Identity.blind.in_(list(blinds))
         )
     )
-    return {blind: member_id for blind, member_id in rows}
+    return {row.blind: row.member_id for row in rows}
 
 
 async def page(

@@ -35,3 +35,16 @@ def new_code() -> str:
 def code_digest(blind: str, code: str) -> str:
     """The stored form of a code, bound to the phone it was sent to."""
     return hashlib.sha256(f"{blind}\0{code}".encode(errors="surrogatepass")).hexdigest()
+
+
+MAX_NICKNAME = 32
+
+
+def nickname_or(given: str | None, fallback: str) -> str:
+    """The nickname a person gave, trimmed to what fits, or a fallback where they gave none.
+
+    >>> nickname_or("  李 阿姨 ", "新邻居"), nickname_or(" ", "新邻居")
+    ('李 阿姨', '新邻居')
+    """
+    text = "".join(ch for ch in given or "" if ch.isprintable()).strip()
+    return text[:MAX_NICKNAME] or fallback

@@ -1,0 +1,152 @@
+"""The web process: GraphQL at /graphql over HTTP and sockets, health, readiness, metrics."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+
+from app.kernel.auth import TokenKeys
+from app.kernel.clock import Clock, system_clock
+from app.kernel.config import Settings, load_settings
+from app.kernel.crypto import Vault
+from app.kernel.db import Database
+from app.kernel.live import WAKE_CHANNEL, Live
+from app.kernel.log import configure_logs, logger
+from app.wechat import WeChat, fake_routes
+from schema import GraphQLView, Resources
+
+READY_SECONDS = 2.0
+log = logger(__name__)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the process holds from start to stop."""
+
+    resources: Resources
+    redis: Redis
+
+
+def connect(settings: Settings, clock: Clock = system_clock) -> Parts:
+    """Make the process's parts; nothing is connected yet.
+
+    Raises ValueError when the addresses of the stores are not set.
+    """
+    if not settings.database_url or not settings.redis_url:
+        raise ValueError("LINLI_DATABASE_URL and LINLI_REDIS_URL must be set, or run `linli up`")
+    database = Database(
+        settings.database_url,
+        read_url=settings.read_database_url,
+        pool_size=settings.pool_size,
+        pgbouncer=settings.pgbouncer,
+        clock=clock,
+    )
+    redis = Redis.from_url(settings.redis_url, socket_connect_timeout=2)
+    resources = Resources(
+        settings=settings,
+        database=database,
+        live=Live(database, redis),
+        vault=Vault.from_settings(settings),
+        tokens=TokenKeys.from_settings(settings),
+        wechat=WeChat(settings),
+    )
+
+    async def wake_relay() -> None:
+        try:
+            await redis.publish(WAKE_CHANNEL, b"")
+        except (RedisError, OSError):
+            log.debug("the relay will find the outbox by itself")
+
+    database.after_emit = wake_relay
+    return Parts(resources, redis)
+
+
+def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
+    """The ASGI application."""
+    settings = settings or load_settings()
+    configure_logs(settings)
+    held = parts or connect(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        starting = asyncio.create_task(_start_live(held.resources.live))
+        yield
+        starting.cancel()
+        await held.resources.live.stop()
+        await held.resources.wechat.close()
+        await held.resources.database.close()
+        await held.redis.aclose()
+
+    app = FastAPI(title="Linli", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    view = GraphQLView(held.resources)
+    # A mount would answer /graphql with a redirect; a route takes the address as it is.
+    app.router.routes.append(Route("/graphql", view))
+    app.router.routes.append(WebSocketRoute("/graphql", view))
+    if settings.env != "production":
+        app.router.routes.extend(fake_routes())
+        app.add_api_route("/", lambda: RedirectResponse("/graphql"), include_in_schema=False)
+    _add_health(app, held)
+    return app
+
+
+async def _start_live(live: Live) -> None:
+    while True:
+        try:
+            await live.start()
+            return
+        except Exception as error:  # the database may come later than we do; /readyz tells
+            log.warning("live topics wait for the database", error=str(error))
+            await asyncio.sleep(1)
+
+
+def _add_health(app: FastAPI, parts: Parts) -> None:
+    registry = CollectorRegistry()
+    active = Gauge("graphql_subscriptions_active", "Open subscriptions", registry=registry)
+    active.set_function(lambda: parts.resources.live.followers)
+
+    async def healthz() -> Response:
+        return PlainTextResponse("ok")
+
+    async def readyz() -> Response:
+        checks = {
+            "database": await _answers(_ping_database(parts.resources.database)),
+            "redis": await _answers(_ping_redis(parts.redis)),
+        }
+        # Queries and claims go on without Redis, so only the database decides.
+        status = 200 if checks["database"] == "ok" else 503
+        return JSONResponse({"ready": status == 200, **checks}, status_code=status)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    app.add_api_route("/healthz", healthz, include_in_schema=False)
+    app.add_api_route("/readyz", readyz, include_in_schema=False)
+    app.router.routes.append(Route("/metrics", metrics))
+
+
+async def _answers(ping: Coroutine[Any, Any, None]) -> str:
+    try:
+        await asyncio.wait_for(ping, READY_SECONDS)
+    except Exception as error:  # whatever is wrong, the answer is that it is not ready
+        return f"unavailable: {type(error).__name__}"
+    return "ok"
+
+
+async def _ping_database(database: Database) -> None:
+    async with database.read() as read:
+        await read.session.execute(text("SELECT 1"))
+
+
+async def _ping_redis(redis: Redis) -> None:
+    await redis.execute_command("PING")

@@ -1,0 +1,31 @@
+"""Staff accounts, partner keys and the audit log: the face of the slice."""
+
+from app.staff.commands import (
+    KEY_PREFIX,
+    audit,
+    check_password,
+    create_account,
+    create_api_key,
+    disable_account,
+)
+from app.staff.errors import LoginRefused, LoginTaken, WeakPassword
+from app.staff.queries import by_id, by_login, partner_by_key
+from app.staff.tables import ApiKey, AuditEntry, StaffAccount
+
+__all__ = [
+    "KEY_PREFIX",
+    "ApiKey",
+    "AuditEntry",
+    "LoginRefused",
+    "LoginTaken",
+    "StaffAccount",
+    "WeakPassword",
+    "audit",
+    "by_id",
+    "by_login",
+    "check_password",
+    "create_account",
+    "create_api_key",
+    "disable_account",
+    "partner_by_key",
+]

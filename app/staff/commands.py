@@ -1,0 +1,105 @@
+"""Staff accounts, partner keys and the audit log."""
+
+import secrets
+from collections.abc import Iterable
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from app.kernel.auth import Role, Scope, revoke_sessions_of
+from app.kernel.db import Tx
+from app.kernel.table import Json
+from app.staff.errors import LoginTaken, WeakPassword
+from app.staff.queries import key_digest
+from app.staff.tables import ApiKey, AuditEntry, StaffAccount
+
+MIN_PASSWORD = 12
+KEY_PREFIX = "linli_"
+
+
+def check_password(password: str) -> None:
+    """Raise WeakPassword unless the password is long enough."""
+    if len(password) < MIN_PASSWORD:
+        raise WeakPassword()
+
+
+async def create_account(
+    tx: Tx, *, login: str, name: str, role: Role, password_hash: str
+) -> StaffAccount:
+    """Make a staff account; the password comes hashed, because hashing takes long.
+
+    Raises LoginTaken.
+    """
+    taken = await tx.session.scalar(
+        insert(StaffAccount)
+        .values(
+            id=tx.new_id(),
+            login=login.casefold(),
+            name=name,
+            role=role,
+            password_hash=password_hash,
+            created_at=tx.now,
+        )
+        .on_conflict_do_nothing(index_elements=[StaffAccount.login])
+        .returning(StaffAccount.id)
+    )
+    if taken is None:
+        raise LoginTaken()
+    return await tx.session.get_one(StaffAccount, taken)
+
+
+async def disable_account(tx: Tx, *, login: str) -> bool:
+    """Disable an account and end its sessions; False if there is none with this login."""
+    account = await tx.session.scalar(
+        select(StaffAccount).where(StaffAccount.login == login.casefold())
+    )
+    if account is None:
+        return False
+    account.disabled_at = account.disabled_at or tx.now
+    await revoke_sessions_of(tx, subject_id=account.id)
+    return True
+
+
+async def create_api_key(
+    tx: Tx, *, name: str, scopes: Iterable[Scope], key: str | None = None
+) -> str:
+    """Make a partner's key and answer it; it cannot be read again."""
+    text = key or KEY_PREFIX + secrets.token_urlsafe(32)
+    await tx.session.execute(
+        insert(ApiKey)
+        .values(
+            id=tx.new_id(),
+            name=name,
+            digest=key_digest(text),
+            scopes=sorted(scopes),
+            created_at=tx.now,
+        )
+        .on_conflict_do_nothing(index_elements=[ApiKey.digest])
+    )
+    return text
+
+
+async def audit(
+    tx: Tx,
+    *,
+    actor_kind: str,
+    actor_id: UUID,
+    action: str,
+    given: Json,
+    address: str | None,
+    request_id: str | None,
+) -> None:
+    """Write down who did what, with the input they gave."""
+    tx.session.add(
+        AuditEntry(
+            id=tx.new_id(),
+            at=tx.now,
+            actor_kind=actor_kind,
+            actor_id=actor_id,
+            action=action,
+            given=given,
+            address=address,
+            request_id=request_id,
+        )
+    )

@@ -1,0 +1,27 @@
+"""Refusals of staff accounts."""
+
+from app.kernel.errors import Refusal
+
+
+class LoginRefused(Refusal):
+    """The login or the password is wrong, or the account is disabled; which one is not said."""
+
+    code = "LOGIN_REFUSED"
+    zh = "账号或密码不正确"
+    en = "The login or the password is wrong."
+
+
+class LoginTaken(Refusal):
+    """Another account has this login."""
+
+    code = "LOGIN_TAKEN"
+    zh = "该账号名已被使用"
+    en = "Another account has this login."
+
+
+class WeakPassword(Refusal):
+    """The password is too short."""
+
+    code = "WEAK_PASSWORD"
+    zh = "密码至少需要12个字符"
+    en = "A password needs at least 12 characters."

@@ -1,0 +1,41 @@
+"""Reads of staff accounts and partner keys."""
+
+import hashlib
+from collections.abc import Iterable
+from uuid import UUID
+
+from sqlalchemy import select
+
+from app.kernel.auth import PartnerCaller, Scope
+from app.kernel.db import Read
+from app.staff.tables import ApiKey, StaffAccount
+
+
+async def by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, StaffAccount]:
+    """Staff accounts by id; unknown ids are absent."""
+    rows = await read.session.scalars(select(StaffAccount).where(StaffAccount.id.in_(list(keys))))
+    return {row.id: row for row in rows}
+
+
+async def by_login(read: Read, login: str) -> StaffAccount | None:
+    """The enabled account with this login."""
+    return await read.session.scalar(
+        select(StaffAccount).where(
+            StaffAccount.login == login.casefold(), StaffAccount.disabled_at.is_(None)
+        )
+    )
+
+
+async def partner_by_key(read: Read, key: str) -> PartnerCaller | None:
+    """Who an API key belongs to, while it is not revoked."""
+    row = await read.session.scalar(
+        select(ApiKey).where(ApiKey.digest == key_digest(key), ApiKey.revoked_at.is_(None))
+    )
+    if row is None:
+        return None
+    return PartnerCaller(row.id, frozenset(Scope(scope) for scope in row.scopes))
+
+
+def key_digest(key: str) -> str:
+    """The stored form of an API key; keys are long random texts, so a plain digest is enough."""
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()

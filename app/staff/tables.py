@@ -1,0 +1,55 @@
+"""Staff accounts, partner API keys, and the audit log."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.kernel.auth import Role
+from app.kernel.table import Json, Table
+
+
+class StaffAccount(Table):
+    """A person who works for the platform."""
+
+    __tablename__ = "staff_account"
+    __table_args__ = (Index(None, "login", unique=True),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    login: Mapped[str]
+    name: Mapped[str]
+    role: Mapped[Role]
+    password_hash: Mapped[str]
+    created_at: Mapped[datetime]
+    disabled_at: Mapped[datetime | None]
+
+
+class ApiKey(Table):
+    """A partner system's key: only its digest is stored."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (Index(None, "digest", unique=True),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    digest: Mapped[str]
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class AuditEntry(Table):
+    """What a staff account or partner did, written in the transaction that did it."""
+
+    __tablename__ = "audit_entry"
+    __table_args__ = (Index(None, "at"), Index(None, "actor_id", "at"))
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    actor_kind: Mapped[str]
+    actor_id: Mapped[UUID]
+    action: Mapped[str]
+    given: Mapped[Json]
+    address: Mapped[str | None]
+    request_id: Mapped[str | None]

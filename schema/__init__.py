@@ -1,0 +1,7 @@
+"""The one GraphQL API: every slice's types put together."""
+
+from schema.build import build_schema
+from schema.context import Ctx, Resources
+from schema.view import GraphQLView
+
+__all__ = ["Ctx", "GraphQLView", "Resources", "build_schema"]

@@ -1,0 +1,77 @@
+"""The schema put together from the slices' modules."""
+
+from functools import cache
+from typing import Annotated, Any
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
+
+from schema import members
+from schema.context import Info
+from schema.errors import PresentErrors
+from schema.fields import query
+from schema.guard import PUBLIC
+from schema.members import MemberQuery, MemberSubscription
+from schema.nodes import Node, NodeLoader, read_id
+from schema.scalars import SCALARS
+from schema.server import ServerQuery
+from schema.sessions import SessionMutation
+
+NODES: dict[str, NodeLoader] = {**members.NODES}
+DOCUMENTS = 512
+
+
+@strawberry.type(description="Everything that can be read.")
+class Query(MemberQuery, ServerQuery):
+    @query(PUBLIC, description="Fetches any object again by its id, under its own access rule.")
+    async def node(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="The object's id.")],
+    ) -> Node | None:
+        kind, key = read_id(id)
+        loader = NODES.get(kind)
+        return None if loader is None else await loader(info, key)
+
+
+@strawberry.type(description="Everything that can be done.")
+class Mutation(SessionMutation):
+    pass
+
+
+@strawberry.type(description="Everything that can be followed live, resumable by cursor.")
+class Subscription(MemberSubscription):
+    pass
+
+
+class LinliSchema(strawberry.Schema):
+    """Strawberry's schema without its log of client mistakes; faults are logged once, by id."""
+
+    def process_errors(
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        """Leave logging to PresentErrors."""
+
+
+def _extensions() -> list[Any]:
+    return [
+        PresentErrors,
+        lambda: ParserCache(maxsize=DOCUMENTS),
+        lambda: ValidationCache(maxsize=DOCUMENTS),
+    ]
+
+
+@cache
+def build_schema() -> LinliSchema:
+    """The schema of this version, built once a process."""
+    return LinliSchema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=[],
+        extensions=_extensions(),
+        config=StrawberryConfig(scalar_map=SCALARS, relay_max_results=100),
+    )

@@ -1,0 +1,129 @@
+"""What resolvers find in `info.context`: the caller, the database, and batched reads."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import strawberry
+from strawberry.dataloader import DataLoader
+
+from app import staff
+from app.kernel.auth import ANONYMOUS, Caller, PartnerCaller, StaffCaller, TokenKeys
+from app.kernel.config import Settings
+from app.kernel.crypto import Vault
+from app.kernel.db import Database, Read, Tx
+from app.kernel.errors import Locale
+from app.kernel.live import Live
+from app.kernel.table import Json
+from app.wechat import WeChat
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+Query = Callable[[Read, Iterable[K]], Awaitable[dict[K, V]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """The mutation under way, for the audit log."""
+
+    name: str
+    given: Json
+
+
+current_action: ContextVar[Action | None] = ContextVar("current_action", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one process shares among all requests."""
+
+    settings: Settings
+    database: Database
+    live: Live
+    vault: Vault
+    tokens: TokenKeys
+    wechat: WeChat
+
+
+@dataclass(slots=True)
+class Ctx:
+    """One request's (or one socket's) context.
+
+    It holds no session: sibling resolvers run at once, so each batch reads in a transaction of its
+    own. Loaders batch and do not remember, so a socket that lives for hours never shows old rows.
+    """
+
+    resources: Resources
+    caller: Caller = ANONYMOUS
+    locale: Locale = "zh-CN"
+    request_id: str | None = None
+    address: str | None = None
+    # Filled in by the socket protocol from connection_init.
+    connection_params: Json | None = None
+    _loaders: dict[object, DataLoader[Any, Any]] = field(
+        default_factory=dict[object, DataLoader[Any, Any]]
+    )
+
+    @property
+    def settings(self) -> Settings:
+        """This installation's settings."""
+        return self.resources.settings
+
+    @property
+    def database(self) -> Database:
+        """For reads that are no batch; changes go through `begin`."""
+        return self.resources.database
+
+    @property
+    def live(self) -> Live:
+        """The live topics."""
+        return self.resources.live
+
+    @property
+    def vault(self) -> Vault:
+        """Personal fields' keys."""
+        return self.resources.vault
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[Tx]:
+        """A transaction of this caller: what staff and partners change is audited in it."""
+        async with self.database.begin() as tx:
+            yield tx
+            action, caller = current_action.get(), self.caller
+            if action is not None and isinstance(caller, StaffCaller | PartnerCaller):
+                kind = "staff" if isinstance(caller, StaffCaller) else "partner"
+                await staff.audit(
+                    tx,
+                    actor_kind=kind,
+                    actor_id=caller.id,
+                    action=action.name,
+                    given=action.given,
+                    address=self.address,
+                    request_id=self.request_id,
+                )
+
+    async def one(self, query: Query[K, V], key: K) -> V | None:
+        """The query's value for one key, batched with every other key asked for meanwhile."""
+        return await self._loader(query).load(key)
+
+    async def many(self, query: Query[K, V], keys: Iterable[K]) -> list[V]:
+        """The query's values for several keys, in their order, absent ones left out."""
+        values = await self._loader(query).load_many(keys)
+        return [value for value in values if value is not None]
+
+    def _loader(self, query: Query[K, V]) -> DataLoader[K, V | None]:
+        loader = self._loaders.get(query)
+        if loader is None:
+
+            async def load(keys: list[K]) -> list[V | None]:
+                async with self.database.read() as read:
+                    found = await query(read, keys)
+                return [found.get(key) for key in keys]
+
+            loader = self._loaders[query] = DataLoader(load_fn=load, cache=False)
+        return loader
+
+
+Info = strawberry.Info[Ctx, None]

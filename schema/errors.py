@@ -1,0 +1,110 @@
+"""Refusals as GraphQL types, client mistakes as errors with codes, and the masking of the rest."""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Annotated, Any, Union
+from uuid import uuid4
+
+import strawberry
+from graphql import ExecutionResult, GraphQLError
+from strawberry.extensions import SchemaExtension
+
+from app.kernel.errors import (
+    IdempotencyKeyReused,
+    InvalidInput,
+    Locale,
+    NotAllowed,
+    NotSignedIn,
+    Refusal,
+)
+from app.kernel.log import logger
+
+log = logger(__name__)
+
+# What every mutation may answer besides its own refusals.
+COMMON: tuple[type[Refusal], ...] = (NotSignedIn, NotAllowed, InvalidInput, IdempotencyKeyReused)
+MOST_ERRORS = 8
+
+
+@strawberry.interface(
+    description="A command's refusal: something expected, with a stable code and a sentence."
+)
+class UserError:
+    code: str = strawberry.field(description="A stable code for programs, such as SOLD_OUT.")
+    message: str = strawberry.field(description="A sentence for the person, in their language.")
+
+
+@cache
+def refusal_type(refusal: type[Refusal]) -> type[UserError]:
+    """The GraphQL object type of a refusal: same name, implements UserError."""
+    shape = type(refusal.__name__, (UserError,), {"__module__": __name__})
+    description = " ".join((refusal.__doc__ or refusal.en).split())
+    return strawberry.type(shape, description=description)
+
+
+def result_union(name: str, success: type, refusals: Sequence[type[Refusal]]) -> Any:
+    """The union of a mutation's success and everything it may refuse with."""
+    types = dict.fromkeys([*refusals, *COMMON])
+    members = (success, *(refusal_type(item) for item in types))
+    description = f"The success or a refusal, for {name.removesuffix('Result')}."
+    return Annotated[Union[members], strawberry.union(name=name, description=description)]  # noqa: UP007
+
+
+def as_type(refusal: Refusal, declared: Sequence[type[Refusal]], locale: Locale) -> UserError:
+    """The GraphQL value of a refusal; an undeclared one is re-raised, because that is a bug."""
+    for kind in (*declared, *COMMON):
+        if type(refusal) is kind:
+            return refusal_type(kind)(code=refusal.code, message=refusal.message(locale))
+    raise refusal
+
+
+class ClientError(GraphQLError):
+    """A mistake of the client's in a query (a malformed id, a stale cursor): shown as it is."""
+
+    def __init__(self, message: str, *, code: str = "BAD_USER_INPUT") -> None:
+        """Say what was wrong with the request."""
+        super().__init__(message, extensions={"code": code})
+
+
+def refused_query(refusal: Refusal, locale: Locale) -> ClientError:
+    """A refusal outside mutations, where there is no union to answer it in."""
+    return ClientError(refusal.message(locale), code=refusal.code)
+
+
+def present(error: GraphQLError) -> GraphQLError:
+    """The error as the client may see it: client mistakes as they are, faults masked and logged."""
+    original = error.original_error
+    while isinstance(original, GraphQLError) and original.original_error is not None:
+        original = original.original_error
+    if original is None or isinstance(original, GraphQLError):
+        extensions = dict(error.extensions or {})
+        extensions.setdefault("code", "BAD_USER_INPUT" if error.path else "BAD_REQUEST")
+        return _copy(error, error.message, extensions)
+    fault = uuid4().hex[:16]
+    log.error("unexpected error in a resolver", error_id=fault, path=error.path, exc_info=original)
+    return _copy(error, "Internal error.", {"code": "INTERNAL", "id": fault})
+
+
+def _copy(error: GraphQLError, message: str, extensions: dict[str, Any]) -> GraphQLError:
+    return GraphQLError(
+        message,
+        nodes=error.nodes,
+        source=error.source,
+        positions=error.positions,
+        path=error.path,
+        extensions=extensions,
+    )
+
+
+class PresentErrors(SchemaExtension):
+    """Presents the errors of every answer, over HTTP and sockets, at most eight of them."""
+
+    def on_operation(self) -> Iterator[None]:
+        """Rewrite the result once it is there."""
+        yield
+        result = self.execution_context.result
+        if isinstance(result, ExecutionResult) and result.errors:
+            result.errors = [present(error) for error in result.errors[:MOST_ERRORS]]
+        elif self.execution_context.pre_execution_errors:
+            shown = self.execution_context.pre_execution_errors[:MOST_ERRORS]
+            self.execution_context.pre_execution_errors = [present(error) for error in shown]

@@ -1,0 +1,145 @@
+"""Root fields with their access rule, and mutations with their union of refusals."""
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar
+
+import strawberry
+
+from app.kernel.errors import Refusal
+from app.kernel.table import Json
+from schema.context import Action, Info, current_action
+from schema.errors import as_type, refused_query, result_union
+from schema.guard import Allow
+
+T = TypeVar("T")
+# The metadata key under which the shape test finds a root field's rule.
+ALLOW = "allow"
+_SECRET = {"password", "code", "refresh_token", "phone", "js_code"}
+
+
+def query(
+    allow: Allow, *, description: str, name: str | None = None
+) -> Callable[[Callable[..., Any]], Any]:
+    """A root query: the rule is checked before the resolver runs; refusals become errors."""
+
+    def decorate(resolver: Callable[..., Awaitable[T]]) -> Any:
+        @functools.wraps(resolver)
+        async def guarded(self: object, info: Info, **arguments: Any) -> T:
+            try:
+                allow.require(info.context.caller)
+                return await resolver(self, info, **arguments)
+            except Refusal as refusal:
+                raise refused_query(refusal, info.context.locale) from None
+
+        return strawberry.field(
+            guarded, name=name, description=_with_rule(description, allow), metadata={ALLOW: allow}
+        )
+
+    return decorate
+
+
+def mutation(
+    allow: Allow,
+    success: type,
+    *,
+    refusals: Sequence[type[Refusal]] = (),
+    description: str,
+) -> Callable[[Callable[..., Any]], Any]:
+    """A mutation of one `input`: answers the union of its success and its declared refusals."""
+
+    def decorate(resolver: Callable[..., Awaitable[T]]) -> Any:
+        name = "".join(part.title() for part in resolver.__name__.split("_"))
+
+        @functools.wraps(resolver)
+        async def guarded(self: object, info: Info, input: Any) -> object:
+            token = current_action.set(Action(name[0].lower() + name[1:], shown(input)))
+            try:
+                allow.require(info.context.caller)
+                return await resolver(self, info, input)
+            except Refusal as refusal:
+                return as_type(refusal, refusals, info.context.locale)
+            finally:
+                current_action.reset(token)
+
+        return strawberry.mutation(
+            guarded,
+            description=_with_rule(description, allow),
+            graphql_type=result_union(f"{name}Result", success, refusals),
+            metadata={ALLOW: allow},
+        )
+
+    return decorate
+
+
+def subscription(allow: Allow, *, description: str) -> Callable[[Callable[..., Any]], Any]:
+    """A subscription: the rule is checked before the first event."""
+
+    def decorate(resolver: Callable[..., AsyncGenerator[T]]) -> Any:
+        @functools.wraps(resolver)
+        async def guarded(self: object, info: Info, **arguments: Any) -> AsyncGenerator[T]:
+            try:
+                allow.require(info.context.caller)
+                async for item in resolver(self, info, **arguments):
+                    yield item
+            except Refusal as refusal:
+                raise refused_query(refusal, info.context.locale) from None
+
+        return strawberry.subscription(
+            guarded, description=_with_rule(description, allow), metadata={ALLOW: allow}
+        )
+
+    return decorate
+
+
+def field(*, description: str, allow: Allow | None = None) -> Callable[[Callable[..., Any]], Any]:
+    """A resolver field; a rule of its own only where it is stricter than its parent's."""
+
+    def decorate(resolver: Callable[..., Any]) -> Any:
+        rule = allow
+        if rule is None:
+            return strawberry.field(resolver, description=description)
+        if not inspect.iscoroutinefunction(resolver):
+            raise TypeError(f"{resolver.__name__} has a rule and must be async")
+
+        @functools.wraps(resolver)
+        async def guarded(self: object, info: Info, **arguments: Any) -> object:
+            try:
+                rule.require(info.context.caller)
+            except Refusal as refusal:
+                raise refused_query(refusal, info.context.locale) from None
+            return await resolver(self, info, **arguments)
+
+        return strawberry.field(
+            guarded, description=_with_rule(description, rule), metadata={ALLOW: rule}
+        )
+
+    return decorate
+
+
+def shown(given: object) -> Json:
+    """An input as JSON values for logs and digests, secrets blanked."""
+    if not is_dataclass(given):
+        return {}
+    return {
+        item.name: "***" if item.name in _SECRET else _json(getattr(given, item.name))
+        for item in fields(given)
+    }
+
+
+def _json(value: object) -> object:
+    if isinstance(value, list):
+        return [_json(item) for item in value]
+    if is_dataclass(value):
+        return shown(value)
+    if value is strawberry.UNSET:
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def _with_rule(description: str, allow: Allow) -> str:
+    return f"{description} For {allow.says}."

@@ -1,0 +1,33 @@
+"""How subscriptions follow live topics: cursors in, facts out, failures as errors clients know."""
+
+from collections.abc import AsyncGenerator
+
+from app.kernel.live import CursorExpired, Fact, SlowFollower
+from schema.context import Info
+from schema.errors import ClientError
+from schema.paging import decode_cursor, encode_cursor
+
+
+def live_cursor(seq: int) -> str:
+    """The cursor that a client keeps."""
+    return encode_cursor(seq)
+
+
+async def followed(info: Info, topic: str, after: str | int | None) -> AsyncGenerator[Fact]:
+    """The facts of a topic after a client's cursor (or a number taken by `live.head()`).
+
+    Raises ClientError CURSOR_EXPIRED or SLOW_CONSUMER, after which the client subscribes anew.
+    """
+    seq = int(decode_cursor(after, int)[0]) if isinstance(after, str) else after
+    try:
+        async for fact in info.context.live.follow(topic, after=seq):
+            yield fact
+    except CursorExpired:
+        raise ClientError(
+            "This cursor is too old; subscribe without it.", code="CURSOR_EXPIRED"
+        ) from None
+    except SlowFollower:
+        raise ClientError(
+            "The connection was too slow; subscribe again with the last cursor.",
+            code="SLOW_CONSUMER",
+        ) from None

@@ -1,0 +1,182 @@
+"""Members, their communities, and what happens to them, live."""
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from app import members
+from app.kernel.auth import MemberCaller
+from app.kernel.errors import NotSignedIn
+from schema.context import Info
+from schema.fields import field, query, subscription
+from schema.guard import MEMBER, SIGNED_IN, STAFF, sees_member
+from schema.live import followed, live_cursor
+from schema.nodes import MemberPart, Node, NodeLoader, global_id, key_of, read_id
+from schema.paging import Connection, connect, decode_cursor, encode_cursor, instant, page_size
+
+strawberry.enum(members.MemberStatus, description="Whether a member takes part.")
+
+
+@strawberry.type(description="A neighbourhood (小区), in whose time zone its business days run.")
+class Community(Node):
+    name: str = strawberry.field(description="The neighbourhood's name.")
+    time_zone: str = strawberry.field(description="The IANA name of its time zone.")
+
+
+def community_of(row: members.Community) -> Community:
+    """The GraphQL value of a community."""
+    return Community(id=global_id("Community", row.id), name=row.name, time_zone=row.time_zone)
+
+
+@strawberry.type(description="A person, however many apps and cards they come by.")
+class Member(MemberPart, Node):
+    community_key: strawberry.Private[UUID]
+    nickname: str = strawberry.field(description="The name that neighbours see.")
+    avatar_url: str | None = strawberry.field(description="The address of the member's picture.")
+    status: members.MemberStatus = strawberry.field(description="Whether the member takes part.")
+    locale: str = strawberry.field(description="The language the member reads: zh-CN or en.")
+    registered_at: datetime = strawberry.field(description="When the member joined.")
+
+    @field(description="The member's neighbourhood.")
+    async def community(self, info: Info) -> Community:
+        row = await info.context.one(members.communities_by_id, self.community_key)
+        if row is None:
+            raise LookupError(f"community {self.community_key} of a member")
+        return community_of(row)
+
+
+def member_of(row: members.Member) -> Member:
+    """The GraphQL value of a member."""
+    return Member(
+        id=global_id("Member", row.id),
+        key=row.id,
+        community_key=row.community_id,
+        nickname=row.nickname,
+        avatar_url=row.avatar_url,
+        status=row.status,
+        locale=row.locale,
+        registered_at=row.registered_at,
+    )
+
+
+async def load_member(info: Info, key: UUID) -> Member | None:
+    """A member, for themselves and staff; None for everyone else."""
+    if not sees_member(info.context.caller, key):
+        return None
+    row = await info.context.one(members.by_id, key)
+    return None if row is None else member_of(row)
+
+
+async def load_community(info: Info, key: UUID) -> Community | None:
+    """A community, for everyone signed in."""
+    row = await info.context.one(members.communities_by_id, key)
+    return None if row is None else community_of(row)
+
+
+NODES: dict[str, NodeLoader] = {"Member": load_member, "Community": load_community}
+
+
+@strawberry.type(description="Queries of members.")
+class MemberQuery:
+    @query(SIGNED_IN, description="The signed-in member; null for staff and partners.")
+    async def me(self, info: Info) -> Member | None:
+        caller = info.context.caller
+        if not isinstance(caller, MemberCaller):
+            return None
+        return await load_member(info, caller.id)
+
+    @query(SIGNED_IN, description="A member by id: oneself, or anyone for staff.")
+    async def member(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="The member's id.")],
+    ) -> Member | None:
+        return await load_member(info, key_of(id, "Member"))
+
+    @query(STAFF, description="Members, newest first.")
+    async def members(
+        self,
+        info: Info,
+        first: Annotated[int, strawberry.argument(description="How many at most, 1 to 100.")] = 20,
+        after: Annotated[
+            str | None, strawberry.argument(description="The cursor to go on after.")
+        ] = None,
+        search: Annotated[
+            str | None, strawberry.argument(description="The beginning of a nickname.")
+        ] = None,
+        community_id: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Only members of this one.")
+        ] = None,
+    ) -> Connection[Member]:
+        size = page_size(first)
+        community = None if community_id is None else key_of(community_id, "Community")
+        position = None if after is None else decode_cursor(after, instant, UUID)
+        async with info.context.database.read() as read:
+            rows = await members.page(
+                read,
+                after=None if position is None else (position[0], position[1]),
+                first=size,
+                search=search,
+                community_id=community,
+            )
+        return connect(
+            rows,
+            first=size,
+            after=after,
+            node=member_of,
+            cursor=lambda row: encode_cursor(row.registered_at, row.id),
+        )
+
+
+@strawberry.type(description="Something that happened to the signed-in member.")
+class MemberUpdate:
+    member_key: strawberry.Private[UUID]
+    cursor: str = strawberry.field(
+        description="Where this lies in the stream: pass it as `after` when subscribing again."
+    )
+    kind: str = strawberry.field(
+        description="What happened, such as tier.changed, coupon.granted or points.changed."
+    )
+    facts: strawberry.scalars.JSON = strawberry.field(
+        description="What the client needs to show it: ids and numbers by name."
+    )
+
+    @field(description="The member as they are now.")
+    async def member(self, info: Info) -> Member:
+        row = await info.context.one(members.by_id, self.member_key)
+        if row is None:
+            raise LookupError(f"member {self.member_key} of an update")
+        return member_of(row)
+
+
+@strawberry.type(description="Subscriptions of members.")
+class MemberSubscription:
+    @subscription(MEMBER, description="Everything that happens to the signed-in member.")
+    async def my_updates(
+        self,
+        info: Info,
+        after: Annotated[
+            str | None,
+            strawberry.argument(description="The cursor of the last update seen, to miss none."),
+        ] = None,
+    ) -> AsyncGenerator[MemberUpdate]:
+        caller = info.context.caller
+        if not isinstance(caller, MemberCaller):
+            raise NotSignedIn()
+        async for fact in followed(info, members.member_topic(caller.id), after):
+            yield MemberUpdate(
+                member_key=caller.id,
+                cursor=live_cursor(fact.seq),
+                kind=fact.kind,
+                facts=strawberry.scalars.JSON(fact.payload),
+            )
+
+
+async def load_node(info: Info, id: str, nodes: dict[str, NodeLoader]) -> Node | None:
+    """Whatever an opaque id names, under that kind's own access rule."""
+    kind, key = read_id(id)
+    loader = nodes.get(kind)
+    return None if loader is None else await loader(info, key)

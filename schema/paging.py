@@ -1,0 +1,105 @@
+"""Keyset connections: pages that stay right while rows come and go."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import orjson
+import strawberry
+
+from app.kernel.errors import InvalidInput
+
+T = TypeVar("T")
+R = TypeVar("R")
+LARGEST_PAGE = 100
+
+
+@strawberry.type(description="Where a page lies in its list.")
+class PageInfo:
+    has_next_page: bool = strawberry.field(description="True if more items follow this page.")
+    has_previous_page: bool = strawberry.field(
+        description="True if items precede this page: that is, if the page began after a cursor."
+    )
+    start_cursor: str | None = strawberry.field(description="The cursor of the first item.")
+    end_cursor: str | None = strawberry.field(
+        description="The cursor of the last item: pass it as `after` for the next page."
+    )
+
+
+@strawberry.type(description="An item of a page with its cursor.")
+class Edge(Generic[T]):
+    node: T = strawberry.field(description="The item.")
+    cursor: str = strawberry.field(description="The item's place in the list.")
+
+
+@strawberry.type(description="A page of a list.")
+class Connection(Generic[T]):
+    edges: list[Edge[T]] = strawberry.field(description="The items with their cursors.")
+    page_info: PageInfo = strawberry.field(description="Where this page lies in the list.")
+
+    @strawberry.field(description="The items alone.")
+    def nodes(self) -> list[T]:
+        return [edge.node for edge in self.edges]
+
+
+def page_size(first: int) -> int:
+    """The size of a page.
+
+    Raises InvalidInput unless it is from 1 to 100.
+    """
+    if not 1 <= first <= LARGEST_PAGE:
+        raise InvalidInput(field="first", reason=f"1 to {LARGEST_PAGE}")
+    return first
+
+
+def encode_cursor(*values: object) -> str:
+    """An opaque cursor of keyset values (integers, floats, texts, instants, ids)."""
+    return base64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, *readers: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """The keyset values of a cursor, each read by its reader (int, str, UUID, `instant`).
+
+    Raises InvalidInput.
+    """
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        values = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if not isinstance(values, list) or len(values) != len(readers):
+            raise ValueError("of another list")
+        return tuple(read(value) for read, value in zip(readers, values, strict=True))
+    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
+        raise InvalidInput(
+            field="after", reason="this is not a cursor of this list", reason_zh="游标无效"
+        ) from error
+
+
+def instant(value: str) -> datetime:
+    """An instant of a keyset; raises ValueError without an offset."""
+    instant = datetime.fromisoformat(value)
+    if instant.tzinfo is None:
+        raise ValueError("an instant has an offset")
+    return instant
+
+
+def connect(
+    rows: Sequence[R],
+    *,
+    first: int,
+    node: Callable[[R], T],
+    cursor: Callable[[R], str],
+    after: str | None = None,
+) -> Connection[T]:
+    """The page of rows that were read with `limit first + 1`."""
+    edges = [Edge(node=node(row), cursor=cursor(row)) for row in rows[:first]]
+    return Connection(
+        edges=edges,
+        page_info=PageInfo(
+            has_next_page=len(rows) > first,
+            has_previous_page=after is not None,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=edges[-1].cursor if edges else None,
+        ),
+    )

@@ -1,0 +1,120 @@
+"""GraphQL over HTTP and graphql-transport-ws at one address."""
+
+from datetime import timedelta
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import structlog
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.exceptions import ConnectionRejectionError
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types.unset import UnsetType
+
+from app import staff
+from app.kernel.auth import (
+    ANONYMOUS,
+    BadToken,
+    Caller,
+    MemberCaller,
+    StaffCaller,
+    session_is_live,
+)
+from app.kernel.errors import Locale
+from schema.build import build_schema
+from schema.context import Ctx, Resources
+
+INIT_SECONDS = 10
+GRAPHIQL = Path(__file__).with_name("graphiql.html")
+
+
+class GraphQLView(GraphQL[Ctx, None]):
+    """Strawberry's ASGI view with Linli's callers, JSON and limits."""
+
+    def __init__(self, resources: Resources) -> None:
+        """Serve the schema with these resources; GraphiQL only outside production."""
+        super().__init__(
+            build_schema(),
+            graphql_ide=None if resources.settings.env == "production" else "graphiql",
+            allow_queries_via_get=False,
+            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
+            connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
+        )
+        self._resources = resources
+
+    async def get_context(
+        self, request: Request | WebSocket, response: Response | WebSocket
+    ) -> Ctx:
+        """The request's caller and language; a socket's caller comes with connection_init."""
+        headers = request.headers
+        request_id = headers.get("x-request-id", "")[:64] or uuid4().hex
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        context = Ctx(
+            resources=self._resources,
+            locale=_locale(headers.get("accept-language", "")),
+            request_id=request_id,
+            address=request.client.host if request.client else None,
+        )
+        if isinstance(request, Request):
+            context.caller = await self._caller(headers.get("authorization"))
+        return context
+
+    async def on_ws_connect(self, context: Ctx) -> UnsetType | dict[str, object] | None:
+        """Learn who is calling from connection_init; a bad token refuses the connection."""
+        given = context.connection_params or {}
+        token = given.get("authorization") or given.get("Authorization")
+        caller = await self._caller(token if isinstance(token, str) else None)
+        if token and caller == ANONYMOUS:
+            raise ConnectionRejectionError()
+        context.caller = caller
+        if isinstance(given.get("locale"), str):
+            context.locale = _locale(given["locale"])
+        return {}
+
+    async def _caller(self, header: str | None) -> Caller:
+        """Who an `Authorization: Bearer …` speaks for; anonymous if it speaks for nobody (now)."""
+        kind, _, token = (header or "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            return ANONYMOUS
+        database = self._resources.database
+        if token.startswith(staff.KEY_PREFIX):
+            async with database.read() as read:
+                return await staff.partner_by_key(read, token) or ANONYMOUS
+        try:
+            caller = self._resources.tokens.verify(token, database.clock())
+        except BadToken:
+            return ANONYMOUS
+        if isinstance(caller, MemberCaller | StaffCaller):
+            async with database.read() as read:
+                return caller if await session_is_live(read, caller.session_id) else ANONYMOUS
+        return ANONYMOUS
+
+    async def render_graphql_ide(self, request: Request) -> Response:
+        """GraphiQL from our own files: no page of ours loads code from elsewhere."""
+        return HTMLResponse(GRAPHIQL.read_text(encoding="utf-8"))
+
+    def decode_json(self, data: str | bytes) -> object:
+        """Strict JSON; NUL characters, which PostgreSQL cannot store, are refused here."""
+        raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
+        if b"\\u0000" in raw:
+            raise JSONDecodeError("NUL characters are not accepted", "", 0)
+        return orjson.loads(raw)
+
+    def encode_json(self, data: object) -> str:
+        """JSON as text, so that sockets send text frames."""
+        return orjson.dumps(data, default=_plain).decode()
+
+
+def _locale(accepted: str) -> Locale:
+    return "en" if accepted.strip().lower().startswith("en") else "zh-CN"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, set | tuple):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")

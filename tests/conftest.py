@@ -1,0 +1,221 @@
+"""Fixtures: an embedded PostgreSQL and Valkey a test process, emptied after each test."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.kernel.auth import (
+    ANONYMOUS,
+    Caller,
+    MemberCaller,
+    PartnerCaller,
+    Role,
+    Scope,
+    StaffCaller,
+    TokenKeys,
+)
+from app.kernel.config import Settings
+from app.kernel.crypto import Vault
+from app.kernel.db import Database, sqlalchemy_url
+from app.kernel.embedded import PostgresServer, ValkeyServer, start_postgres, start_valkey
+from app.kernel.live import Live
+from app.metadata import all_tables
+from app.wechat import WeChat
+from schema import Ctx, Resources, build_schema
+
+NOON = datetime(2026, 3, 18, 4, 0, tzinfo=UTC)  # a Wednesday, 12:00 in Shanghai
+
+
+@dataclass(slots=True)
+class TestClock:
+    """A clock that tests move."""
+
+    __test__ = False
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        """The instant it stands at."""
+        return self.now
+
+    def advance(self, **span: float) -> datetime:
+        """Move forward by a timedelta's keywords."""
+        self.now += timedelta(**span)
+        return self.now
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A cluster of this test process; it keeps nothing through a power cut, to be quick."""
+    server = start_postgres(tmp_path_factory.mktemp("stores"), durable=False)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """A Valkey of this test process."""
+    server = start_valkey(tmp_path_factory.mktemp("valkey"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+async def schema_ready(postgres: PostgresServer) -> str:
+    """The URL of a database with every table."""
+    engine = create_async_engine(sqlalchemy_url(postgres.url))
+    async with engine.begin() as connection:
+        await connection.run_sync(all_tables().create_all)
+    await engine.dispose()
+    return postgres.url
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    """Time as the test tells it."""
+    return TestClock()
+
+
+@pytest.fixture(scope="session")
+async def session_database(schema_ready: str) -> AsyncIterator[Database]:
+    """One pool a test process."""
+    database = Database(schema_ready, pool_size=20)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def database(session_database: Database, clock: TestClock) -> AsyncIterator[Database]:
+    """The database, at the test's clock, emptied afterwards."""
+    session_database.clock = clock
+    yield session_database
+    names = ", ".join(f'DELETE FROM "{table.name}"' for table in all_tables().sorted_tables)
+    async with session_database.engine.begin() as connection:
+        await connection.execute(text("SET LOCAL session_replication_role = replica"))
+        for statement in names.split(", "):
+            await connection.execute(text(statement))
+
+
+@pytest.fixture
+async def redis(valkey: ValkeyServer) -> AsyncIterator[Redis]:
+    """A client of the test process's Valkey, emptied afterwards."""
+    client = Redis.from_url(valkey.url)
+    yield client
+    await client.flushall()
+    await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def settings(postgres: PostgresServer, valkey: ValkeyServer) -> Settings:
+    """Settings of the test stores, whatever the environment says."""
+    return Settings(_env_file=None, env="test", database_url=postgres.url, redis_url=valkey.url)
+
+
+@dataclass(slots=True)
+class Api:
+    """The schema in this process: `await api(document, {"id": …}, caller=member(id))`."""
+
+    resources: Resources
+    contexts: list[Ctx] = field(default_factory=list[Ctx])
+
+    def context(self, caller: Caller = ANONYMOUS, locale: str = "en") -> Ctx:
+        """A request's context for a caller."""
+        return Ctx(resources=self.resources, caller=caller, locale=locale)  # pyright: ignore[reportArgumentType]
+
+    async def __call__(
+        self,
+        document: str,
+        variables: dict[str, Any] | None = None,
+        *,
+        caller: Caller = ANONYMOUS,
+        locale: str = "en",
+    ) -> dict[str, Any]:
+        """Run a query or mutation; answers {"data": …, "errors": […]} as JSON values."""
+        result = await build_schema().execute(
+            document, variable_values=variables, context_value=self.context(caller, locale)
+        )
+        errors = [error.formatted for error in result.errors or []]
+        return {"data": result.data, **({"errors": errors} if errors else {})}
+
+    async def subscribe(
+        self,
+        document: str,
+        variables: dict[str, Any] | None = None,
+        *,
+        caller: Caller = ANONYMOUS,
+    ) -> Any:
+        """The async iterator of a subscription's results."""
+        return await build_schema().subscribe(
+            document, variable_values=variables, context_value=self.context(caller)
+        )
+
+
+@pytest.fixture
+async def live(database: Database, redis: Redis) -> AsyncIterator[Live]:
+    """The live hub of this process, started."""
+    hub = Live(database, redis)
+    await hub.start()
+    yield hub
+    await hub.stop()
+
+
+@pytest.fixture
+async def api(database: Database, live: Live, settings: Settings) -> AsyncIterator[Api]:
+    """The GraphQL schema over the test's database."""
+    wechat = WeChat(settings)
+    resources = Resources(
+        settings=settings,
+        database=database,
+        live=live,
+        vault=Vault.from_settings(settings),
+        tokens=TokenKeys.from_settings(settings),
+        wechat=wechat,
+    )
+    yield Api(resources)
+    await wechat.close()
+
+
+@pytest.fixture
+def vault(settings: Settings) -> Vault:
+    """The keys of personal fields."""
+    return Vault.from_settings(settings)
+
+
+@pytest.fixture
+def as_member() -> Callable[[Any], MemberCaller]:
+    """A caller for a member id."""
+    return lambda member_id: MemberCaller(member_id, uuid4())
+
+
+@pytest.fixture
+def owner() -> StaffCaller:
+    """A staff caller who may do everything."""
+    return StaffCaller(uuid4(), uuid4(), Role.OWNER)
+
+
+@pytest.fixture
+def partner() -> PartnerCaller:
+    """A partner's caller with every scope."""
+    return PartnerCaller(uuid4(), frozenset(Scope))
+
+
+@pytest.fixture
+def relay(database: Database, redis: Redis) -> Callable[[], Awaitable[int]]:
+    """Move what waits in the outbox to the live topics, once; answers how many facts moved."""
+    from tests.make.relaying import relay_once
+
+    return lambda: relay_once(database, redis)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Doctests of `app` need no database; everything else is left as it is."""
+    for item in items:
+        if "flows" in Path(str(item.fspath)).parts:
+            item.add_marker(pytest.mark.flow)
