@@ -29,6 +29,7 @@ class PauseReason(StrEnum):
     COUPONS_GONE = "COUPONS_GONE"
     BUDGET_GONE = "BUDGET_GONE"
     BATCH_NOT_ACTIVE = "BATCH_NOT_ACTIVE"
+    VALIDITY_OVER = "VALIDITY_OVER"
 
 
 class ReEntry(StrEnum):

@@ -1,5 +1,6 @@
 """Templates and the batches that limit how many of their coupons there are."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -190,7 +191,7 @@ def exhaust_if_empty(batch: Batch) -> None:
         batch.state = BatchState.EXHAUSTED
 
 
-async def release_budget(tx: Tx, *, ended: dict[UUID, int]) -> None:
+async def release_budget(tx: Tx, *, ended: Mapping[UUID, int]) -> None:
     """Give back the money of coupons that will never be redeemed: coupons by batch."""
     for batch_id in sorted(ended):
         cost = (

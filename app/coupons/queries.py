@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, cast, func, select, true, tuple_
+from sqlalchemy import Select, Uuid, cast, column, func, select, true, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 
@@ -41,14 +41,15 @@ async def pages(read: Read, keys: Iterable[CouponPage]) -> dict[CouponPage, list
 
 
 def _of_members(member_ids: list[UUID], way: CouponPage) -> Select[Coupon]:
-    member = func.unnest(cast(member_ids, ARRAY(Uuid))).column_valued("asked")
-    page = select(Coupon).where(Coupon.member_id == member)
+    ids = func.unnest(cast(member_ids, ARRAY(Uuid)))
+    asked = ids.table_valued(column("member_id", Uuid), name="asked").render_derived()
+    page = select(Coupon).where(Coupon.member_id == asked.c.member_id)
     if way.state is not None:
         page = page.where(Coupon.state == way.state)
     if way.after is not None:
         page = page.where(Coupon.id < way.after)
     row = aliased(Coupon, page.order_by(Coupon.id.desc()).limit(way.first + 1).lateral("page"))
-    return select(row).select_from(member).join(row, true()).order_by(row.id.desc())
+    return select(row).select_from(asked).join(row, true()).order_by(row.id.desc())
 
 
 async def by_member_and_id(

@@ -1,5 +1,6 @@
 """Using a coupon on an order, and letting unused ones go."""
 
+from collections import Counter
 from uuid import UUID
 
 from sqlalchemy import select, text, update
@@ -174,10 +175,9 @@ async def expire_due(tx: Tx, *, most: int = 10_000) -> int:
     next call.
     """
     await lock_name(tx, "coupons sweep")
-    total = 0
+    ended: Counter[UUID] = Counter()
     for statement in (_END_EXPIRED, _END_REVOKED):
         rows = await tx.session.execute(statement, {"now": tx.now, "most": most})
-        ended: dict[UUID, int] = {row[0]: row[1] for row in rows}
-        await release_budget(tx, ended=ended)
-        total += sum(ended.values())
-    return total
+        ended.update({row[0]: row[1] for row in rows})
+    await release_budget(tx, ended=ended)
+    return ended.total()
