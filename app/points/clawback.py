@@ -85,7 +85,7 @@ async def reverse(
             Lot.subject == subject,
         )
     )
-    dues = dict(row.tuple() for row in lots)
+    dues = {row[0]: row[1] for row in lots}
     note = Note(actor_id=actor_id, reason=reason)
     taken = await _take_back(tx, sheet, member_id, dues, note)
     await close_sheet(tx, sheet)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, select, text, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from app.kernel.clock import DEFAULT_ZONE
 from app.kernel.db import Read
@@ -182,7 +183,7 @@ async def last_check_in(read: Read, keys: Iterable[UUID]) -> dict[UUID, CheckIn]
     """Each member's latest check-in; members who never did are absent."""
     rows = await read.session.scalars(
         select(CheckIn)
-        .distinct(CheckIn.member_id)
+        .ext(distinct_on(CheckIn.member_id))
         .where(CheckIn.member_id.in_(list(keys)))
         .order_by(CheckIn.member_id, CheckIn.day.desc())
     )
