@@ -120,14 +120,16 @@ def _engine(url: str, pool_size: int, pgbouncer: bool) -> AsyncEngine:
 
 
 async def _store(tx: Tx) -> None:
+    # Ids of one instant differ by chance only; sorted, they keep the order of the facts.
+    ids = sorted(tx.new_id() for _ in tx.events)
     rows = [
         {
-            "id": tx.new_id(),
+            "id": key,
             "kind": event.kind,
             "topics": event.topics(),
             "payload": encode(event),
             "at": tx.now,
         }
-        for event in tx.events
+        for key, event in zip(ids, tx.events, strict=True)
     ]
     await tx.session.execute(insert(OutboxRow), rows)

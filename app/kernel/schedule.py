@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from sqlalchemy import Index, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kernel.db import Read
@@ -38,7 +39,7 @@ class JobDue(Event):
 
 async def latest_runs(read: Read) -> list[ScheduleRun]:
     """The newest run of each plan, by name."""
-    query = select(ScheduleRun).distinct(ScheduleRun.name)
+    query = select(ScheduleRun).ext(distinct_on(ScheduleRun.name))
     return list(
         await read.session.scalars(query.order_by(ScheduleRun.name, ScheduleRun.due_at.desc()))
     )
