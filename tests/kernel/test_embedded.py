@@ -178,7 +178,10 @@ def test_killed_starter_leaves_no_orphan_and_the_next_one_starts(
         if lifeline_dies_too:
             lifelines[0].kill()
         starter.kill()
-    assert left_after(family, 30.0) == []
+    left = left_after(family, 30.0)
+    for process in left:
+        process.kill()
+    assert left == []
     server, valkey = start_postgres(data_dir), start_valkey(data_dir)
     try:
         assert ask(server.url, "SELECT 1") == 1
