@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from app.kernel.config import Settings
-from app.kernel.db import Database
+from app.kernel.db import Database, Tx
 
 EVENTS = "events"
 NIGHTLY = "nightly"
@@ -45,6 +45,17 @@ def job(
         return Job(name, body, queue, time_limit, retries)
 
     return wrap
+
+
+async def drain(database: Database, step: Callable[[Tx], Awaitable[int]]) -> int:
+    """Run a command that does one batch, a transaction each, until it finds nothing to do."""
+    total = 0
+    while True:
+        async with database.begin() as tx:
+            moved = await step(tx)
+        if not moved:
+            return total
+        total += moved
 
 
 def by_name(jobs: Iterable[Job]) -> dict[str, Job]:

@@ -1,16 +1,58 @@
 """Everything that workers and schedulers run: the jobs, what sets them off, and when."""
 
-from datetime import timedelta
+from datetime import time, timedelta
 
-from workers import upkeep
+from app import ballots, drops
+from app.campaigns import CampaignStarted
+from app.orders import OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
+from workers import campaigns, churn, coupons, points, segments, upkeep
 from workers.jobs import by_name
-from workers.reactions import Reactions
-from workers.schedule import Every, Plan, Tick
+from workers.reactions import Reactions, react
+from workers.schedule import Daily, Every, Plan, Tick
 
-JOBS = by_name([upkeep.sweep])
+JOBS = by_name(
+    [
+        points.follow_order,
+        points.move_points,
+        points.audit_points,
+        coupons.move_coupons,
+        campaigns.run_campaigns,
+        campaigns.enrol_now,
+        segments.run_segments,
+        churn.score_night,
+        churn.escalate_alerts,
+        churn.recover_member,
+        upkeep.sweep,
+    ]
+)
 
-REACTIONS = Reactions({}, JOBS)
+_FOLLOW = react(points.follow_order, "member_id", "order_id")
+_RECOVER = react(churn.recover_member, "member_id")
 
-PLANS: tuple[Plan, ...] = (Plan("sweep", upkeep.sweep, Every(timedelta(hours=1))),)
+REACTIONS = Reactions(
+    {
+        OrderPaid: (_FOLLOW, _RECOVER),
+        OrderSettled: (_FOLLOW,),
+        OrderRefunded: (_FOLLOW,),
+        OrderCancelled: (_FOLLOW,),
+        CampaignStarted: (react(campaigns.enrol_now, "campaign_id"),),
+    },
+    JOBS,
+)
 
-TICKS: tuple[Tick, ...] = ()
+_MINUTE = timedelta(minutes=1)
+_NIGHT = timedelta(hours=20)
+
+PLANS: tuple[Plan, ...] = (
+    Plan("campaigns", campaigns.run_campaigns, Every(_MINUTE)),
+    Plan("points", points.move_points, Every(5 * _MINUTE)),
+    Plan("coupons", coupons.move_coupons, Every(5 * _MINUTE)),
+    Plan("alerts", churn.escalate_alerts, Every(5 * _MINUTE)),
+    Plan("sweep", upkeep.sweep, Every(60 * _MINUTE)),
+    Plan("points audit", points.audit_points, Daily(time(1, 30)), catch_up=_NIGHT),
+    Plan("segments", segments.run_segments, Daily(time(2, 10)), catch_up=_NIGHT),
+    Plan("churn scores", churn.score_night, Daily(time(3, 0)), catch_up=_NIGHT, patience=_NIGHT),
+)
+
+# Looked at each second: members wait for these with their eyes on the screen.
+TICKS: tuple[Tick, ...] = (drops.open_due, drops.close_due, ballots.close_due)

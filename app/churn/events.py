@@ -36,6 +36,10 @@ class AlertEscalated(Event):
     member_id: UUID
     state: str
 
+    def topics(self) -> list[str]:
+        """Staff's queue."""
+        return [ALERTS_TOPIC]
+
 
 @dataclass(frozen=True, slots=True)
 class AlertClosedBy(Event):
@@ -45,6 +49,10 @@ class AlertClosedBy(Event):
     alert_id: UUID
     member_id: UUID
     state: str
+
+    def topics(self) -> list[str]:
+        """Staff's queue."""
+        return [ALERTS_TOPIC]
 
 
 @dataclass(frozen=True, slots=True)

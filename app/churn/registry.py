@@ -24,7 +24,7 @@ async def register_model(
 ) -> ModelVersion:
     """Store a model and put it in force, unless the one in force did better when tried.
 
-    `metrics` are means over held-out windows (`auc`, `brier`). A model that does worse stays as
+    `metrics` are means over held-out windows (`roc_auc`, `brier`). A model that does worse stays as
     the challenger, for staff to look at. The same version again answers the row that is there.
     """
     await lock_name(tx, "churn models")

@@ -15,8 +15,6 @@ HYSTERESIS = 0.7
 ESCALATION = timedelta(hours=72)
 """How long a level has to bring the member back before the next one begins."""
 
-TOP_REASONS = 3
-
 _NEXT = {
     AlertState.OPEN: AlertState.L1,
     AlertState.L1: AlertState.L2,
@@ -85,15 +83,15 @@ def may_replace(champion: Mapping[str, float], challenger: Mapping[str, float]) 
     The two are measured on windows of different dates, which alone moves the figures a little:
     within that slack the one that has seen newer data is preferred.
 
-    >>> old = {"auc": 0.77, "brier": 0.168}
-    >>> may_replace(old, {"auc": 0.765, "brier": 0.17})
+    >>> old = {"roc_auc": 0.77, "brier": 0.168}
+    >>> may_replace(old, {"roc_auc": 0.765, "brier": 0.17})
     True
-    >>> may_replace(old, {"auc": 0.7, "brier": 0.2})
+    >>> may_replace(old, {"roc_auc": 0.7, "brier": 0.2})
     False
     """
     if not champion or not challenger:
         return True
     return (
-        challenger["auc"] >= champion["auc"] - AUC_SLACK
+        challenger["roc_auc"] >= champion["roc_auc"] - AUC_SLACK
         and challenger["brier"] <= champion["brier"] + BRIER_SLACK
     )

@@ -30,7 +30,7 @@ async def register(database: Database, version: str, auc: float) -> None:
             version=version,
             trained_as_of=tx.now,
             manifest={},
-            metrics={"auc": auc, "brier": 0.17},
+            metrics={"roc_auc": auc, "brier": 0.17},
             artifact=version.encode(),
         )
 

@@ -25,7 +25,7 @@ async def model(
         version=version,
         trained_as_of=tx.now,
         manifest={"sha": hashlib.sha256(artifact).hexdigest()},
-        metrics={"auc": 0.77, "brier": 0.17},
+        metrics={"roc_auc": 0.77, "brier": 0.17},
         artifact=artifact,
     )
 

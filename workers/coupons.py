@@ -1,0 +1,20 @@
+"""Coupons whose day has come, and those whose time is over."""
+
+from datetime import datetime
+
+from app import coupons
+from app.kernel.log import logger
+from workers.jobs import NIGHTLY, Work, drain, job
+from workers.schedule import planned
+
+log = logger(__name__)
+
+
+@job(queue=NIGHTLY)
+@planned
+async def move_coupons(work: Work, *, due_at: datetime) -> None:
+    """Show waiting coupons as active, end expired ones and release their budget."""
+    active = await drain(work.database, coupons.activate_due)
+    ended = await drain(work.database, coupons.expire_due)
+    if active or ended:
+        log.info("coupons moved", active=active, ended=ended)
