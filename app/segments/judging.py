@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     DateTime,
     Integer,
@@ -144,11 +145,11 @@ def reasons(as_of: datetime, cuts: CutPoints) -> ColumnElement[str]:
         (none, StageReason.NO_ORDER_YET),
         (fact.last_order_at <= as_of - CHURNED_AFTER, StageReason.NO_ORDER_FOR_75_DAYS),
         (
-            and_(silent, fact.average_order_fen >= cuts.high_average),
+            and_(silent, fact.average_order_fen >= literal(cuts.high_average, BigInteger)),
             StageReason.SILENT_WITH_HIGH_AVERAGE,
         ),
         (silent, StageReason.NO_ORDER_FOR_30_DAYS),
-        (fact.net90 >= cuts.vip_net90, StageReason.TOP_SPEND),
+        (fact.net90 >= literal(cuts.vip_net90, BigInteger), StageReason.TOP_SPEND),
         (_rising(fact.browses, fact.browses_before, RISING_BROWSES), StageReason.BROWSING_RISING),
         (_rising(fact.orders30, fact.orders30_before, RISING_ORDERS), StageReason.ORDERS_RISING),
         (fact.looks_elsewhere, StageReason.BROWSING_OTHER_CATEGORIES),
