@@ -201,6 +201,7 @@ def test_long_path_puts_the_socket_elsewhere(data_dir: Path) -> None:
     finally:
         valkey.stop()
         server.stop()
+        Path(valkey.url.removeprefix("unix://")).parent.rmdir()
 
 
 def test_interrupted_initdb_is_made_anew(data_dir: Path) -> None:
