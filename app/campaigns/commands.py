@@ -12,7 +12,10 @@ from app.campaigns.rules import BUCKETS, MOVES
 from app.campaigns.tables import Campaign, CampaignState, PauseReason, ReEntry
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
+from app.kernel.text import checked_text
 from app.segments import Stage
+
+LONGEST_NAME = 60
 
 
 async def create(
@@ -32,8 +35,6 @@ async def create(
     coupons.BatchNotFound, InvalidInput.
     """
     begin = starts_at or tx.now
-    if not name.strip():
-        raise InvalidInput(field="name", reason="must not be empty", reason_zh="不能为空")
     if ends_at is not None and ends_at <= max(begin, tx.now):
         raise InvalidInput(
             field="endsAt", reason="must lie ahead, after startsAt", reason_zh="须晚于开始时间"
@@ -44,7 +45,7 @@ async def create(
         raise coupons.BatchNotFound()
     campaign = Campaign(
         id=tx.new_id(),
-        name=name.strip(),
+        name=checked_text(name, field="name", longest=LONGEST_NAME),
         segment=segment,
         batch_id=batch_id,
         starts_at=begin,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 
-from app.coupons.drafting import TemplateDraft, checked_cost
+from app.coupons.drafting import TemplateDraft, checked_cost, cleaned
 from app.coupons.errors import (
     BatchHeldByDrop,
     BatchMoveNotAllowed,
@@ -27,17 +27,18 @@ async def create_template(tx: Tx, *, draft: TemplateDraft, by: UUID | None) -> T
 
     Raises InvalidInput.
     """
+    draft = cleaned(draft)
     most = checked_cost(draft)
     relative = draft.validity is Validity.RELATIVE
     template = Template(
         id=tx.new_id(),
-        name=draft.name.strip(),
+        name=draft.name,
         kind=draft.kind,
         value=draft.value,
         threshold_fen=draft.threshold_fen,
         max_discount_fen=most,
-        skus=sorted(set(draft.skus)),
-        categories=sorted(set(draft.categories)),
+        skus=list(draft.skus),
+        categories=list(draft.categories),
         validity=draft.validity,
         valid_from=draft.valid_from,
         valid_until=draft.valid_until,

@@ -1,22 +1,25 @@
 """What staff may write into a coupon template."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.coupons.rules import MAX_FEN
+from app.coupons.rules import LONGEST_KEY, MAX_FEN
 from app.coupons.tables import Kind, ReturnPolicy, Validity
 from app.kernel.errors import InvalidInput
+from app.kernel.text import checked_text
 
 USUAL_DAYS = range(7, 15)
 MAX_DAYS = 3650
 MAX_SCOPE = 250
+LONGEST_NAME = 60
+LONGEST_REASON = 200
 # Their cost depends on the basket, so the most it may be has to be said.
 OPEN_ENDED = frozenset({Kind.PERCENT, Kind.EXCHANGE_PRICE})
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateDraft:
-    """A template as asked for; `checked_cost` says what one coupon can cost at most."""
+    """A template as asked for."""
 
     name: str
     kind: Kind
@@ -38,10 +41,30 @@ class TemplateDraft:
     per_member: int = 1
 
 
+def cleaned(draft: TemplateDraft) -> TemplateDraft:
+    """The draft with its texts as they are stored. Raises InvalidInput."""
+    reason, group = draft.validity_reason, draft.stacking_group
+    return replace(
+        draft,
+        name=checked_text(draft.name, field="name", longest=LONGEST_NAME),
+        skus=_keys(draft.skus, "skus"),
+        categories=_keys(draft.categories, "categories"),
+        validity_reason=reason
+        and checked_text(reason, field="validityReason", longest=LONGEST_REASON, shortest=0),
+        stacking_group=group and checked_text(group, field="stackingGroup", longest=LONGEST_KEY),
+    )
+
+
+def _keys(texts: tuple[str, ...], field: str) -> tuple[str, ...]:
+    if len(texts) > MAX_SCOPE:
+        raise InvalidInput(
+            field=field, reason=f"at most {MAX_SCOPE} entries", reason_zh=f"最多{MAX_SCOPE}项"
+        )
+    return tuple(sorted({checked_text(text, field=field, longest=LONGEST_KEY) for text in texts}))
+
+
 def checked_cost(draft: TemplateDraft) -> int:
-    """The most one coupon of the draft can take off, in fen. Raises InvalidInput."""
-    if not draft.name.strip():
-        raise InvalidInput(field="name", reason="must not be empty", reason_zh="不能为空")
+    """The most one coupon of a cleaned draft can take off, in fen. Raises InvalidInput."""
     _within("value", draft.value, 1, 100 if draft.kind is Kind.PERCENT else MAX_FEN)
     _within("thresholdFen", draft.threshold_fen, 0, MAX_FEN)
     _within("perMember", draft.per_member, 1, 1000)
@@ -74,10 +97,6 @@ def _cost(draft: TemplateDraft) -> int:
 
 
 def _check_scope(draft: TemplateDraft) -> None:
-    if len(draft.skus) > MAX_SCOPE or len(draft.categories) > MAX_SCOPE:
-        raise InvalidInput(
-            field="scope", reason=f"at most {MAX_SCOPE} entries", reason_zh=f"最多{MAX_SCOPE}项"
-        )
     if draft.kind is Kind.CATEGORY and not draft.categories:
         raise InvalidInput(
             field="categories", reason="name at least one", reason_zh="至少指定一个品类"
@@ -116,7 +135,7 @@ def _check_relative(draft: TemplateDraft) -> None:
         raise InvalidInput(field="validDays", reason="is missing", reason_zh="缺失")
     _within("validDays", draft.valid_days, 1, MAX_DAYS)
     _within("waitDays", draft.wait_days or 0, 0, MAX_DAYS)
-    if draft.valid_days not in USUAL_DAYS and not (draft.validity_reason or "").strip():
+    if draft.valid_days not in USUAL_DAYS and not draft.validity_reason:
         raise InvalidInput(
             field="validityReason",
             reason="a validity outside 7 to 14 days needs a stated reason",

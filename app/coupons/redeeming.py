@@ -8,7 +8,7 @@ from sqlalchemy import select, text, update
 from app.coupons.batches import release_budget
 from app.coupons.errors import CannotCombine, CouponNotFound, CouponNotUsable
 from app.coupons.events import CouponRedeemed
-from app.coupons.rules import Basket, Discount, Terms, discount
+from app.coupons.rules import LONGEST_KEY, Basket, Discount, Terms, discount
 from app.coupons.tables import (
     Batch,
     BatchState,
@@ -19,6 +19,7 @@ from app.coupons.tables import (
 )
 from app.kernel.db import Tx
 from app.kernel.sets import lock_name
+from app.kernel.text import checked_text
 from app.members import MemberNotActive, MemberStatus, by_id
 
 USABLE = frozenset({CouponState.WAITING, CouponState.ACTIVE, CouponState.RETURNED})
@@ -33,6 +34,7 @@ async def redeem(
     redemption keeps the discount in fen and how it was reckoned. Raises CouponNotFound,
     CouponNotUsable, CannotCombine, NothingInScope, BelowThreshold, MemberNotActive, InvalidInput.
     """
+    order_ref = checked_text(order_ref, field="orderRef", longest=LONGEST_KEY)
     member = (await by_id(tx, [member_id])).get(member_id)
     if member is None:
         raise CouponNotFound()

@@ -9,8 +9,11 @@ from app.coupons.tables import BatchState, Kind, Template, Validity
 from app.kernel.clock import business_day, day_start, end_of_validity
 from app.kernel.errors import InvalidInput
 from app.kernel.table import Json
+from app.kernel.text import checked_text
 
 MAX_FEN = 2**53
+MAX_LINES = 250
+LONGEST_KEY = 64
 
 MOVES: dict[BatchState, frozenset[BatchState]] = {
     BatchState.DRAFT: frozenset({BatchState.APPROVED, BatchState.REVOKED}),
@@ -113,8 +116,14 @@ class Discount:
 
 
 def check_basket(basket: Basket) -> None:
-    """Raise InvalidInput unless quantities are positive, prices are not negative, sums are sane."""
+    """Raise InvalidInput unless it can be: texts, quantities, prices and their sum in bounds."""
+    if len(basket.lines) > MAX_LINES:
+        raise InvalidInput(
+            field="lines", reason=f"at most {MAX_LINES}", reason_zh=f"最多{MAX_LINES}行"
+        )
     for at, line in enumerate(basket.lines):
+        checked_text(line.sku, field=f"lines[{at}].sku", longest=LONGEST_KEY)
+        checked_text(line.category, field=f"lines[{at}].category", longest=LONGEST_KEY, shortest=0)
         if line.quantity < 1:
             raise InvalidInput(
                 field=f"lines[{at}].quantity", reason="at least 1", reason_zh="至少为1"

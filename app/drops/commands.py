@@ -12,9 +12,11 @@ from app.drops.rules import LIVE
 from app.drops.tables import Drop, DropState
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
+from app.kernel.text import checked_text
 from app.members import CommunityNotFound, communities_by_id
 
 MAX_STOCK = 10_000_000
+LONGEST_TITLE = 60
 
 
 async def create_drop(
@@ -33,7 +35,8 @@ async def create_drop(
     Raises coupons.BatchNotFound, coupons.BatchNotActive, coupons.BatchTooSmall, CommunityNotFound,
     InvalidInput.
     """
-    await _check(tx, title, opens_at, closes_at, stock, community_id)
+    title = checked_text(title, field="title", longest=LONGEST_TITLE)
+    await _check(tx, opens_at, closes_at, stock, community_id)
     batch = await coupons.set_aside(tx, batch_id=batch_id, quantity=stock)
     template = (await coupons.templates_by_id(tx, [batch.template_id]))[batch.template_id]
     if template.valid_until is not None and template.valid_until < closes_at:
@@ -45,7 +48,7 @@ async def create_drop(
     drop = Drop(
         id=tx.new_id(),
         batch_id=batch_id,
-        title=title.strip(),
+        title=title,
         opens_at=opens_at,
         closes_at=closes_at,
         stock=stock,
@@ -63,14 +66,11 @@ async def create_drop(
 
 async def _check(
     tx: Tx,
-    title: str,
     opens_at: datetime,
     closes_at: datetime,
     stock: int,
     community_id: UUID | None,
 ) -> None:
-    if not title.strip():
-        raise InvalidInput(field="title", reason="must not be empty", reason_zh="不能为空")
     if opens_at >= closes_at:
         raise InvalidInput(
             field="closesAt", reason="must be after opensAt", reason_zh="须晚于开始时间"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.coupons import Kind, TemplateDraft, Validity
-from app.coupons.drafting import checked_cost
+from app.coupons.drafting import checked_cost, cleaned
 from app.kernel.errors import InvalidInput
 
 GOOD = TemplateDraft(
@@ -39,12 +39,15 @@ APRIL = datetime(2026, 4, 1, tzinfo=UTC)
         ("validUntil", {"validity": Validity.ABSOLUTE}),
         ("validUntil", {"validity": Validity.ABSOLUTE, "valid_from": APRIL, "valid_until": MARCH}),
         ("validDays", {"validity": Validity.ABSOLUTE, "valid_from": MARCH, "valid_until": APRIL}),
-        ("scope", {"skus": tuple(map(str, range(251)))}),
+        ("name", {"name": "券" * 61}),
+        ("categories", {"categories": ("fruit\0",)}),
+        ("stackingGroup", {"stacking_group": "a" * 65}),
+        ("skus", {"skus": tuple(map(str, range(251)))}),
     ],
 )
 def test_a_bad_draft_is_refused_by_the_field_at_fault(field: str, change: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput) as refused:
-        checked_cost(replace(GOOD, **change))
+        checked_cost(cleaned(replace(GOOD, **change)))
     assert refused.value.facts["field"] == field
 
 

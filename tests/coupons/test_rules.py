@@ -123,6 +123,9 @@ def test_a_coupon_without_anything_to_take_off_is_refused() -> None:
     [
         Basket([Line("a", "fruit", 0, 100)]),
         Basket([Line("a", "fruit", 1, -1)]),
+        Basket([Line("a\0", "fruit", 1, 100)]),
+        Basket([Line("a", "f" * 65, 1, 100)]),
+        Basket([APPLE] * 251),
         Basket([APPLE], shipping_fen=-1),
         Basket([Line("a", "fruit", 10**6, 2**50)]),
     ],
