@@ -25,3 +25,11 @@ class TiersMissing(Refusal):
     code = "TIERS_MISSING"
     zh = "尚未设置会员等级"
     en = "No tiers are set up."
+
+
+class RunNotDue(Refusal):
+    """The month has not begun, so that its run can be previewed but not published."""
+
+    code = "RUN_NOT_DUE"
+    zh = "{month}尚未开始，只能预览"
+    en = "{month} has not begun: its tier run can only be previewed."

@@ -1,0 +1,82 @@
+"""Growth: what tiers are measured by, as one selectable for set SQL."""
+
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    SQLColumnExpression,
+    Uuid,
+    cast,
+    func,
+    literal,
+    select,
+    true,
+    type_coerce,
+    union_all,
+)
+
+from app.kernel.clock import DEFAULT_ZONE, business_day
+from app.orders import Order, counted_orders, loose_refunds
+from app.points import CheckIn, Lot, Source
+from app.tiers.rules import GROWTH_PER_CHECK_IN, GROWTH_PER_SHARING, GROWTH_WINDOW
+
+Near = Callable[[SQLColumnExpression[UUID]], ColumnElement[bool]]
+
+
+def everyone(_: SQLColumnExpression[UUID]) -> ColumnElement[bool]:
+    """No narrowing."""
+    return true()
+
+
+def growth_of(at: datetime, near: Near = everyone) -> "Select[UUID, int, int]":
+    """Growth of each member over the 365 days before `at`: `member_id, growth, gross`.
+
+    `growth` counts a yuan of settled spend less refunds as 1, rounded down over the whole window
+    and never under 0, a check-in as 1 and a successful invitation as 20. `gross` is the same
+    without taking off refunds (an order refunded in full counts in neither). Members without any
+    are absent. `near` narrows each table down by its member key.
+    """
+    pieces = _pieces(at - GROWTH_WINDOW, at, near).subquery()
+    net = func.div(func.greatest(func.sum(pieces.c.net), 0), 100)
+    gross = func.div(func.greatest(func.sum(pieces.c.gross), 0), 100)
+    other = func.sum(pieces.c.other)
+    return select(
+        type_coerce(pieces.c.member_id, Uuid()).label("member_id"),
+        cast(net + other, BigInteger).label("growth"),
+        cast(gross + other, BigInteger).label("gross"),
+    ).group_by(pieces.c.member_id)
+
+
+def _pieces(since: datetime, until: datetime, near: Near) -> "CompoundSelect[UUID, int, int, int]":
+    zero = literal(0, BigInteger)
+    orders = (
+        counted_orders(until)
+        .where(Order.settled_at >= since, Order.settled_at < until, near(Order.member_id))
+        .subquery()
+    )
+    loose = loose_refunds(since, until).subquery()
+    first, last = business_day(since, DEFAULT_ZONE), business_day(until, DEFAULT_ZONE)
+    return union_all(
+        select(
+            orders.c.member_id,
+            orders.c.net_fen.label("net"),
+            orders.c.total_fen.label("gross"),
+            zero.label("other"),
+        ),
+        select(loose.c.member_id, -loose.c.amount_fen, zero, zero).where(near(loose.c.member_id)),
+        select(CheckIn.member_id, zero, zero, literal(GROWTH_PER_CHECK_IN, BigInteger)).where(
+            CheckIn.day > first, CheckIn.day <= last, CheckIn.at < until, near(CheckIn.member_id)
+        ),
+        select(Lot.member_id, zero, zero, literal(GROWTH_PER_SHARING, BigInteger)).where(
+            Lot.source == Source.SHARING,
+            Lot.clawed < Lot.amount,
+            Lot.earned_at >= since,
+            Lot.earned_at < until,
+            near(Lot.member_id),
+        ),
+    )

@@ -1,0 +1,122 @@
+"""Batched reads of tiers, standings and runs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import func, select, tuple_
+
+from app.kernel.db import Read
+from app.tiers.errors import TiersMissing
+from app.tiers.tables import MoveKind, Standing, StandingState, Tier, TierChange, TierMove, TierRun
+
+
+@dataclass(frozen=True, slots=True)
+class MemberTier:
+    """A member's tier; members without a standing are in the lowest tier since they joined."""
+
+    tier: Tier
+    growth: int
+    state: StandingState
+    since: datetime | None
+    grace_until: datetime | None
+    next: Tier | None
+
+
+@dataclass(frozen=True, slots=True)
+class MoveCount:
+    """How many members a run moves alike."""
+
+    kind: MoveKind
+    from_code: str
+    to_code: str
+    members: int
+
+
+async def all_tiers(read: Read) -> list[Tier]:
+    """Every tier, lowest first."""
+    return list(await read.session.scalars(select(Tier).order_by(Tier.rank)))
+
+
+async def tiers_by_code(read: Read, keys: Iterable[str]) -> dict[str, Tier]:
+    """Tiers by code; unknown codes are absent."""
+    rows = await read.session.scalars(select(Tier).where(Tier.code.in_(list(keys))))
+    return {row.code: row for row in rows}
+
+
+async def by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, MemberTier]:
+    """Each member's tier, growth and next tier. Raises TiersMissing on an empty installation."""
+    tiers = await all_tiers(read)
+    if not tiers:
+        raise TiersMissing()
+    members = list(keys)
+    rows = await read.session.scalars(select(Standing).where(Standing.member_id.in_(members)))
+    standings = {row.member_id: row for row in rows}
+    places = {tier.code: place for place, tier in enumerate(tiers)}
+    found: dict[UUID, MemberTier] = {}
+    for key in members:
+        row = standings.get(key)
+        place = places[row.tier_code] if row else 0
+        found[key] = MemberTier(
+            tier=tiers[place],
+            growth=row.growth if row else 0,
+            state=row.state if row else StandingState.STEADY,
+            since=row.since if row else None,
+            grace_until=row.grace_until if row else None,
+            next=tiers[place + 1] if place + 1 < len(tiers) else None,
+        )
+    return found
+
+
+async def changes_by_member(
+    read: Read, keys: Iterable[UUID], *, last: int = 20
+) -> dict[UUID, list[TierChange]]:
+    """Each member's latest changes of tier, newest first."""
+    numbered = (
+        select(
+            TierChange.member_id,
+            TierChange.seq,
+            func.row_number()
+            .over(partition_by=TierChange.member_id, order_by=TierChange.seq.desc())
+            .label("n"),
+        )
+        .where(TierChange.member_id.in_(list(keys)))
+        .subquery()
+    )
+    wanted = select(numbered.c.member_id, numbered.c.seq).where(numbered.c.n <= last)
+    rows = await read.session.scalars(
+        select(TierChange)
+        .where(tuple_(TierChange.member_id, TierChange.seq).in_(wanted))
+        .order_by(TierChange.seq.desc())
+    )
+    found: dict[UUID, list[TierChange]] = {}
+    for row in rows:
+        found.setdefault(row.member_id, []).append(row)
+    return found
+
+
+async def run_of(read: Read, month: date) -> TierRun | None:
+    """A month's run, if it has begun."""
+    return await read.session.get(TierRun, month)
+
+
+async def move_counts(read: Read, month: date) -> list[MoveCount]:
+    """How many members a month's run moves, by kind and tiers."""
+    rows = await read.session.execute(
+        select(TierMove.kind, TierMove.from_code, TierMove.to_code, func.count())
+        .where(TierMove.month == month)
+        .group_by(TierMove.kind, TierMove.from_code, TierMove.to_code)
+        .order_by(TierMove.kind, TierMove.from_code, TierMove.to_code)
+    )
+    return [MoveCount(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+async def moves(
+    read: Read, month: date, *, kind: MoveKind | None = None, first: int = 20
+) -> Sequence[TierMove]:
+    """Some of a month's moves, in the order of members."""
+    query = select(TierMove).where(TierMove.month == month).order_by(TierMove.member_id)
+    if kind is not None:
+        query = query.where(TierMove.kind == kind)
+    return list(await read.session.scalars(query.limit(first)))

@@ -1,0 +1,54 @@
+"""Builders of tiers and standings, and the way through a monthly run."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from app import tiers
+from app.kernel.db import Database, Tx
+
+
+async def standing(
+    tx: Tx,
+    *,
+    member_id: UUID,
+    tier_code: str = "NORMAL",
+    growth: int = 0,
+    since: datetime | None = None,
+    last_upgrade_at: datetime | None = None,
+) -> tiers.Standing:
+    """A member's standing, steady in this tier."""
+    row = tiers.Standing(
+        member_id=member_id,
+        tier_code=tier_code,
+        since=since or tx.now,
+        growth=growth,
+        growth_at=since or tx.now,
+        last_upgrade_at=last_upgrade_at,
+        state=tiers.StandingState.STEADY,
+    )
+    tx.session.add(row)
+    await tx.session.flush()
+    return row
+
+
+async def run(
+    database: Database, month: date, *, preview_only: bool = False, batch: int = 2
+) -> tiers.Progress:
+    """Run a month to its end, a transaction a batch."""
+    while True:
+        async with database.begin() as tx:
+            progress = await tiers.advance(
+                tx,
+                month=month,
+                preview_only=preview_only,
+                preview_batch=batch,
+                publish_batch=batch,
+            )
+        if progress.finished:
+            return progress
+
+
+async def tier_of(database: Database, member_id: UUID) -> str:
+    """The code of a member's tier."""
+    async with database.read() as read:
+        return (await tiers.by_member(read, [member_id]))[member_id].tier.code
