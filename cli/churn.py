@@ -1,0 +1,240 @@
+"""`linli train` and `linli score`: the churn model, and what it says of the members today."""
+
+import asyncio
+import json as json_text
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from app.kernel.clock import day_start
+from app.kernel.config import load_settings
+
+if TYPE_CHECKING:
+    from app.churn import ChurnAlert
+    from workers.churn import Scored, Trained
+
+TOP: Final = 10
+_FIGURES: Final = (
+    ("roc_auc", "ROC AUC"),
+    ("pr_auc", "PR AUC"),
+    ("brier", "Brier"),
+    ("ece", "calibration error"),
+    ("lift", "lift, riskiest tenth"),
+)
+
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        help="Look only at what was known before this day (2011-09-01, from midnight in the "
+        "platform's time zone) or instant (2011-09-01T03:00+08:00). Default: now.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def train(as_of: AsOf = None, json: AsJson = False) -> None:
+    """Train the churn model on the orders and events in the database.
+
+    The model learns from windows of the past that have closed: who placed no order in the 45 days
+    after a day, and what could be known of them before it. It is put in force unless the one in
+    force did clearly better on windows it had not learned from.
+    """
+    said = Console(stderr=True)
+    with _refusals(said):
+        trained = asyncio.run(_train(as_of, said))
+    if json:
+        typer.echo(json_text.dumps(asdict(trained), default=str, ensure_ascii=False, indent=2))
+        return
+    _show_model(trained)
+
+
+def score(as_of: AsOf = None, json: AsJson = False) -> None:
+    """Score every member with a recent order and raise alerts for those about to leave.
+
+    Scores older than those in force are ignored. An alert is raised when a member's probability
+    of placing no order rises through the trigger, once a rise.
+    """
+    said = Console(stderr=True)
+    with _refusals(said):
+        scored, top = asyncio.run(_score(as_of, said))
+    if json:
+        answer = {**_plain(scored), "alerts": [_alert(row, name) for row, name in top]}
+        typer.echo(json_text.dumps(answer, default=str, ensure_ascii=False, indent=2))
+        return
+    _show_scores(scored, top)
+
+
+@contextmanager
+def _refusals(said: Console) -> Generator[None]:
+    """Say plainly what stands in the way, and how to mend it."""
+    from app.kernel.errors import Refusal
+    from ml.errors import TooLittleHistory
+
+    try:
+        yield
+    except TooLittleHistory as error:
+        said.print(f"[red]Too little history:[/] {error}", highlight=False)
+        said.print("Import or simulate some months of orders, then train again.")
+        raise typer.Exit(3) from error
+    except Refusal as error:
+        said.print(f"[red]Error:[/] {error}", highlight=False)
+        said.print("The scores so far stay in force. `linli train` makes a new model.")
+        raise typer.Exit(1) from error
+    except ValueError as error:
+        said.print(f"[red]Error:[/] {error}", highlight=False)
+        raise typer.Exit(2) from error
+
+
+def parse_as_of(text: str | None, *, now: datetime, zone: str) -> datetime:
+    """The instant of `--as-of`: now, the start of a business day, or an instant with an offset.
+
+    Raises ValueError for anything else and for the future.
+
+    >>> from datetime import UTC
+    >>> parse_as_of("2011-09-01", now=datetime(2026, 1, 1, tzinfo=UTC), zone="Asia/Shanghai")
+    datetime.datetime(2011, 8, 31, 16, 0, tzinfo=datetime.timezone.utc)
+    """
+    if text is None:
+        return now
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    try:
+        instant = datetime.fromisoformat(text) if day is None else day_start(day, zone)
+    except ValueError as error:
+        raise ValueError(
+            f"--as-of wants a day such as 2011-09-01 or an instant such as "
+            f"2011-09-01T03:00+08:00, not {text!r}"
+        ) from error
+    if instant.tzinfo is None:
+        raise ValueError("--as-of wants an offset with the time, such as 2011-09-01T03:00+08:00")
+    if instant > now:
+        raise ValueError(f"--as-of {text} is in the future")
+    return instant
+
+
+@contextmanager
+def _bar(said: Console, what: str) -> Generator[Callable[[int, int], None]]:
+    """A progress bar on standard error, and the function that moves it (from any thread)."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=said,
+        transient=True,
+    ) as bars:
+        task = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+async def _train(as_of: str | None, said: Console) -> "Trained":
+    from cli.session import open_database
+    from workers.churn import train_model
+
+    zone = load_settings().time_zone
+    async with open_database() as database:
+        at = parse_as_of(as_of, now=database.clock(), zone=zone)
+        with _bar(said, "Reading and training") as progress:
+            return await train_model(database, as_of=at, zone=zone, progress=progress)
+
+
+async def _score(as_of: str | None, said: Console) -> "tuple[Scored, list[tuple[ChurnAlert, str]]]":
+    from app import churn, members
+    from cli.session import open_database
+    from workers.churn import score_members
+
+    zone = load_settings().time_zone
+    async with open_database() as database:
+        at = parse_as_of(as_of, now=database.clock(), zone=zone)
+        with _bar(said, "Scoring members") as progress:
+            scored = await score_members(database, as_of=at, zone=zone, progress=progress)
+        async with database.read() as read:
+            rows = (await churn.alerts_page(read, state=None, after=None, first=TOP))[:TOP]
+            names = await members.by_id(read, [row.member_id for row in rows])
+    return scored, [(row, names[row.member_id].nickname) for row in rows]
+
+
+def _plain(scored: "Scored") -> dict[str, Any]:
+    return {
+        "model": scored.version,
+        "as_of": scored.as_of.isoformat(),
+        "horizon_days": scored.horizon_days,
+        **asdict(scored.stored),
+    }
+
+
+def _alert(row: "ChurnAlert", nickname: str) -> dict[str, Any]:
+    return {
+        "member_id": str(row.member_id),
+        "nickname": nickname,
+        "level": row.state.value,
+        "probability": row.probability,
+        "raised_at": row.raised_at.isoformat(),
+        "reasons": row.reasons,
+    }
+
+
+def _show_model(trained: "Trained") -> None:
+    out = Console()
+    out.print(
+        f"Model [bold]{trained.version}[/] ({trained.choice}), trained on {trained.orders:,} "
+        f"orders of {trained.members:,} members, looks {trained.horizon_days} days ahead.",
+        highlight=False,
+    )
+    if trained.metrics:
+        table = Table(title="On windows it had not learned from (mean)")
+        table.add_column("figure")
+        table.add_column("value", justify="right")
+        for name, heading in _FIGURES:
+            table.add_row(heading, f"{trained.metrics[name]:.4f}")
+        out.print(table)
+    else:
+        out.print("The history is too short to try the model on a window of its own.")
+    if trained.role.value == "CHALLENGER":
+        out.print("The model in force did better and stays; this one is kept as the challenger.")
+    else:
+        out.print("It is in force. `linli score` scores the members with it.")
+
+
+def _show_scores(scored: "Scored", top: "list[tuple[ChurnAlert, str]]") -> None:
+    out = Console()
+    done = scored.stored
+    out.print(
+        f"{done.stored:,} members scored as of {scored.as_of:%Y-%m-%d %H:%M %Z} by "
+        f"{scored.version}; {done.raised:,} alerts raised, {done.recovered:,} recovered.",
+        highlight=False,
+    )
+    if done.ignored:
+        out.print(
+            f"{done.ignored:,} scores were ignored: their members have newer ones, or have left.",
+            highlight=False,
+        )
+    if not top:
+        out.print("No alert is open.")
+        return
+    table = Table(title=f"Most likely to place no order within {scored.horizon_days} days")
+    for heading in ("member", "level", "probability", "reasons"):
+        table.add_column(heading)
+    words = _language()
+    for row, nickname in top:
+        reasons = "\n".join(str(reason[words]) for reason in row.reasons)
+        table.add_row(nickname, row.state.value, f"{row.probability:.0%}", reasons)
+    out.print(table)
+
+
+def _language() -> str:
+    """The reasons' language, as the terminal's environment asks for."""
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    asked = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    return "zh" if asked.startswith("zh") else "en"

@@ -1,0 +1,124 @@
+"""From orders in the database to a model, scores, alerts and their reasons."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from app import churn
+from app.kernel.config import Settings
+from app.kernel.db import Database
+from ml.errors import TooLittleHistory
+from tests.conftest import TestClock
+from tests.make.members import community
+from workers.churn import score_members, score_night, train_model
+from workers.jobs import Work
+
+ZONE = "Asia/Shanghai"
+
+# 300 members, id by number: two in three order about weekly, every third every 40 days; of the
+# weekly ones every fourth stops at some day of the past, the last of them only lately.
+_MEMBERS = text(
+    """
+    INSERT INTO member (id, community_id, nickname, status, locale, registered_at, consents)
+    SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, :home,
+           'm' || n, 'ACTIVE', 'zh-CN', CAST(:now AS timestamptz) - interval '400 days', '{}'
+    FROM generate_series(1, 300) n
+    """
+)
+_ORDERS = text(
+    """
+    WITH habit AS (
+        SELECT n, CASE WHEN n % 3 = 0 THEN 40 ELSE 7 END AS every,
+               CASE WHEN n % 4 = 0 THEN 360 - (n * 37) % 330 ELSE 360 END AS until
+        FROM generate_series(1, 300) n
+    ), day AS (
+        SELECT n, k * every + (n * k * 13) % (every / 2 + 1) + n % every AS day, k
+        FROM habit, generate_series(0, 51) k
+        WHERE k * every + n % every < least(until, 355)
+    )
+    INSERT INTO member_order (member_id, id, source, order_no, channel, placed_at, paid_at,
+                              settled_at, total_fen)
+    SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, gen_random_uuid(),
+           'test', n || '-' || k, 'APP', at, at, at, 1000 + (n * k) % 700
+    FROM day, LATERAL (SELECT CAST(:now AS timestamptz) - interval '361 days' + day * interval '1 day' AS at) t
+    WHERE at < CAST(:now AS timestamptz)
+    """
+)
+
+
+async def shop(database: Database) -> None:
+    async with database.begin() as tx:
+        home = (await community(tx)).id
+        await tx.session.execute(_MEMBERS, {"home": home, "now": tx.now})
+        await tx.session.execute(_ORDERS, {"now": tx.now})
+
+
+async def scores(database: Database) -> dict[UUID, float]:
+    async with database.read() as read:
+        rows = await read.session.execute(text("SELECT member_id, probability FROM churn_score"))
+        return {row.member_id: row.probability for row in rows}
+
+
+async def test_orders_become_a_model_scores_and_alerts_with_reasons(
+    database: Database, clock: TestClock
+) -> None:
+    await shop(database)
+    steps: list[tuple[int, int]] = []
+    trained = await train_model(
+        database,
+        as_of=clock.now,
+        zone=ZONE,
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    assert trained.role is churn.ModelRole.CHAMPION
+    assert trained.members == 300
+    assert steps[-1][0] == steps[-1][1]
+    again = await train_model(database, as_of=clock.now, zone=ZONE)
+    assert again == trained, "the same facts give the same model, which is stored once"
+    scored = await score_members(database, as_of=clock.now, zone=ZONE)
+    found = await scores(database)
+    assert scored.stored.stored == len(found) > 200
+    async with database.read() as read:
+        last = await read.session.execute(
+            text("SELECT member_id, max(paid_at) AS at FROM member_order GROUP BY 1")
+        )
+        silent = {row.member_id for row in last if row.at < clock.now - timedelta(days=60)}
+        alerts = await churn.alerts_page(read, state=None, after=None, first=10)
+    gone = [found[key] for key in found if key in silent]
+    there = [found[key] for key in found if key not in silent]
+    assert sum(gone) / len(gone) > sum(there) / len(there) + 0.3
+    assert scored.stored.raised >= len(alerts[:10]) > 0
+    assert alerts[0].reasons[0]["zh"]
+    assert alerts[0].reasons[0]["en"]
+    repeated = await score_members(database, as_of=clock.now, zone=ZONE)
+    assert repeated.stored == churn.Stored(ignored=len(found)), "a repeated run changes nothing"
+
+
+async def test_without_history_nothing_is_trained_and_nothing_stops(
+    database: Database, clock: TestClock, settings: Settings
+) -> None:
+    with pytest.raises(TooLittleHistory):
+        await train_model(database, as_of=clock.now, zone=ZONE)
+    with pytest.raises(churn.NoModel):
+        await score_members(database, as_of=clock.now, zone=ZONE)
+    await score_night.body(
+        Work(database, settings), plan="churn scores", due_at=clock.now.isoformat()
+    )
+
+
+async def test_a_damaged_model_leaves_the_earlier_scores(
+    database: Database, clock: TestClock, settings: Settings
+) -> None:
+    await shop(database)
+    night = {"plan": "churn scores", "due_at": clock.now.isoformat()}
+    await score_night.body(Work(database, settings), **night)
+    before = await scores(database)
+    assert before, "the first night trains by itself"
+    async with database.begin() as tx:
+        await tx.session.execute(text("UPDATE model_version SET artifact = substr(artifact, 9)"))
+    clock.advance(days=1)
+    night["due_at"] = clock.now.isoformat()
+    await score_night.body(Work(database, settings), **night)
+    assert await scores(database) == before
