@@ -1,5 +1,7 @@
 """Orders, refunds and what members do besides buying: the face of the slice."""
 
+from app.orders import importing
+from app.orders.errors import BatchTooLarge, ImportUnderWay
 from app.orders.events import BrowseSeen, OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
 from app.orders.queries import (
     by_id,
@@ -31,11 +33,13 @@ from app.orders.tables import (
 __all__ = [
     "Activity",
     "ActivityKind",
+    "BatchTooLarge",
     "BrowseSeen",
     "Channel",
     "ImportKind",
     "ImportPhase",
     "ImportRun",
+    "ImportUnderWay",
     "Order",
     "OrderCancelled",
     "OrderLine",
@@ -49,6 +53,7 @@ __all__ = [
     "counted_orders",
     "counts",
     "has_bought",
+    "importing",
     "last_activity",
     "lines_by_order",
     "loose_refunds",

@@ -3,7 +3,7 @@
 from app.orders.importing.matching import match_refunds
 from app.orders.importing.merging import Merged, merge_events, merge_orders
 from app.orders.importing.people import Newcomer, open_communities, recognise_cards
-from app.orders.importing.runs import Progress, finish_run, only_import_of, open_run
+from app.orders.importing.runs import Progress, finish_run, note_staged, only_import_of, open_run
 from app.orders.importing.staging import BUCKETS, EVENT_COLUMNS, LINE_COLUMNS, stage_rows
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "match_refunds",
     "merge_events",
     "merge_orders",
+    "note_staged",
     "only_import_of",
     "open_communities",
     "open_run",

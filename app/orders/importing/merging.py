@@ -44,11 +44,12 @@ class Merged:
 
 async def merge_orders(tx: Tx, run: ImportRun) -> Merged:
     """Merge the next step of a run's staged order lines and store the progress."""
-    await _prepare(tx)
+    await _prepare(tx, run)
     first, last = step(run)
     here = f"{stage_of(run)} WHERE bucket >= {first} AND bucket < {last}"
     bind = {"source": run.source, "head": _head(tx)}
     orders = await _run(tx, _fresh_orders(here), bind)
+    await tx.session.execute(text("ANALYZE fresh_order"))
     lines = await _run(tx, _fresh_lines(here), {})
     lines += await _add_to_known(tx, run, here)
     refunds = await _run(tx, _refunds(here), bind)
@@ -58,7 +59,7 @@ async def merge_orders(tx: Tx, run: ImportRun) -> Merged:
 
 async def merge_events(tx: Tx, run: ImportRun) -> Merged:
     """Merge the next step of a run's staged events and store the progress."""
-    await _prepare(tx)
+    await _prepare(tx, run)
     first, last = step(run)
     names = "member_id, event_id, at, kind, seconds, channel, sku, category"
     names += ", app_version, touchpoint"
@@ -184,7 +185,9 @@ async def _add_to_known(tx: Tx, run: ImportRun, here: str) -> int:
     )
 
 
-async def _prepare(tx: Tx) -> None:
+async def _prepare(tx: Tx, run: ImportRun) -> None:
+    if run.phase is ImportPhase.STAGING:
+        await tx.session.execute(text(f"ANALYZE {stage_of(run)}"))
     for statement in (
         # A crash of the server loses the step together with its progress: nothing to wait for.
         "SET LOCAL synchronous_commit = off",

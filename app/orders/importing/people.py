@@ -51,10 +51,11 @@ class Newcomer:
 
 async def recognise_cards(
     tx: Tx, *, vault: Vault, app: str, cards: Mapping[str, Newcomer]
-) -> dict[str, UUID]:
-    """Member ids by customer number; who has no card of this system yet becomes a member.
+) -> tuple[dict[str, UUID], int]:
+    """Member ids by customer number, and how many of them are new.
 
-    No fact is announced for them: history sets off nothing.
+    Who has no card of this system yet becomes a member, of which no fact is announced: history
+    sets off nothing.
     """
     blinds = {vault.blind(_KIND, value): value for value in cards}
     found = await _known(tx, app, list(blinds))
@@ -76,7 +77,7 @@ async def recognise_cards(
             },
         )
         found |= await _known(tx, app, list(fresh))
-    return {value: found[blind] for blind, value in blinds.items()}
+    return {value: found[blind] for blind, value in blinds.items()}, len(fresh)
 
 
 async def open_communities(tx: Tx, names: set[str], *, time_zone: str) -> dict[str, UUID]:
