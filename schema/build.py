@@ -9,7 +9,8 @@ from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
-from schema import members
+from schema import churn, members
+from schema.churn import ChurnQuery, ChurnSubscription
 from schema.context import Info
 from schema.errors import PresentErrors
 from schema.fields import query
@@ -20,12 +21,12 @@ from schema.scalars import SCALARS
 from schema.server import ServerQuery
 from schema.sessions import SessionMutation
 
-NODES: dict[str, NodeLoader] = {**members.NODES}
+NODES: dict[str, NodeLoader] = {**members.NODES, **churn.NODES}
 DOCUMENTS = 512
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(MemberQuery, ServerQuery):
+class Query(MemberQuery, ChurnQuery, ServerQuery):
     @query(PUBLIC, description="Fetches any object again by its id, under its own access rule.")
     async def node(
         self,
@@ -43,7 +44,7 @@ class Mutation(SessionMutation):
 
 
 @strawberry.type(description="Everything that can be followed live, resumable by cursor.")
-class Subscription(MemberSubscription):
+class Subscription(MemberSubscription, ChurnSubscription):
     pass
 
 

@@ -10,6 +10,7 @@ import strawberry
 from app import members
 from app.kernel.auth import MemberCaller
 from app.kernel.errors import NotSignedIn
+from schema.churn import ChurnOfMember
 from schema.context import Info
 from schema.fields import field, query, subscription
 from schema.guard import MEMBER, SIGNED_IN, STAFF, sees_member
@@ -32,7 +33,7 @@ def community_of(row: members.Community) -> Community:
 
 
 @strawberry.type(description="A person, however many apps and cards they come by.")
-class Member(MemberPart, Node):
+class Member(ChurnOfMember, MemberPart, Node):
     community_key: strawberry.Private[UUID]
     nickname: str = strawberry.field(description="The name that neighbours see.")
     avatar_url: str | None = strawberry.field(description="The address of the member's picture.")
