@@ -99,11 +99,12 @@ class Live:
 
     async def stop(self) -> None:
         """End the tailing and release every follower."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        pending = set(self._tasks)
+        while pending:
+            # Again until they have ended: a driver may take a cancellation for a time-out.
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=0.5)
         for group in self._followers.values():
             for follower in group:
                 follower.overflowed = True
@@ -160,8 +161,10 @@ class Live:
 
     async def _poll(self) -> None:
         while True:
+            # Not wait_for: before Python 3.12 it swallows a cancellation that meets its result.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), POLL_SECONDS)
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._news.wait()
             self._news.clear()
             try:
                 await self._catch_up()

@@ -1,0 +1,72 @@
+"""What commands stand on: the settings, and the stores of this installation or running ones."""
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+
+import typer
+from redis.asyncio import Redis
+from rich.console import Console
+
+from app.kernel.config import BadSettings, Settings, load_settings
+from app.kernel.db import Database
+from app.kernel.embedded import EmbeddedError, stores
+from app.kernel.live import WAKE_CHANNEL
+
+SAYS = Console(stderr=True)
+
+
+def settings_or_exit() -> Settings:
+    """The settings, or an exit that names what is wrong in the environment."""
+    try:
+        return load_settings()
+    except BadSettings as error:
+        SAYS.print("[red]Linli cannot start with this environment[/red] 环境变量有误：")
+        SAYS.print(str(error), markup=False)
+        raise typer.Exit(2) from None
+
+
+@contextmanager
+def open_stores(what: str = "linli") -> Generator[Settings]:
+    """Settings whose store addresses are set: given ones, a running Linli's, or own ones meanwhile.
+
+    Call it in the main thread. What keeps the stores from starting ends the command with a
+    sentence that says how to mend it.
+    """
+    settings = settings_or_exit()
+    try:
+        with stores(
+            settings.data_dir,
+            what=what,
+            database_url=settings.database_url,
+            redis_url=settings.redis_url,
+        ) as found:
+            yield settings.model_copy(
+                update={"database_url": found.database_url, "redis_url": found.redis_url}
+            )
+    except EmbeddedError as error:
+        SAYS.print(str(error), markup=False, style="red")
+        raise typer.Exit(1) from None
+
+
+@asynccontextmanager
+async def open_database(settings: Settings | None = None) -> AsyncGenerator[Database]:
+    """The database for one command; its commits wake the relays of a running Linli."""
+    if settings is None:
+        with open_stores() as found:
+            async with open_database(found) as database:
+                yield database
+        return
+    database = Database(
+        settings.database_url or "", pool_size=settings.pool_size, pgbouncer=settings.pgbouncer
+    )
+    redis = Redis.from_url(settings.redis_url or "")
+
+    async def wake() -> None:
+        await redis.publish(WAKE_CHANNEL, b"")
+
+    database.after_emit = wake
+    try:
+        yield database
+    finally:
+        await database.close()
+        await redis.aclose()

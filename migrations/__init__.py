@@ -1,0 +1,1 @@
+"""Alembic migrations: they expand, backfill, contract."""
