@@ -56,7 +56,7 @@ def page_size(first: int) -> int:
 
 def encode_cursor(*values: object) -> str:
     """An opaque cursor of keyset values (integers, floats, texts, instants, ids)."""
-    return base64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
+    return base64.urlsafe_b64encode(orjson.dumps(values, default=str)).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, *readers: Callable[[Any], Any]) -> tuple[Any, ...]:
