@@ -200,6 +200,8 @@ def _show(report: "Report", tally: "Tally", images: list[Path], dump: Path | Non
             markup=False,
         )
     out.print(_by_cutoff(report))
+    chosen = ", ".join(f"{_day(test.cutoff)} {test.choice}" for test in report.tests)
+    out.print(f"Kind of model chosen on each cutoff's own past: {chosen}.", highlight=False)
     out.print(_by_model(report))
     out.print(
         "Higher is better for ROC AUC, PR AUC and lift (the riskiest tenth against all); lower "
@@ -231,7 +233,7 @@ def _by_model(report: "Report") -> Table:
 
 def _by_cutoff(report: "Report") -> Table:
     table = Table(title="Linli at each cutoff")
-    for heading in ("cutoff", "customers", "fell silent", "model"):
+    for heading in ("cutoff", "members", "silent"):
         table.add_column(heading, justify="right")
     for _, heading in _FIGURES:
         table.add_column(heading, justify="right")
@@ -241,7 +243,6 @@ def _by_cutoff(report: "Report") -> Table:
             _day(test.cutoff),
             f"{len(test.members):,}",
             f"{test.outcome.mean():.1%}",
-            test.choice,
             *(f"{getattr(metrics, figure):.4f}" for figure, _ in _FIGURES),
         )
     return table

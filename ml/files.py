@@ -50,7 +50,8 @@ class Tally:
 def read(path: Path, progress: Progress | None = None) -> tuple[Facts, Tally]:
     """Facts of a file with the columns customer_id, timestamp and amount.
 
-    Rows of one customer and day become one order. Negative amounts, and rows whose invoice
+    Rows of one customer and day become one order; one of amount zero is an order too. Negative
+    amounts, and rows whose invoice
     begins with C, are refunds of the customer's latest order. Times without a zone are taken as
     they stand. Rows without a customer, with a bad time or a bad amount are counted and left
     out. `progress` gets the share of the file that was read. Raises UnreadableFile, naming what
@@ -170,7 +171,6 @@ def _take(batch: Batch, purchases: Purchases, tally: Tally) -> None:
         ("no customer", who.missing, "customer_id"),
         ("bad timestamp", at.missing, "timestamp"),
         ("bad amount", np.isnan(amount), "amount"),
-        ("amount of zero", amount == 0, "amount"),
     )
     good = np.ones(size, dtype=np.bool_)
     for reason, bad, column in checks:

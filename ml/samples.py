@@ -26,7 +26,7 @@ class Plan:
     active_days: int = 180
     cutoffs: int = 10
     step_days: int = 15
-    most_rows: int = 600_000
+    most_rows: int = 200_000
     seed: int = 0
 
 
