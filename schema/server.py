@@ -1,10 +1,10 @@
 """What the server says of itself."""
 
 from datetime import datetime
-from importlib.metadata import version
 
 import strawberry
 
+from app import __version__
 from schema.context import Info
 from schema.fields import query
 from schema.guard import PUBLIC
@@ -27,7 +27,7 @@ class ServerQuery:
     async def server_info(self, info: Info) -> ServerInfo:
         return ServerInfo(
             name="Linli",
-            version=version("linli"),
+            version=__version__,
             environment=info.context.settings.env,
             time=info.context.database.clock(),
             time_zone=info.context.settings.time_zone,

@@ -1,0 +1,65 @@
+"""`linli serve`, `worker` and `scheduler`: the processes that an installation runs."""
+
+import os
+import socket
+
+import typer
+import uvicorn
+
+from app.kernel.config import Settings
+from cli.session import SAYS, open_stores, settings_or_exit
+
+
+def serve() -> None:
+    """Run the API at LINLI_HOST:LINLI_PORT; as many of them as you like behind a balancer."""
+    settings = settings_or_exit()
+    _refuse_taken_port(settings)
+    with open_stores("linli serve") as found:
+        from app.main import create_app
+
+        app = create_app(found)
+        uvicorn.run(
+            app,
+            host=found.host,
+            port=found.port,
+            log_config=None,
+            access_log=False,
+            ws="websockets-sansio",
+            ws_max_size=256 * 1024,
+            timeout_graceful_shutdown=5,
+            server_header=False,
+        )
+
+
+def worker() -> None:
+    """Run jobs (scoring, tiers, points, pushes) and the relay; as many of them as you like."""
+    with open_stores("linli worker") as settings:
+        from workers.run import run_worker
+
+        run_worker(settings)
+
+
+def scheduler() -> None:
+    """Start due jobs (drops, nightly segments and scores, monthly tiers); each runs once however
+    many schedulers there are.
+    """
+    with open_stores("linli scheduler") as settings:
+        from workers.run import run_scheduler
+
+        run_scheduler(settings)
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        if os.name == "posix":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            SAYS.print(
+                f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}). "
+                f"Set LINLI_PORT to a free port. 端口不可用，请设置 LINLI_PORT。",
+                style="red",
+            )
+            raise typer.Exit(1) from None

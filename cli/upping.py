@@ -1,0 +1,41 @@
+"""`linli up`: everything on this machine with one command."""
+
+from typing import Annotated
+
+import typer
+
+from app.kernel.embedded import EmbeddedError
+from cli.demo import demo_notes
+from cli.session import SAYS, settings_or_exit
+from cli.up.command import UpSettings, linli
+from cli.up.command import up as run_up
+from cli.up.errors import UpError
+from cli.up.parts import Child
+
+
+def up(
+    demo: Annotated[bool, typer.Option(help="Fill the demo neighbourhood the first time.")] = True,
+) -> None:
+    """Start everything here: PostgreSQL, Valkey, migrations, the demo, the API and the workers.
+
+    With LINLI_DATABASE_URL and LINLI_REDIS_URL set, those are used and nothing is embedded.
+    Ctrl-C stops all of it.
+    """
+    settings = settings_or_exit()
+    filled = demo and settings.env != "production" and settings.demo_members > 0
+    try:
+        code = run_up(
+            UpSettings(
+                data_dir=settings.data_dir,
+                host=settings.host,
+                port=settings.port,
+                database_url=settings.database_url,
+                redis_url=settings.redis_url,
+            ),
+            demo=Child("demo", linli("demo")) if filled else None,
+            notes=demo_notes if filled else lambda _: (),
+        )
+    except (EmbeddedError, UpError) as error:
+        SAYS.print(str(error), markup=False, style="red")
+        raise typer.Exit(1) from None
+    raise typer.Exit(code)
