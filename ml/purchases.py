@@ -22,9 +22,11 @@ class Purchases:
         self, words: list[bytes], codes: I64, at: I64, amount: F64, items: I64, products: I64
     ) -> None:
         """Take lines whose customer is words[code]; a negative amount is a refund."""
-        ours = np.array([self._codes.setdefault(w, len(self._codes)) for w in words] or [0])
+        used, place = np.unique(codes, return_inverse=True)
+        found = [self._codes.setdefault(words[code], len(self._codes)) for code in used]
         fen = np.round(amount * 100).astype(np.int64)
-        lines = np.stack([ours[codes], at, fen, items, products], axis=1)
+        member = np.array(found, dtype=np.int64)[place]
+        lines = np.stack([member, at, fen, items, products], axis=1)
         self._lines.append(lines[fen >= 0])
         self._refunds.append(lines[fen < 0][:, :3])
         self._pending += len(lines)

@@ -1,0 +1,110 @@
+import csv
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli.backtest import backtest
+from ml.arrays import DAY
+from tests.ml.small_shop import shop
+
+APP = typer.Typer()
+APP.command()(backtest)
+RUN = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    facts = shop(members=300, days=330, events=False)
+    file = tmp_path_factory.mktemp("files") / "orders.csv"
+    with file.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["customer_id", "timestamp", "amount"])
+        for member, at, fen in zip(
+            facts.order_member, facts.order_at, facts.order_fen, strict=True
+        ):
+            day, second = divmod(int(at), DAY)
+            stamp = f"{_iso(day)} {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+            writer.writerow([f"c{member}", stamp, fen / 100])
+        writer.writerow(["", "2021-01-01", 5])
+    return file
+
+
+def _iso(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+
+
+def last_cutoff(file: Path) -> str:
+    with file.open() as rows:
+        days = [row["timestamp"][:10] for row in csv.DictReader(rows) if row["customer_id"]]
+    return (date.fromisoformat(max(days)) - timedelta(days=45)).isoformat()
+
+
+def test_json_dump_and_plots(tmp_path: Path, orders: Path):
+    plots, dump = tmp_path / "plots", tmp_path / "dump.csv"
+    where = ["--cutoffs", last_cutoff(orders), "--plots", str(plots), "--dump", str(dump)]
+    done = RUN.invoke(APP, [str(orders), *where, "--json"])
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    assert answer["rows"]["left_out"] == {"no customer": 1}
+    assert [cutoff["day"] for cutoff in answer["cutoffs"]] == [last_cutoff(orders)]
+    assert set(answer["mean"]) == {"product", "xgboost", "bgnbd", "logistic", "rfm", "recency"}
+    assert 0.5 < answer["mean"]["product"]["roc_auc"] < 1
+    assert sorted(file.name for file in plots.iterdir()) == [
+        "calibration.png",
+        "lift.png",
+        "roc.png",
+    ]
+    with dump.open() as rows:
+        told = list(csv.DictReader(rows))
+    assert len(told) == answer["cutoffs"][0]["members"]
+    silent = sum(int(row["silent"]) for row in told) / len(told)
+    assert silent == pytest.approx(answer["cutoffs"][0]["silent_share"])
+    assert all(row["customer_id"].startswith("c") for row in told)
+
+
+def test_table_names_every_model_and_file(tmp_path: Path, orders: Path):
+    where = ["--plots", str(tmp_path), "--cutoffs", last_cutoff(orders)]
+    done = RUN.invoke(APP, [str(orders), *where])
+    assert done.exit_code == 0, done.output
+    for word in ("Linli (as deployed)", "BG/NBD", "RFM score", "recency only", "ROC AUC", "lift"):
+        assert word in done.stdout
+    assert f"Written: {tmp_path / 'roc.png'}" in done.stdout.replace("\n", "")
+    assert "1 × no customer" in done.stdout
+    assert "…" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--cutoffs", "tomorrow"], "wants days such as"),
+        (["--cutoffs", "2031-01-01"], "ends past the data"),
+        (["--cutoffs", "2020-09-20"], "days of orders"),
+        (["--horizon", "500"], "too few days"),
+    ],
+)
+def test_refusals_say_why(orders: Path, tmp_path: Path, arguments: list[str], said: str):
+    done = RUN.invoke(APP, [str(orders), "--plots", str(tmp_path / "p"), *arguments])
+    assert done.exit_code == 2
+    assert said in " ".join(done.stderr.split())
+    assert not (tmp_path / "p").exists()
+
+
+def test_wrong_columns_and_missing_files_are_named(tmp_path: Path):
+    file = tmp_path / "wrong.csv"
+    file.write_text("id,when\n1,2\n")
+    done = RUN.invoke(APP, [str(file)])
+    assert done.exit_code == 2
+    said = " ".join(done.stderr.split())
+    assert "lacks the columns customer_id, timestamp, amount" in said
+    assert RUN.invoke(APP, [str(tmp_path / "absent.csv")]).exit_code == 2
+
+
+def test_help_explains_itself():
+    done = RUN.invoke(APP, ["--help"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    for word in ("customer_id, timestamp and amount", "--horizon", "--cutoffs", "--plots"):
+        assert word in done.stdout

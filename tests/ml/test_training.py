@@ -1,0 +1,98 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ml import evaluation, ladder
+from ml.arrays import DAY
+from ml.artifact import Artifact
+from ml.errors import TooLittleHistory
+from ml.facts import NEVER, Facts
+from ml.labels import churned
+from ml.samples import Past, Plan, Rows
+from ml.scoring import score
+from ml.training import train
+from tests.ml.conftest import AS_OF
+from tests.ml.small_shop import START, joined, shop
+
+
+def test_the_same_facts_and_seed_give_the_same_bytes(facts: Facts, artifact: Artifact):
+    assert train(facts, as_of=AS_OF).to_bytes() == artifact.to_bytes()
+
+
+def test_rows_after_the_day_of_training_change_no_byte(facts: Facts, artifact: Artifact):
+    later = shop(members=420, seed=8)
+    moved = replace(
+        later,
+        order_at=later.order_at % (40 * DAY) + AS_OF,
+        order_refund_at=np.full(len(later.order_at), NEVER),
+        event_at=later.event_at % (40 * DAY) + AS_OF,
+    )
+    assert train(joined(facts, moved), as_of=AS_OF).to_bytes() == artifact.to_bytes()
+
+
+def test_every_cutoff_had_closed(artifact: Artifact):
+    about = artifact.about
+    assert len(about.cutoffs) == 10
+    assert max(about.cutoffs) + about.horizon_days * DAY <= AS_OF
+    assert all(int(origin) + about.horizon_days * DAY <= AS_OF for origin in about.metrics)
+    assert about.metrics
+
+
+def test_a_few_hundred_members_are_ranked_far_better_than_by_chance():
+    facts = shop(members=400, days=500)
+    as_of = START + 450 * DAY
+    scores = score(train(facts, as_of=as_of), facts, as_of=as_of)
+    outcome = churned(facts, as_of, 45, scores.members)
+    assert evaluation.roc_auc(outcome, scores.probability) > 0.7
+    assert abs(scores.probability.mean() - outcome.mean()) < 0.15
+
+
+def test_shuffled_labels_teach_nothing():
+    past = Past(shop(members=1500, days=420, seed=4), Plan())
+    cutoffs = past.cutoffs(AS_OF - 45 * DAY)
+    rows, test = past.rows(cutoffs), past.at(AS_OF - 45 * DAY)
+    random = np.random.default_rng(0)
+    learned = ladder.fit(Rows(rows.values, rows.outcome, rows.names)).log_odds(test.matrix)
+    shuffled = Rows(rows.values, random.permutation(rows.outcome), rows.names)
+    fooled = ladder.fit(shuffled).log_odds(test.matrix)
+    assert evaluation.roc_auc(test.outcome, learned["xgboost"]) > 0.7
+    for rung in ("xgboost", "logistic"):
+        blind = evaluation.roc_auc(random.permutation(test.outcome), learned[rung])
+        assert blind == pytest.approx(0.5, abs=0.08)
+    # A model of noise may lean on a true ranking by luck, either way, but its odds stay flat.
+    assert np.std(fooled["xgboost"]) < 0.25 * np.std(learned["xgboost"])
+
+
+@pytest.mark.parametrize("days", [0, 20, 60])
+def test_too_little_history_is_said(days: int):
+    facts = shop(days=400)
+    with pytest.raises(TooLittleHistory, match="45 days"):
+        train(facts, as_of=START + days * DAY)
+
+
+def test_a_young_shop_is_learned_from_few_cutoffs():
+    facts = shop(members=600, days=150)
+    model = train(facts, as_of=START + 120 * DAY)
+    assert 1 <= len(model.about.cutoffs) < 10
+    assert all(cutoff - START >= 30 * DAY for cutoff in model.about.cutoffs)
+    assert not any(name.endswith("_365") for name in model.models.names)
+
+
+def test_no_orders_at_all_is_too_little_history():
+    with pytest.raises(TooLittleHistory):
+        train(Facts(member_ids=[]), as_of=AS_OF)
+
+
+def test_columns_constant_within_a_cutoff_are_left_out(artifact: Artifact):
+    names = artifact.models.names
+    assert "products_mean" not in names  # the shop never says how many products
+    assert "clicks_28" not in names
+    assert {"recency", "bgnbd_silent", "browses_28"} <= set(names)
+
+
+def test_progress_runs_to_its_end(facts: Facts):
+    told: list[tuple[int, int]] = []
+    train(facts, as_of=AS_OF, progress=lambda done, total: told.append((done, total)))
+    assert told[-1][0] == told[-1][1]
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
