@@ -159,7 +159,9 @@ class BadgeAward(Table):
 
     member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
     badge_code: Mapped[str] = mapped_column(ForeignKey("badge.code"), primary_key=True)
-    issued_at: Mapped[datetime] = mapped_column(primary_key=True)
+    # The how many-th award of this badge to this member; after an expiry there may be another.
+    number: Mapped[int] = mapped_column(primary_key=True)
+    issued_at: Mapped[datetime]
     evidence: Mapped[Json]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

@@ -152,7 +152,8 @@ async def credit(
     rows = await tx.session.execute(
         CREDIT,
         {
-            "grants": orjson.dumps([asdict(grant) for grant in grants]).decode(),
+            # Ids read from the database are of the driver's own subclass of UUID: hence `default`.
+            "grants": orjson.dumps([asdict(one) for one in grants], default=str).decode(),
             "currency": sheet.currency.value,
             "kind": kind.value,
             "subject": note.subject,

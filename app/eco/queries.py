@@ -1,0 +1,74 @@
+"""Batched reads of eco actions, factors and badges."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import or_, select, tuple_
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from app.eco.tables import Badge, BadgeAward, EcoAction, EcoFactor, EcoState, EcoType
+from app.kernel.db import Read
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBadge:
+    """A badge that a member holds now, with the figure it was awarded for."""
+
+    badge: Badge
+    issued_at: datetime
+    expires_at: datetime | None
+    figure: int
+
+
+async def actions_by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, EcoAction]:
+    """Actions by id; unknown ids are absent."""
+    rows = await read.session.scalars(select(EcoAction).where(EcoAction.id.in_(list(keys))))
+    return {row.id: row for row in rows}
+
+
+async def current_factors(read: Read, keys: Iterable[EcoType]) -> dict[EcoType, EcoFactor]:
+    """The factor of each type that is valid at this instant: of those begun, the newest."""
+    rows = await read.session.scalars(
+        select(EcoFactor)
+        .ext(distinct_on(EcoFactor.type))
+        .where(EcoFactor.type.in_(list(keys)), EcoFactor.valid_from <= read.now)
+        .order_by(EcoFactor.type, EcoFactor.version.desc())
+    )
+    return {row.type: row for row in rows}
+
+
+async def badges_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[HeldBadge]]:
+    """The badges that members hold now, newest first: neither revoked nor expired."""
+    rows = await read.session.execute(
+        select(BadgeAward, Badge)
+        .join(Badge, Badge.code == BadgeAward.badge_code)
+        .where(
+            BadgeAward.member_id.in_(list(keys)),
+            BadgeAward.revoked_at.is_(None),
+            or_(BadgeAward.expires_at.is_(None), BadgeAward.expires_at > read.now),
+        )
+        .order_by(BadgeAward.issued_at.desc(), BadgeAward.badge_code)
+    )
+    found: dict[UUID, list[HeldBadge]] = {}
+    for award, badge in rows:
+        found.setdefault(award.member_id, []).append(
+            HeldBadge(badge, award.issued_at, award.expires_at, int(award.evidence["figure"]))
+        )
+    return found
+
+
+async def page_waiting(
+    read: Read, *, after: tuple[datetime, UUID] | None, first: int
+) -> list[EcoAction]:
+    """Actions that await verification, oldest first; one more than `first` if there are more."""
+    query = (
+        select(EcoAction)
+        .where(EcoAction.state == EcoState.SUBMITTED)
+        .order_by(EcoAction.submitted_at, EcoAction.id)
+        .limit(first + 1)
+    )
+    if after is not None:
+        query = query.where(tuple_(EcoAction.submitted_at, EcoAction.id) > tuple_(*after))
+    return list(await read.session.scalars(query))

@@ -1,0 +1,231 @@
+"""Eco actions and badges over GraphQL."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+import strawberry
+
+from app import eco
+from app.kernel.auth import MemberCaller, Role, StaffCaller
+from app.kernel.db import Tx
+from app.kernel.errors import InvalidInput, NotAllowed, NotSignedIn
+from app.kernel.idempotency import once
+from app.kernel.table import Json
+from app.members import MemberNotFound
+from schema.context import Info
+from schema.fields import field, mutation, shown
+from schema.guard import MEMBER, sees_member, staff
+from schema.nodes import MemberPart, Node, NodeLoader, global_id, key_of
+from schema.scalars import Points
+
+strawberry.enum(eco.EcoType, name="EcoActionType", description="What was done.")
+strawberry.enum(eco.EcoState, name="EcoActionStatus", description="How far an eco action has come.")
+strawberry.enum(
+    eco.EvidenceKind,
+    name="EcoEvidenceKind",
+    description="What shows that an action took place: an order, a leader's scan, or a photo.",
+)
+
+
+@strawberry.type(description="Something that a member did for the environment.")
+class EcoAction(Node):
+    type: eco.EcoType = strawberry.field(description="What was done.")
+    status: eco.EcoState = strawberry.field(description="How far it has come.")
+    grams_co2e: int = strawberry.field(
+        description="Grams of CO2e it counts for, by a factor that the platform has set."
+    )
+    factor_version: int = strawberry.field(description="The version of that factor.")
+    carbon_points: Points = strawberry.field(description="CARBON points it brings once verified.")
+    evidence_kind: eco.EvidenceKind = strawberry.field(description="What shows it.")
+    evidence: str = strawberry.field(description="The scan's code, picture's address or note.")
+    day: date = strawberry.field(description="The business day it was handed in on.")
+    submitted_at: datetime = strawberry.field(description="When it was handed in.")
+    decided_at: datetime | None = strawberry.field(description="When it was verified or rejected.")
+    reason: str | None = strawberry.field(description="Why it was rejected or taken back.")
+
+
+def action_of(row: eco.EcoAction) -> EcoAction:
+    """The GraphQL value of an action."""
+    return EcoAction(
+        id=global_id("EcoAction", row.id),
+        type=row.type,
+        status=row.state,
+        grams_co2e=row.grams_co2e,
+        factor_version=row.factor_version,
+        carbon_points=Points(row.carbon_points),
+        evidence_kind=row.evidence_kind,
+        evidence=row.evidence,
+        day=row.day,
+        submitted_at=row.submitted_at,
+        decided_at=row.verified_at,
+        reason=row.reason,
+    )
+
+
+async def load_action(info: Info, key: UUID) -> EcoAction | None:
+    """An action, for its member and for staff."""
+    row = await info.context.one(eco.actions_by_id, key)
+    if row is None or not sees_member(info.context.caller, row.member_id):
+        return None
+    return action_of(row)
+
+
+NODES: dict[str, NodeLoader] = {"EcoAction": load_action}
+
+
+@strawberry.type(description="A badge that a member holds.")
+class MemberBadge:
+    code: str = strawberry.field(description="A stable code for programs, such as GREEN_START.")
+    name: str = strawberry.field(description="Its name, in the caller's language.")
+    description: str = strawberry.field(
+        description="What it is awarded for, in the caller's language."
+    )
+    figure: int = strawberry.field(
+        description="The figure it was awarded for: actions, grams of CO2e or days in a row."
+    )
+    issued_at: datetime = strawberry.field(description="When it was awarded.")
+    expires_at: datetime | None = strawberry.field(description="When it ends; null if it does not.")
+
+
+@strawberry.type(description="A member's badges.")
+class EcoOfMember(MemberPart):
+    @field(description="The badges that the member holds now, newest first.")
+    async def badges(self, info: Info) -> list[MemberBadge]:
+        rows = await info.context.one(eco.badges_by_member, self.key) or []
+        chinese = info.context.locale == "zh-CN"
+        return [
+            MemberBadge(
+                code=row.badge.code,
+                name=row.badge.name_zh if chinese else row.badge.name_en,
+                description=row.badge.description_zh if chinese else row.badge.description_en,
+                figure=row.figure,
+                issued_at=row.issued_at,
+                expires_at=row.expires_at,
+            )
+            for row in rows
+        ]
+
+
+@strawberry.input(description="An eco action to hand in.")
+class SubmitEcoActionInput:
+    type: eco.EcoType = strawberry.field(description="What was done.")
+    evidence_kind: eco.EvidenceKind = strawberry.field(description="What shows it.")
+    evidence: str = strawberry.field(
+        default="",
+        description="The scan's code, picture's address or a note, up to 500 characters; may be "
+        "empty with an order.",
+    )
+    order_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="For evidence ORDER: a settled order of one's own. Each type counts once an "
+        "order, and without one once a business day.",
+    )
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="A key of the client's; the same key never hands in twice."
+    )
+
+
+@strawberry.type(description="The action awaits verification.")
+class SubmitEcoActionSuccess:
+    action: EcoAction = strawberry.field(description="The action.")
+
+
+@strawberry.input(description="Staff's or a leader's decision on an eco action.")
+class VerifyEcoActionInput:
+    action_id: strawberry.ID = strawberry.field(description="The action.")
+    accept: bool = strawberry.field(
+        default=True, description="True to credit it, false to reject it."
+    )
+    reason: str | None = strawberry.field(
+        default=None, description="Why, up to 200 characters; required to reject."
+    )
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="A key of the client's; the same key never decides twice."
+    )
+
+
+@strawberry.type(description="The action is decided.")
+class VerifyEcoActionSuccess:
+    action: EcoAction = strawberry.field(description="The action as it is now.")
+
+
+async def _decide(tx: Tx, input: VerifyEcoActionInput, action_id: UUID, by: UUID) -> Json:
+    if input.accept:
+        await eco.verify(tx, action_id=action_id, actor_id=by)
+    elif input.reason is None:
+        raise InvalidInput(
+            field="reason", reason="is required to reject", reason_zh="拒绝时必须填写原因"
+        )
+    else:
+        await eco.reject(tx, action_id=action_id, actor_id=by, reason=input.reason)
+    return {"action": str(action_id)}
+
+
+async def _action(info: Info, answer: Json) -> EcoAction:
+    row = await info.context.one(eco.actions_by_id, UUID(answer["action"]))
+    if row is None:
+        raise LookupError(f"eco action {answer['action']}")
+    return action_of(row)
+
+
+@strawberry.type(description="Mutations of eco actions.")
+class EcoMutation:
+    @mutation(
+        MEMBER,
+        SubmitEcoActionSuccess,
+        refusals=[eco.EcoActionExists, eco.OrderNotYours, MemberNotFound],
+        description="Hands in an eco action with its evidence, to be verified.",
+    )
+    async def submit_eco_action(
+        self, info: Info, input: SubmitEcoActionInput
+    ) -> SubmitEcoActionSuccess:
+        caller = info.context.caller
+        if not isinstance(caller, MemberCaller):
+            raise NotSignedIn()
+        order_id = None if input.order_id is None else key_of(input.order_id, "Order", "orderId")
+        async with info.context.begin() as tx:
+
+            async def work() -> Json:
+                row = await eco.submit(
+                    tx,
+                    member_id=caller.id,
+                    type=input.type,
+                    evidence_kind=input.evidence_kind,
+                    evidence=input.evidence,
+                    order_id=order_id,
+                )
+                return {"action": str(row.id)}
+
+            done = await once(
+                tx,
+                owner_id=caller.id,
+                command="submitEcoAction",
+                key=input.idempotency_key,
+                given=shown(input),
+                work=work,
+            )
+        return SubmitEcoActionSuccess(action=await _action(info, done))
+
+    @mutation(
+        staff(Role.SUPPORT, Role.LEADER),
+        VerifyEcoActionSuccess,
+        refusals=[eco.EcoActionNotFound, eco.NotAwaitingVerification],
+        description="Accepts an eco action, which credits its CARBON points, or rejects it.",
+    )
+    async def verify_eco_action(
+        self, info: Info, input: VerifyEcoActionInput
+    ) -> VerifyEcoActionSuccess:
+        caller = info.context.caller
+        if not isinstance(caller, StaffCaller):
+            raise NotAllowed()
+        action_id = key_of(input.action_id, "EcoAction", "actionId")
+        async with info.context.begin() as tx:
+            done = await once(
+                tx,
+                owner_id=caller.id,
+                command="verifyEcoAction",
+                key=input.idempotency_key,
+                given=shown(input),
+                work=lambda: _decide(tx, input, action_id, caller.id),
+            )
+        return VerifyEcoActionSuccess(action=await _action(info, done))

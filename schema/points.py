@@ -1,0 +1,256 @@
+"""Points over GraphQL: balances, the ledger's lines, checking in, and staff's corrections."""
+
+from datetime import date, datetime
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from app import points
+from app.kernel.auth import MemberCaller, Role, StaffCaller
+from app.kernel.errors import InvalidInput, NotAllowed, NotSignedIn
+from app.kernel.idempotency import once
+from app.kernel.table import Json
+from app.members import MemberNotActive, MemberNotFound
+from schema.context import Info
+from schema.fields import field, mutation, shown
+from schema.guard import MEMBER, staff
+from schema.nodes import MemberPart, key_of
+from schema.paging import Connection, connect, decode_cursor, encode_cursor, page_size
+from schema.scalars import Points
+
+LONGEST_KEY = 128
+
+strawberry.enum(
+    points.Currency,
+    name="PointsCurrency",
+    description="What is counted; one is never turned into the other implicitly.",
+)
+strawberry.enum(
+    points.EntryKind, name="PointsEntryKind", description="What a movement of points was."
+)
+strawberry.enum(points.Source, name="PointsSource", description="What points were earned by.")
+
+
+@strawberry.type(description="One movement of a member's points, written once and never changed.")
+class PointsEntry:
+    kind: points.EntryKind = strawberry.field(description="What the movement was.")
+    amount: Points = strawberry.field(
+        description="Points, negative where they were taken; RELEASE makes pending ones usable."
+    )
+    source: points.Source | None = strawberry.field(
+        description="What the points were earned by, where the movement is of one such lot."
+    )
+    reason: str | None = strawberry.field(description="Why, where a person decided it.")
+    at: datetime = strawberry.field(description="When it was booked.")
+
+
+def entry_of(row: points.EntryLine) -> PointsEntry:
+    """The GraphQL value of a movement."""
+    return PointsEntry(
+        kind=row.kind,
+        amount=Points(row.amount),
+        source=row.source,
+        reason=row.reason,
+        at=row.at,
+    )
+
+
+@strawberry.type(description="What a member has in one currency, at this instant.")
+class PointsAccount:
+    key: strawberry.Private[UUID]
+    currency: points.Currency = strawberry.field(description="What is counted.")
+    balance: Points = strawberry.field(description="Points that can be redeemed now.")
+    pending: Points = strawberry.field(
+        description="Points of orders whose refund window is still open."
+    )
+    debt: Points = strawberry.field(
+        description="Points owed after a refund; later earnings settle them first, and until then "
+        "none can be redeemed."
+    )
+    expiring_soon: Points = strawberry.field(
+        description="How many of the balance end within 30 days."
+    )
+    next_expiry_at: datetime | None = strawberry.field(
+        description="When the next points end, if any do."
+    )
+
+    @field(description="The account's movements, newest first.")
+    async def entries(
+        self,
+        info: Info,
+        first: Annotated[int, strawberry.argument(description="How many at most, 1 to 100.")] = 20,
+        after: Annotated[
+            str | None, strawberry.argument(description="The cursor to go on after.")
+        ] = None,
+    ) -> Connection[PointsEntry]:
+        size = page_size(first)
+        before = None if after is None else decode_cursor(after, int)[0]
+        key = points.EntriesKey(self.key, self.currency, size + 1, before)
+        rows = await info.context.one(points.entries_by_member, key) or []
+        return connect(
+            rows,
+            first=size,
+            after=after,
+            node=entry_of,
+            cursor=lambda row: encode_cursor(row.seq),
+        )
+
+
+def account_of(member_id: UUID, row: points.Balance) -> PointsAccount:
+    """The GraphQL value of a balance."""
+    return PointsAccount(
+        key=member_id,
+        currency=row.currency,
+        balance=Points(row.balance),
+        pending=Points(row.pending),
+        debt=Points(row.debt),
+        expiring_soon=Points(row.expiring_soon),
+        next_expiry_at=row.next_expiry_at,
+    )
+
+
+async def account_by_key(info: Info, member_id: UUID, currency: points.Currency) -> PointsAccount:
+    """A member's account as it is now; both currencies of many members are one statement."""
+    found = await info.context.one(points.balances_by_member, member_id)
+    if found is None:
+        raise LookupError(f"balances of member {member_id}")
+    return account_of(
+        member_id, found.carbon if currency is points.Currency.CARBON else found.points
+    )
+
+
+@strawberry.type(description="A member's points.")
+class PointsOfMember(MemberPart):
+    @field(description="The member's points for shopping.")
+    async def points(self, info: Info) -> PointsAccount:
+        return await account_by_key(info, self.key, points.Currency.POINTS)
+
+    @field(description="The member's CARBON points, earned by eco actions.")
+    async def carbon(self, info: Info) -> PointsAccount:
+        return await account_by_key(info, self.key, points.Currency.CARBON)
+
+
+@strawberry.input(description="Today's check-in of the signed-in member.")
+class CheckInInput:
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="A key of the client's; the same key gets the first answer again."
+    )
+
+
+@strawberry.type(description="The member has checked in.")
+class CheckInSuccess:
+    key: strawberry.Private[UUID]
+    day: date = strawberry.field(description="The business day in the member's neighbourhood.")
+    streak: int = strawberry.field(description="How many days in a row, today included.")
+    earned: Points = strawberry.field(description="What it brought, the streak's bonus included.")
+
+    @field(description="The member's points after it.")
+    async def points(self, info: Info) -> PointsAccount:
+        return await account_by_key(info, self.key, points.Currency.POINTS)
+
+
+@strawberry.input(description="A correction of a member's points by staff.")
+class AdjustPointsInput:
+    member_id: strawberry.ID = strawberry.field(description="The member.")
+    amount: Points = strawberry.field(
+        description="Points to give, or to take if negative; not 0, at most a million."
+    )
+    currency: points.Currency = strawberry.field(
+        default=points.Currency.POINTS, description="Which points."
+    )
+    reason: str = strawberry.field(
+        description="Why, up to 200 characters; the member sees it and the audit log keeps it."
+    )
+    idempotency_key: str = strawberry.field(
+        description="A key of the client's; the same key never adjusts twice."
+    )
+
+
+@strawberry.type(description="The points are adjusted.")
+class AdjustPointsSuccess:
+    key: strawberry.Private[UUID]
+    currency: strawberry.Private[points.Currency]
+    amount: Points = strawberry.field(description="What was given, or taken if negative.")
+
+    @field(description="The member's account after it.")
+    async def account(self, info: Info) -> PointsAccount:
+        return await account_by_key(info, self.key, self.currency)
+
+
+LARGEST_ADJUSTMENT = 1_000_000
+
+
+@strawberry.type(description="Mutations of points.")
+class PointsMutation:
+    @mutation(
+        MEMBER,
+        CheckInSuccess,
+        refusals=[points.AlreadyCheckedIn, MemberNotActive, MemberNotFound],
+        description="Checks the member in, once a business day of their neighbourhood.",
+    )
+    async def check_in(self, info: Info, input: CheckInInput) -> CheckInSuccess:
+        caller = info.context.caller
+        if not isinstance(caller, MemberCaller):
+            raise NotSignedIn()
+        async with info.context.begin() as tx:
+
+            async def work() -> Json:
+                row = await points.check_in(tx, member_id=caller.id)
+                return {"day": row.day.isoformat(), "streak": row.streak, "earned": row.points}
+
+            done = await once(
+                tx,
+                owner_id=caller.id,
+                command="checkIn",
+                key=input.idempotency_key,
+                given=shown(input),
+                work=work,
+            )
+        return CheckInSuccess(
+            key=caller.id,
+            day=date.fromisoformat(done["day"]),
+            streak=done["streak"],
+            earned=Points(done["earned"]),
+        )
+
+    @mutation(
+        staff(Role.SUPPORT),
+        AdjustPointsSuccess,
+        refusals=[MemberNotFound, points.NotEnoughPoints, points.PointsInDebt],
+        description="Gives a member points or takes some, with a reason.",
+    )
+    async def adjust_points(self, info: Info, input: AdjustPointsInput) -> AdjustPointsSuccess:
+        caller = info.context.caller
+        if not isinstance(caller, StaffCaller):
+            raise NotAllowed()
+        member_id = key_of(input.member_id, "Member", "memberId")
+        if abs(input.amount) > LARGEST_ADJUSTMENT:
+            raise InvalidInput(field="amount", reason=f"at most {LARGEST_ADJUSTMENT}")
+        if not 0 < len(input.idempotency_key) <= LONGEST_KEY:
+            raise InvalidInput(field="idempotencyKey", reason=f"1 to {LONGEST_KEY} characters")
+        async with info.context.begin() as tx:
+
+            async def work() -> Json:
+                amount = await points.adjust(
+                    tx,
+                    member_id=member_id,
+                    amount=input.amount,
+                    actor_id=caller.id,
+                    reason=input.reason,
+                    subject=f"{caller.id}:{input.idempotency_key}",
+                    currency=input.currency,
+                )
+                return {"amount": amount}
+
+            done = await once(
+                tx,
+                owner_id=caller.id,
+                command="adjustPoints",
+                key=input.idempotency_key,
+                given=shown(input),
+                work=work,
+            )
+        return AdjustPointsSuccess(
+            key=member_id, currency=input.currency, amount=Points(done["amount"])
+        )

@@ -1,0 +1,139 @@
+"""Tiers over GraphQL: what there is to reach, and where a member stands."""
+
+from datetime import datetime
+from enum import Enum
+
+import strawberry
+
+from app import tiers
+from app.kernel.errors import Locale
+from app.kernel.table import Json
+from schema.context import Info
+from schema.fields import field, query
+from schema.guard import PUBLIC
+from schema.nodes import MemberPart
+
+strawberry.enum(
+    tiers.StandingState,
+    name="TierState",
+    description="STEADY: safe. AT_RISK: under what the tier asks for. GRACE: kept for 30 days yet.",
+)
+
+
+@strawberry.enum(description="The span over which a benefit's quota is counted.")
+class BenefitWindow(Enum):
+    MONTH = strawberry.enum_value("MONTH", description="A calendar month.")
+    YEAR = strawberry.enum_value("YEAR", description="A calendar year.")
+
+
+@strawberry.type(description="Something that members of a tier may have.")
+class TierBenefit:
+    code: str = strawberry.field(description="A stable code for programs, such as vip-group.")
+    name: str = strawberry.field(description="Its name, in the caller's language.")
+    quota: int | None = strawberry.field(
+        description="How often within the window; null is without limit."
+    )
+    window: BenefitWindow | None = strawberry.field(
+        description="The span over which the quota is counted; null if there is no quota."
+    )
+
+
+@strawberry.type(description="A level of membership.")
+class Tier:
+    code: str = strawberry.field(description="A stable code for programs, such as GOLD.")
+    name: str = strawberry.field(description="Its name, in the caller's language.")
+    rank: int = strawberry.field(description="Its place among the tiers, 1 being the lowest.")
+    upgrade_at: int = strawberry.field(description="The growth value at which it is reached.")
+    retain_at: int = strawberry.field(description="The growth value from which it is kept.")
+    benefits: list[TierBenefit] = strawberry.field(description="What its members may have.")
+
+
+@strawberry.type(description="The tier above a member's own.")
+class NextTier:
+    tier: Tier = strawberry.field(description="The tier.")
+    missing_growth: int = strawberry.field(
+        description="How much growth value is missing; 1 is a yuan of settled spend."
+    )
+
+
+@strawberry.type(description="Where a member stands.")
+class MemberTier:
+    code: str = strawberry.field(description="The tier's stable code, such as GOLD.")
+    name: str = strawberry.field(description="The tier's name, in the caller's language.")
+    rank: int = strawberry.field(description="The tier's place, 1 being the lowest.")
+    benefits: list[TierBenefit] = strawberry.field(description="What the member may have.")
+    since: datetime | None = strawberry.field(
+        description="Since when the member has been in it; null if ever since joining."
+    )
+    growth: int = strawberry.field(
+        description="Growth value of the trailing 365 days as last reckoned: 1 a yuan of settled "
+        "spend less refunds, with check-ins and invitations."
+    )
+    state: tiers.StandingState = strawberry.field(description="Whether the tier is safe.")
+    grace_until: datetime | None = strawberry.field(
+        description="In GRACE: until when the tier is kept at least."
+    )
+    next: NextTier | None = strawberry.field(
+        description="The tier above; null for those in the highest."
+    )
+
+
+def benefit_of(row: Json, locale: Locale) -> TierBenefit:
+    """The GraphQL value of a benefit."""
+    window = row.get("window")
+    return TierBenefit(
+        code=row["code"],
+        name=row["zh" if locale == "zh-CN" else "en"],
+        quota=row.get("quota"),
+        window=None if window is None else BenefitWindow(window),
+    )
+
+
+def tier_of(row: tiers.Tier, locale: Locale) -> Tier:
+    """The GraphQL value of a tier."""
+    return Tier(
+        code=row.code,
+        name=name_of(row, locale),
+        rank=row.rank,
+        upgrade_at=row.upgrade_at,
+        retain_at=row.retain_at,
+        benefits=[benefit_of(benefit, locale) for benefit in row.benefits],
+    )
+
+
+def name_of(row: tiers.Tier, locale: Locale) -> str:
+    """A tier's name for a person."""
+    return row.name_zh if locale == "zh-CN" else row.name_en
+
+
+@strawberry.type(description="A member's tier.")
+class TierOfMember(MemberPart):
+    @field(description="The member's tier, and what is missing to the next.")
+    async def tier(self, info: Info) -> MemberTier:
+        found = await info.context.one(tiers.by_member, self.key)
+        if found is None:
+            raise LookupError(f"tier of member {self.key}")
+        locale = info.context.locale
+        own = tier_of(found.tier, locale)
+        above = found.next
+        missing = 0 if above is None else max(above.upgrade_at - found.growth, 0)
+        return MemberTier(
+            code=own.code,
+            name=own.name,
+            rank=own.rank,
+            benefits=own.benefits,
+            since=found.since,
+            growth=found.growth,
+            state=found.state,
+            grace_until=found.grace_until,
+            next=None if above is None else NextTier(tier_of(above, locale), missing),
+        )
+
+
+@strawberry.type(description="Queries of tiers.")
+class TierQuery:
+    @query(PUBLIC, description="Every tier, lowest first.")
+    async def tiers(self, info: Info) -> list[Tier]:
+        async with info.context.database.read() as read:
+            rows = await tiers.all_tiers(read)
+        return [tier_of(row, info.context.locale) for row in rows]
