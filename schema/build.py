@@ -9,7 +9,10 @@ from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
-from schema import churn, members
+from schema import ballots, churn, members, reviews
+from schema.ballots import BallotsQuery
+from schema.ballots_changes import BallotsMutation
+from schema.ballots_live import BallotsSubscription
 from schema.churn import ChurnQuery, ChurnSubscription
 from schema.context import Info
 from schema.errors import PresentErrors
@@ -17,16 +20,18 @@ from schema.fields import query
 from schema.guard import PUBLIC
 from schema.members import MemberQuery, MemberSubscription
 from schema.nodes import Node, NodeLoader, read_id
+from schema.reviews import ReviewsMutation
 from schema.scalars import SCALARS
+from schema.segments import SegmentsQuery
 from schema.server import ServerQuery
 from schema.sessions import SessionMutation
 
-NODES: dict[str, NodeLoader] = {**members.NODES, **churn.NODES}
+NODES: dict[str, NodeLoader] = {**members.NODES, **churn.NODES, **ballots.NODES, **reviews.NODES}
 DOCUMENTS = 512
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(MemberQuery, ChurnQuery, ServerQuery):
+class Query(MemberQuery, ChurnQuery, ServerQuery, SegmentsQuery, BallotsQuery):
     @query(PUBLIC, description="Fetches any object again by its id, under its own access rule.")
     async def node(
         self,
@@ -39,12 +44,12 @@ class Query(MemberQuery, ChurnQuery, ServerQuery):
 
 
 @strawberry.type(description="Everything that can be done.")
-class Mutation(SessionMutation):
+class Mutation(SessionMutation, BallotsMutation, ReviewsMutation):
     pass
 
 
 @strawberry.type(description="Everything that can be followed live, resumable by cursor.")
-class Subscription(MemberSubscription, ChurnSubscription):
+class Subscription(MemberSubscription, ChurnSubscription, BallotsSubscription):
     pass
 
 

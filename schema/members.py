@@ -15,8 +15,9 @@ from schema.context import Info
 from schema.fields import field, query, subscription
 from schema.guard import MEMBER, SIGNED_IN, STAFF, sees_member
 from schema.live import followed, live_cursor
-from schema.nodes import MemberPart, Node, NodeLoader, global_id, key_of, read_id
+from schema.nodes import Node, NodeLoader, global_id, key_of, read_id
 from schema.paging import Connection, connect, decode_cursor, encode_cursor, instant, page_size
+from schema.segments import SegmentsOfMember
 
 strawberry.enum(members.MemberStatus, description="Whether a member takes part.")
 
@@ -33,7 +34,7 @@ def community_of(row: members.Community) -> Community:
 
 
 @strawberry.type(description="A person, however many apps and cards they come by.")
-class Member(ChurnOfMember, MemberPart, Node):
+class Member(SegmentsOfMember, ChurnOfMember, Node):
     community_key: strawberry.Private[UUID]
     nickname: str = strawberry.field(description="The name that neighbours see.")
     avatar_url: str | None = strawberry.field(description="The address of the member's picture.")

@@ -1,6 +1,6 @@
 """Ballots, rolls, votes and decisions: the face of the slice."""
 
-from app.ballots.closing import close, close_due, decide
+from app.ballots.closing import close, close_due, conclude, decide
 from app.ballots.drafting import Draft, create, eligible, open_ballot
 from app.ballots.errors import (
     AlreadyVoted,
@@ -67,6 +67,7 @@ __all__ = [
     "cast",
     "close",
     "close_due",
+    "conclude",
     "create",
     "decide",
     "eligible",

@@ -91,6 +91,21 @@ async def decide(
     return ballot
 
 
+async def conclude(
+    tx: Tx, *, ballot_id: UUID, staff_id: UUID, reason: str, adopt: bool = True
+) -> Ballot:
+    """Close the ballot if it is still open, count the votes and announce the decision.
+
+    Raises what `close` and `decide` raise.
+    """
+    ballot = await tx.session.get(Ballot, ballot_id, populate_existing=True)
+    if ballot is None:
+        raise BallotNotFound()
+    if ballot.state is BallotState.OPEN:
+        await close(tx, ballot_id=ballot_id)
+    return await decide(tx, ballot_id=ballot_id, staff_id=staff_id, reason=reason, adopt=adopt)
+
+
 async def _tally(tx: Tx, ballot_id: UUID) -> int:
     votes = (
         select(func.count())

@@ -46,18 +46,15 @@ class Draft:
 async def create(tx: Tx, *, draft: Draft, staff_id: UUID) -> Ballot:
     """Write a ballot down without opening it.
 
-    Raises BallotMethodUnavailable for anything but SINGLE, CommunityNotFound, and InvalidInput for
-    texts, times, options or a quorum that cannot be.
+    Raises BallotMethodUnavailable for anything but SINGLE, CommunityNotFound, TierNotFound, and
+    InvalidInput for texts, times, options or a quorum that cannot be.
     """
     if draft.method is not BallotMethod.SINGLE:
         raise BallotMethodUnavailable(method=draft.method.value)
     question = checked_text(draft.question, field="question", longest=MAX_QUESTION)
     labels = _labels(draft.options)
     _check_times(draft, tx.now)
-    if draft.community_id is not None:
-        known = await members.communities_by_id(tx, [draft.community_id])
-        if not known:
-            raise members.CommunityNotFound()
+    await _check_audience(tx, draft)
     ballot = Ballot(
         id=tx.new_id(),
         question=question,
@@ -149,6 +146,17 @@ def _in_tier(codes: Sequence[str]) -> ColumnElement[bool]:
     )
     lowest = select(tiers.Tier.code).order_by(tiers.Tier.rank).limit(1).scalar_subquery()
     return func.coalesce(own, lowest).in_(codes)
+
+
+async def _check_audience(tx: Tx, draft: Draft) -> None:
+    named = [] if draft.community_id is None else [draft.community_id]
+    if named and not await members.communities_by_id(tx, named):
+        raise members.CommunityNotFound()
+    if draft.tiers:
+        wanted = set(draft.tiers)
+        found = await tx.session.scalars(select(tiers.Tier.code).where(tiers.Tier.code.in_(wanted)))
+        if unknown := wanted - set(found):
+            raise tiers.TierNotFound(tier=min(unknown))
 
 
 def _labels(options: Sequence[str]) -> list[str]:

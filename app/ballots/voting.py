@@ -2,8 +2,10 @@
 
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
+from app import members
 from app.ballots.errors import (
     AlreadyVoted,
     BallotNotFound,
@@ -27,7 +29,8 @@ async def cast(tx: Tx, *, ballot_id: UUID, member_id: UUID, option_id: UUID) -> 
     """Vote, or vote anew where the ballot was declared changeable.
 
     A vote that is answered was taken before the closing and is counted. Raises BallotNotFound,
-    BallotNotOpen, OptionNotFound, NotOnRoll, AlreadyVoted.
+    BallotNotOpen, OptionNotFound, NotOnRoll, AlreadyVoted, and members.MemberNotActive for those
+    whose account was frozen since the roll was.
     """
     await lock_name(tx, closing_lock(ballot_id), shared=True)
     ballot = await tx.session.get(Ballot, ballot_id, populate_existing=True)
@@ -39,13 +42,24 @@ async def cast(tx: Tx, *, ballot_id: UUID, member_id: UUID, option_id: UUID) -> 
         raise BallotNotOpen()
     if await tx.session.get(BallotOption, (ballot_id, option_id)) is None:
         raise OptionNotFound()
-    if await tx.session.get(RollEntry, (member_id, ballot_id)) is None:
-        raise NotOnRoll()
+    await _check_voter(tx, ballot_id=ballot_id, member_id=member_id)
     vote = await _store(tx, ballot, member_id=member_id, option_id=option_id)
     if vote is None:
         raise AlreadyVoted()
     tx.emit(VoteCast(ballot_id=ballot_id, visibility=ballot.visibility))
     return vote
+
+
+async def _check_voter(tx: Tx, *, ballot_id: UUID, member_id: UUID) -> None:
+    status = await tx.session.scalar(
+        select(members.Member.status)
+        .join(RollEntry, RollEntry.member_id == members.Member.id)
+        .where(RollEntry.member_id == member_id, RollEntry.ballot_id == ballot_id)
+    )
+    if status is None:
+        raise NotOnRoll()
+    if status is not members.MemberStatus.ACTIVE:
+        raise members.MemberNotActive()
 
 
 async def _store(tx: Tx, ballot: Ballot, *, member_id: UUID, option_id: UUID) -> Vote | None:

@@ -2,6 +2,7 @@
 
 from app.segments.commands import run
 from app.segments.events import SegmentsSwapped, StageChanged
+from app.segments.names import stage_name
 from app.segments.queries import (
     StageCount,
     counts,
@@ -38,5 +39,6 @@ __all__ = [
     "open_episode_by_member",
     "run",
     "stage_by_member",
+    "stage_name",
     "transitions_by_member",
 ]

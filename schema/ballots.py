@@ -1,0 +1,272 @@
+"""Ballots: what is asked, who may vote, the tally where it may be seen, and the decision."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+from uuid import UUID
+
+import strawberry
+
+from app import ballots, members
+from app.ballots import BallotMethod, BallotState, ResultsVisibility, TieRule
+from app.kernel.auth import Caller, MemberCaller, StaffCaller
+from app.segments import Stage
+from schema.context import Info
+from schema.fields import field, query
+from schema.guard import MEMBER, STAFF
+from schema.nodes import Node, NodeLoader, global_id, key_of
+from schema.paging import Connection, connect, decode_cursor, encode_cursor, instant, page_size
+
+if TYPE_CHECKING:
+    from schema.members import Community
+
+VIEWERS = MEMBER | STAFF
+
+strawberry.enum(
+    BallotMethod,
+    description="SINGLE: one option a vote. APPROVAL, RANKED and SCORE are not available yet.",
+)
+strawberry.enum(
+    ResultsVisibility,
+    name="BallotResultsVisibility",
+    description="When the tally may be seen: LIVE always; UNTIL_VOTED by those who have voted; "
+    "UNTIL_CLOSED by nobody before the closing, staff included.",
+)
+strawberry.enum(
+    TieRule,
+    name="BallotTieRule",
+    description="When the leading options have equally many votes: REJECT adopts none of them, "
+    "FIRST_LISTED adopts the one listed first.",
+)
+strawberry.enum(
+    BallotState,
+    name="BallotStatus",
+    description="How far a ballot has come; it never goes back.",
+)
+
+
+@strawberry.type(description="One answer to choose, with its votes where they may be seen.")
+class BallotOption:
+    id: strawberry.ID = strawberry.field(description="The option's id, to vote with.")
+    label: str = strawberry.field(description="The answer.")
+    votes: int | None = strawberry.field(
+        description="Its votes at this moment; null as long as this caller may not see them."
+    )
+
+
+@strawberry.type(description="The votes of a ballot at one moment.")
+class BallotTally:
+    options: list[BallotOption] = strawberry.field(description="The options in their order.")
+    turnout: int = strawberry.field(description="How many have voted.")
+    roll_size: int | None = strawberry.field(
+        description="How many may vote; null before the opening."
+    )
+
+
+@strawberry.type(description="The signed-in member's own vote.")
+class OwnVote:
+    option_id: strawberry.ID = strawberry.field(description="The option they chose.")
+    cast_at: datetime = strawberry.field(description="When they chose it.")
+
+
+@strawberry.type(description="What was decided, and why.")
+class BallotDecision:
+    outcome: BallotState = strawberry.field(description="ADOPTED, REJECTED or NO_QUORUM.")
+    winner_id: strawberry.ID | None = strawberry.field(
+        description="The option with the most votes; null for a tie or without a quorum."
+    )
+    reason: str = strawberry.field(description="The reason that voters were told.")
+    decided_at: datetime = strawberry.field(description="When it was announced.")
+
+
+@strawberry.type(description="A question to a neighbourhood, or to all of them.")
+class Ballot(Node):
+    row: strawberry.Private[ballots.Ballot]
+    question: str = strawberry.field(description="What is asked.")
+    method: BallotMethod = strawberry.field(description="How votes are expressed and counted.")
+    status: BallotState = strawberry.field(description="How far it has come.")
+    opens_at: datetime = strawberry.field(description="The first instant at which votes are taken.")
+    closes_at: datetime = strawberry.field(description="The instant from which none are taken.")
+    visibility: ResultsVisibility = strawberry.field(description="When the tally may be seen.")
+    quorum_percent: int = strawberry.field(
+        description="How many of the roll must vote, in percent, for it to count."
+    )
+    tie_rule: TieRule = strawberry.field(description="What happens to a tie.")
+    change_until_close: bool = strawberry.field(
+        description="True if voters may change their vote until the closing."
+    )
+    stages: list[Stage] = strawberry.field(
+        description="The stages of the life cycle that may vote; empty for all."
+    )
+    tiers: list[str] = strawberry.field(
+        description="The codes of the tiers that may vote; empty for all."
+    )
+
+    @field(description="The community that is asked; null for all of them.")
+    async def community(
+        self, info: Info
+    ) -> Annotated["Community", strawberry.lazy("schema.members")] | None:
+        from schema.members import load_community  # the other way round it is imported at start
+
+        key = self.row.community_id
+        return None if key is None else await load_community(info, key)
+
+    @field(description="The options and, where this caller may see them, their votes.")
+    async def tally(self, info: Info) -> BallotTally:
+        return await tally_of(info, self.row)
+
+    @field(description="The signed-in member's own vote; null if they have not voted.")
+    async def my_vote(self, info: Info) -> OwnVote | None:
+        standing = await standing_of(info, self.row.id)
+        if standing is None or standing.option_id is None or standing.cast_at is None:
+            return None
+        option = global_id("BallotOption", standing.option_id)
+        return OwnVote(option_id=option, cast_at=standing.cast_at)
+
+    @field(description="True if the signed-in member is on the roll, which opening freezes.")
+    async def may_vote(self, info: Info) -> bool:
+        return await standing_of(info, self.row.id) is not None
+
+    @field(description="The decision, once it is announced.")
+    def decision(self) -> BallotDecision | None:
+        if self.row.decided_at is None:
+            return None
+        winner = self.row.winner_id
+        return BallotDecision(
+            outcome=self.row.state,
+            winner_id=None if winner is None else global_id("BallotOption", winner),
+            reason=self.row.decision_reason or "",
+            decided_at=self.row.decided_at,
+        )
+
+
+def ballot_of(row: ballots.Ballot) -> Ballot:
+    """The GraphQL value of a ballot."""
+    return Ballot(
+        id=global_id("Ballot", row.id),
+        row=row,
+        question=row.question,
+        method=row.method,
+        status=row.state,
+        opens_at=row.opens_at,
+        closes_at=row.closes_at,
+        visibility=row.visibility,
+        quorum_percent=row.quorum_percent,
+        tie_rule=row.tie_rule,
+        change_until_close=row.change_until_close,
+        stages=[Stage(stage) for stage in row.stages],
+        tiers=list(row.tiers),
+    )
+
+
+async def standing_of(info: Info, ballot_id: UUID) -> ballots.Standing | None:
+    """The signed-in member's part in a ballot; None for everyone not on its roll."""
+    caller = info.context.caller
+    if not isinstance(caller, MemberCaller):
+        return None
+    return await info.context.one(ballots.standing, (ballot_id, caller.id))
+
+
+async def tally_of(info: Info, row: ballots.Ballot) -> BallotTally:
+    """The tally with its votes blanked where this caller may not see them yet."""
+    counted = await info.context.one(ballots.tally_by_ballot, row.id) or []
+    standing = await standing_of(info, row.id)
+    has_voted = standing is not None and standing.option_id is not None
+    open_to_caller = ballots.shows_results(row.state, row.visibility, has_voted=has_voted)
+    return BallotTally(
+        options=[
+            BallotOption(
+                id=global_id("BallotOption", option.id),
+                label=option.label,
+                votes=option.votes if open_to_caller else None,
+            )
+            for option in counted
+        ],
+        turnout=sum(option.votes for option in counted),
+        roll_size=row.roll_size,
+    )
+
+
+async def home_of(info: Info, caller: Caller) -> UUID | None:
+    """The community of a signed-in member; None for staff, who see all."""
+    if not isinstance(caller, MemberCaller):
+        return None
+    row = await info.context.one(members.by_id, caller.id)
+    if row is None:
+        raise LookupError(f"member {caller.id} of a token")
+    return row.community_id
+
+
+async def load_row(info: Info, key: UUID) -> ballots.Ballot | None:
+    """A ballot that the caller may see: staff all, members what was opened to their community."""
+    caller = info.context.caller
+    if not VIEWERS.test(caller):
+        return None
+    row = await info.context.one(ballots.by_id, key)
+    if row is None or isinstance(caller, StaffCaller):
+        return row
+    if row.state is BallotState.DRAFT:
+        return None
+    home = await home_of(info, caller)
+    return row if row.community_id in (None, home) else None
+
+
+async def load_ballot(info: Info, key: UUID) -> Ballot | None:
+    """A ballot under its access rule."""
+    row = await load_row(info, key)
+    return None if row is None else ballot_of(row)
+
+
+NODES: dict[str, NodeLoader] = {"Ballot": load_ballot}
+
+
+def _states(asked: BallotState | None, caller: Caller) -> list[BallotState]:
+    wanted = list(BallotState) if asked is None else [asked]
+    if isinstance(caller, StaffCaller):
+        return wanted
+    return [state for state in wanted if state is not BallotState.DRAFT]
+
+
+@strawberry.type(description="Queries of ballots.")
+class BallotsQuery:
+    @query(
+        VIEWERS,
+        description="Ballots, the latest opening first: all of them, or for members those that "
+        "were opened to their community.",
+    )
+    async def ballots(
+        self,
+        info: Info,
+        status: Annotated[
+            BallotState | None, strawberry.argument(description="Only ballots that stand so.")
+        ] = None,
+        first: Annotated[int, strawberry.argument(description="How many at most, 1 to 100.")] = 20,
+        after: Annotated[
+            str | None, strawberry.argument(description="The cursor to go on after.")
+        ] = None,
+    ) -> Connection[Ballot]:
+        caller, size = info.context.caller, page_size(first)
+        position = None if after is None else decode_cursor(after, instant, UUID)
+        home = await home_of(info, caller)
+        async with info.context.database.read() as read:
+            rows = await ballots.page(
+                read,
+                after=None if position is None else (position[0], position[1]),
+                first=size,
+                states=_states(status, caller),
+                community_id=home,
+            )
+        return connect(
+            rows,
+            first=size,
+            after=after,
+            node=ballot_of,
+            cursor=lambda row: encode_cursor(row.opens_at, row.id),
+        )
+
+    @query(VIEWERS, description="A ballot by id; null for one the caller may not see.")
+    async def ballot(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="The ballot's id.")],
+    ) -> Ballot | None:
+        return await load_ballot(info, key_of(id, "Ballot"))

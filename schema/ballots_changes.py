@@ -1,0 +1,246 @@
+"""Voting, and holding ballots."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from uuid import UUID
+
+import strawberry
+
+from app import ballots, members, tiers
+from app.ballots import BallotMethod, ResultsVisibility, TieRule
+from app.kernel.auth import MemberCaller, Role, StaffCaller
+from app.kernel.db import Tx
+from app.kernel.errors import InvalidInput, NotSignedIn
+from app.kernel.idempotency import once
+from app.kernel.table import Json
+from app.segments import Stage
+from schema.ballots import Ballot, ballot_of
+from schema.context import Info
+from schema.fields import field, mutation, shown
+from schema.guard import MEMBER, staff
+from schema.nodes import key_of
+
+HOLDERS = staff(Role.CAMPAIGN_MANAGER)
+LONGEST_LIST = 250
+
+
+@strawberry.type(description="Base of answers that hold a ballot.")
+class WithBallot:
+    key: strawberry.Private[UUID]
+
+    @field(description="The ballot as it is now.")
+    async def ballot(self, info: Info) -> Ballot:
+        row = await info.context.one(ballots.by_id, self.key)
+        if row is None:
+            raise LookupError(f"ballot {self.key}")
+        return ballot_of(row)
+
+
+@strawberry.type(description="The vote is counted.")
+class CastVoteSuccess(WithBallot):
+    pass
+
+
+@strawberry.type(description="The ballot is drafted; nobody can vote before it is opened.")
+class CreateBallotSuccess(WithBallot):
+    pass
+
+
+@strawberry.type(description="The ballot is open and its roll frozen.")
+class OpenBallotSuccess(WithBallot):
+    pass
+
+
+@strawberry.type(description="The ballot is closed, counted and decided.")
+class CloseBallotSuccess(WithBallot):
+    pass
+
+
+@strawberry.input(description="A vote.")
+class CastVoteInput:
+    ballot_id: strawberry.ID = strawberry.field(description="The ballot.")
+    option_id: strawberry.ID = strawberry.field(description="The option that is chosen.")
+    idempotency_key: str = strawberry.field(
+        description="A key of the client's; the same key never votes twice."
+    )
+
+
+@strawberry.input(description="What a new ballot declares; none of it changes once it is open.")
+class CreateBallotInput:
+    question: str = strawberry.field(description="What is asked, up to 500 characters.")
+    options: list[str] = strawberry.field(
+        description="2 to 20 different answers, in their order, up to 100 characters each."
+    )
+    opens_at: datetime = strawberry.field(description="The first instant at which votes are taken.")
+    closes_at: datetime = strawberry.field(description="The instant from which none are taken.")
+    method: BallotMethod = strawberry.field(
+        default=BallotMethod.SINGLE, description="Only SINGLE is available so far."
+    )
+    community_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The community that is asked; null asks all."
+    )
+    stages: list[Stage] = strawberry.field(
+        default_factory=list[Stage], description="The stages that may vote; empty for all."
+    )
+    tiers: list[str] = strawberry.field(
+        default_factory=list[str], description="The tiers that may vote, by code; empty for all."
+    )
+    visibility: ResultsVisibility = strawberry.field(
+        default=ResultsVisibility.UNTIL_CLOSED, description="When the tally may be seen."
+    )
+    quorum_percent: int = strawberry.field(
+        default=0, description="How many of the roll must vote, in percent."
+    )
+    tie_rule: TieRule = strawberry.field(
+        default=TieRule.REJECT, description="What happens to a tie."
+    )
+    change_until_close: bool = strawberry.field(
+        default=False, description="True if voters may change their vote until the closing."
+    )
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="A key of the client's; the same key never drafts two."
+    )
+
+    def draft(self) -> ballots.Draft:
+        """What the input declares."""
+        community = self.community_id
+        if max(len(self.options), len(self.stages), len(self.tiers)) > LONGEST_LIST:
+            raise InvalidInput(field="input", reason=f"lists hold at most {LONGEST_LIST}")
+        return ballots.Draft(
+            question=self.question,
+            options=self.options,
+            opens_at=self.opens_at,
+            closes_at=self.closes_at,
+            method=self.method,
+            community_id=(
+                None if community is None else key_of(community, "Community", "communityId")
+            ),
+            stages=self.stages,
+            tiers=self.tiers,
+            visibility=self.visibility,
+            quorum_percent=self.quorum_percent,
+            tie_rule=self.tie_rule,
+            change_until_close=self.change_until_close,
+        )
+
+
+@strawberry.input(description="Which draft to open.")
+class OpenBallotInput:
+    ballot_id: strawberry.ID = strawberry.field(description="The draft.")
+
+
+@strawberry.input(description="Which ballot to close, and what voters are told.")
+class CloseBallotInput:
+    ballot_id: strawberry.ID = strawberry.field(description="The ballot.")
+    reason: str = strawberry.field(
+        description="The reason for the decision, told to everyone who voted."
+    )
+    adopt: bool = strawberry.field(
+        default=True, description="False turns the winning option down; the votes stay as they are."
+    )
+
+
+async def _once(
+    tx: Tx,
+    owner: UUID,
+    command: str,
+    key: str | None,
+    given: Json,
+    work: Callable[[], Awaitable[Json]],
+) -> UUID:
+    answer = await once(tx, owner_id=owner, command=command, key=key, given=given, work=work)
+    return UUID(answer["ballot"])
+
+
+@strawberry.type(description="Mutations of ballots.")
+class BallotsMutation:
+    @mutation(
+        MEMBER,
+        CastVoteSuccess,
+        refusals=[
+            ballots.BallotNotFound,
+            ballots.BallotNotOpen,
+            ballots.OptionNotFound,
+            ballots.NotOnRoll,
+            ballots.AlreadyVoted,
+            members.MemberNotActive,
+        ],
+        description="Votes in a ballot, or votes anew where it allows that.",
+    )
+    async def cast_vote(self, info: Info, input: CastVoteInput) -> CastVoteSuccess:
+        caller = info.context.caller
+        if not isinstance(caller, MemberCaller):
+            raise NotSignedIn()
+        ballot = key_of(input.ballot_id, "Ballot", "ballotId")
+        option = key_of(input.option_id, "BallotOption", "optionId")
+        async with info.context.begin() as tx:
+
+            async def work() -> Json:
+                await ballots.cast(tx, ballot_id=ballot, member_id=caller.id, option_id=option)
+                return {"ballot": str(ballot)}
+
+            key = input.idempotency_key
+            done = await _once(tx, caller.id, "castVote", key, shown(input), work)
+        return CastVoteSuccess(key=done)
+
+    @mutation(
+        HOLDERS,
+        CreateBallotSuccess,
+        refusals=[
+            ballots.BallotMethodUnavailable,
+            members.CommunityNotFound,
+            tiers.TierNotFound,
+        ],
+        description="Drafts a ballot: what is asked, of whom, and by which rules.",
+    )
+    async def create_ballot(self, info: Info, input: CreateBallotInput) -> CreateBallotSuccess:
+        caller = info.context.caller
+        if not isinstance(caller, StaffCaller):
+            raise NotSignedIn()
+        async with info.context.begin() as tx:
+
+            async def work() -> Json:
+                made = await ballots.create(tx, draft=input.draft(), staff_id=caller.id)
+                return {"ballot": str(made.id)}
+
+            key = input.idempotency_key
+            done = await _once(tx, caller.id, "createBallot", key, shown(input), work)
+        return CreateBallotSuccess(key=done)
+
+    @mutation(
+        HOLDERS,
+        OpenBallotSuccess,
+        refusals=[ballots.BallotNotFound, ballots.BallotNotDraft],
+        description="Opens a draft and freezes its roll; from here on nothing of it changes.",
+    )
+    async def open_ballot(self, info: Info, input: OpenBallotInput) -> OpenBallotSuccess:
+        key = key_of(input.ballot_id, "Ballot", "ballotId")
+        async with info.context.begin() as tx:
+            await ballots.open_ballot(tx, ballot_id=key)
+        return OpenBallotSuccess(key=key)
+
+    @mutation(
+        HOLDERS,
+        CloseBallotSuccess,
+        refusals=[
+            ballots.BallotNotFound,
+            ballots.BallotNotOpen,
+            ballots.BallotDecidedAlready,
+        ],
+        description="Closes a ballot, counts its votes, decides by the declared quorum and tie "
+        "rule, and tells everyone who voted.",
+    )
+    async def close_ballot(self, info: Info, input: CloseBallotInput) -> CloseBallotSuccess:
+        caller = info.context.caller
+        if not isinstance(caller, StaffCaller):
+            raise NotSignedIn()
+        key = key_of(input.ballot_id, "Ballot", "ballotId")
+        async with info.context.begin() as tx:
+            await ballots.conclude(
+                tx,
+                ballot_id=key,
+                staff_id=caller.id,
+                reason=input.reason,
+                adopt=input.adopt,
+            )
+        return CloseBallotSuccess(key=key)

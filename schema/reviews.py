@@ -1,0 +1,112 @@
+"""Reviews of products by those who bought them."""
+
+from datetime import datetime
+from uuid import UUID
+
+import strawberry
+
+from app import reviews
+from app.kernel.auth import MemberCaller
+from app.kernel.errors import NotSignedIn
+from app.kernel.idempotency import once
+from app.kernel.table import Json
+from schema.context import Info
+from schema.fields import field, mutation, shown
+from schema.guard import MEMBER, SIGNED_IN, sees_member
+from schema.nodes import Node, NodeLoader, global_id
+
+strawberry.enum(
+    reviews.ReviewState,
+    name="ReviewStatus",
+    description="PENDING waits for moderation; PUBLISHED is seen by all, HIDDEN by its author.",
+)
+
+
+@strawberry.type(description="What a buyer says of a product.")
+class Review(Node):
+    sku: str = strawberry.field(description="The product.")
+    rating: int = strawberry.field(description="Stars, from 1 to 5.")
+    text: str = strawberry.field(description="What the buyer says.")
+    status: reviews.ReviewState = strawberry.field(description="Whether others see it.")
+    submitted_at: datetime = strawberry.field(description="When it was written.")
+
+
+def review_of(row: reviews.Review) -> Review:
+    """The GraphQL value of a review."""
+    return Review(
+        id=global_id("Review", row.id),
+        sku=row.sku,
+        rating=row.rating,
+        text=row.text,
+        status=row.state,
+        submitted_at=row.submitted_at,
+    )
+
+
+async def load_review(info: Info, key: UUID) -> Review | None:
+    """A published review for everyone signed in, any other for its author and staff."""
+    caller = info.context.caller
+    if not SIGNED_IN.test(caller):
+        return None
+    row = await info.context.one(reviews.by_id, key)
+    if row is None:
+        return None
+    is_public = row.state is reviews.ReviewState.PUBLISHED
+    return review_of(row) if is_public or sees_member(caller, row.member_id) else None
+
+
+NODES: dict[str, NodeLoader] = {"Review": load_review}
+
+
+@strawberry.input(description="A review of something the member bought.")
+class SubmitReviewInput:
+    sku: str = strawberry.field(description="The product.")
+    rating: int = strawberry.field(description="Stars, from 1 to 5.")
+    text: str = strawberry.field(default="", description="Up to 2,000 characters; may be empty.")
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="A key of the client's; the same key never writes two."
+    )
+
+
+@strawberry.type(description="The review is stored and waits for moderation.")
+class SubmitReviewSuccess:
+    key: strawberry.Private[UUID]
+
+    @field(description="The review.")
+    async def review(self, info: Info) -> Review:
+        row = await info.context.one(reviews.by_id, self.key)
+        if row is None:
+            raise LookupError(f"review {self.key}")
+        return review_of(row)
+
+
+@strawberry.type(description="Mutations of reviews.")
+class ReviewsMutation:
+    @mutation(
+        MEMBER,
+        SubmitReviewSuccess,
+        refusals=[reviews.NotABuyer, reviews.AlreadyReviewed],
+        description="Reviews a product that the member bought, once; others see it after "
+        "moderation.",
+    )
+    async def submit_review(self, info: Info, input: SubmitReviewInput) -> SubmitReviewSuccess:
+        caller = info.context.caller
+        if not isinstance(caller, MemberCaller):
+            raise NotSignedIn()
+        async with info.context.begin() as tx:
+
+            async def work() -> Json:
+                review = await reviews.submit(
+                    tx, member_id=caller.id, sku=input.sku, rating=input.rating, text=input.text
+                )
+                return {"review": str(review.id)}
+
+            answer = await once(
+                tx,
+                owner_id=caller.id,
+                command="submitReview",
+                key=input.idempotency_key,
+                given=shown(input),
+                work=work,
+            )
+        return SubmitReviewSuccess(key=UUID(answer["review"]))
