@@ -15,7 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from app.kernel.clock import day_start
-from app.kernel.config import load_settings
+from app.kernel.config import Settings
+from cli.session import SAYS, open_database, open_stores
 
 if TYPE_CHECKING:
     from app.churn import ChurnAlert
@@ -48,9 +49,8 @@ def train(as_of: AsOf = None, json: AsJson = False) -> None:
     after a day, and what could be known of them before it. It is put in force unless the one in
     force did clearly better on windows it had not learned from.
     """
-    said = Console(stderr=True)
-    with _refusals(said):
-        trained = asyncio.run(_train(as_of, said))
+    with _refusals(), open_stores("linli train") as settings:
+        trained = asyncio.run(_train(settings, as_of))
     if json:
         typer.echo(json_text.dumps(asdict(trained), default=str, ensure_ascii=False, indent=2))
         return
@@ -63,9 +63,8 @@ def score(as_of: AsOf = None, json: AsJson = False) -> None:
     Scores older than those in force are ignored. An alert is raised when a member's probability
     of placing no order rises through the trigger, once a rise.
     """
-    said = Console(stderr=True)
-    with _refusals(said):
-        scored, top = asyncio.run(_score(as_of, said))
+    with _refusals(), open_stores("linli score") as settings:
+        scored, top = asyncio.run(_score(settings, as_of))
     if json:
         answer = {**_plain(scored), "alerts": [_alert(row, name) for row, name in top]}
         typer.echo(json_text.dumps(answer, default=str, ensure_ascii=False, indent=2))
@@ -74,7 +73,7 @@ def score(as_of: AsOf = None, json: AsJson = False) -> None:
 
 
 @contextmanager
-def _refusals(said: Console) -> Generator[None]:
+def _refusals() -> Generator[None]:
     """Say plainly what stands in the way, and how to mend it."""
     from app.kernel.errors import Refusal
     from ml.errors import TooLittleHistory
@@ -82,15 +81,15 @@ def _refusals(said: Console) -> Generator[None]:
     try:
         yield
     except TooLittleHistory as error:
-        said.print(f"[red]Too little history:[/] {error}", highlight=False)
-        said.print("Import or simulate some months of orders, then train again.")
+        SAYS.print(f"[red]Too little history:[/] {error}", highlight=False)
+        SAYS.print("Import or simulate some months of orders, then train again.")
         raise typer.Exit(3) from error
     except Refusal as error:
-        said.print(f"[red]Error:[/] {error}", highlight=False)
-        said.print("The scores so far stay in force. `linli train` makes a new model.")
+        SAYS.print(f"[red]Error:[/] {error}", highlight=False)
+        SAYS.print("The scores so far stay in force. `linli train` makes a new model.")
         raise typer.Exit(1) from error
     except ValueError as error:
-        said.print(f"[red]Error:[/] {error}", highlight=False)
+        SAYS.print(f"[red]Error:[/] {error}", highlight=False)
         raise typer.Exit(2) from error
 
 
@@ -124,40 +123,40 @@ def parse_as_of(text: str | None, *, now: datetime, zone: str) -> datetime:
 
 
 @contextmanager
-def _bar(said: Console, what: str) -> Generator[Callable[[int, int], None]]:
+def _bar(what: str) -> Generator[Callable[[int, int], None]]:
     """A progress bar on standard error, and the function that moves it (from any thread)."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=said,
+        console=SAYS,
         transient=True,
     ) as bars:
         task = bars.add_task(what, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
-async def _train(as_of: str | None, said: Console) -> "Trained":
-    from cli.session import open_database
+async def _train(settings: Settings, as_of: str | None) -> "Trained":
     from workers.churn import train_model
 
-    zone = load_settings().time_zone
-    async with open_database() as database:
+    zone = settings.time_zone
+    async with open_database(settings) as database:
         at = parse_as_of(as_of, now=database.clock(), zone=zone)
-        with _bar(said, "Reading and training") as progress:
+        with _bar("Reading and training") as progress:
             return await train_model(database, as_of=at, zone=zone, progress=progress)
 
 
-async def _score(as_of: str | None, said: Console) -> "tuple[Scored, list[tuple[ChurnAlert, str]]]":
+async def _score(
+    settings: Settings, as_of: str | None
+) -> "tuple[Scored, list[tuple[ChurnAlert, str]]]":
     from app import churn, members
-    from cli.session import open_database
     from workers.churn import score_members
 
-    zone = load_settings().time_zone
-    async with open_database() as database:
+    zone = settings.time_zone
+    async with open_database(settings) as database:
         at = parse_as_of(as_of, now=database.clock(), zone=zone)
-        with _bar(said, "Scoring members") as progress:
+        with _bar("Scoring members") as progress:
             scored = await score_members(database, as_of=at, zone=zone, progress=progress)
         async with database.read() as read:
             rows = (await churn.alerts_page(read, state=None, after=None, first=TOP))[:TOP]

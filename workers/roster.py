@@ -5,10 +5,11 @@ from datetime import time, timedelta
 from app import ballots, drops
 from app.campaigns import CampaignStarted
 from app.orders import OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
-from workers import campaigns, churn, coupons, points, segments, upkeep
+from app.points import MemberCheckedIn
+from workers import campaigns, churn, coupons, points, segments, tiers, upkeep
 from workers.jobs import by_name
 from workers.reactions import Reactions, react
-from workers.schedule import Daily, Every, Plan, Tick
+from workers.schedule import Daily, Every, Monthly, Plan, Tick
 
 JOBS = by_name(
     [
@@ -19,6 +20,8 @@ JOBS = by_name(
         campaigns.run_campaigns,
         campaigns.enrol_now,
         segments.run_segments,
+        tiers.upgrade_tier,
+        tiers.run_tiers,
         churn.score_night,
         churn.escalate_alerts,
         churn.recover_member,
@@ -27,12 +30,14 @@ JOBS = by_name(
 )
 
 _FOLLOW = react(points.follow_order, "member_id", "order_id")
+_UPGRADE = react(tiers.upgrade_tier, "member_id")
 _RECOVER = react(churn.recover_member, "member_id")
 
 REACTIONS = Reactions(
     {
         OrderPaid: (_FOLLOW, _RECOVER),
-        OrderSettled: (_FOLLOW,),
+        OrderSettled: (_FOLLOW, _UPGRADE),
+        MemberCheckedIn: (_UPGRADE,),
         OrderRefunded: (_FOLLOW,),
         OrderCancelled: (_FOLLOW,),
         CampaignStarted: (react(campaigns.enrol_now, "campaign_id"),),
@@ -42,6 +47,8 @@ REACTIONS = Reactions(
 
 _MINUTE = timedelta(minutes=1)
 _NIGHT = timedelta(hours=20)
+# A run that is late by some days is still that month's run.
+_MONTH = timedelta(days=20)
 
 PLANS: tuple[Plan, ...] = (
     Plan("campaigns", campaigns.run_campaigns, Every(_MINUTE)),
@@ -51,6 +58,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("sweep", upkeep.sweep, Every(60 * _MINUTE)),
     Plan("points audit", points.audit_points, Daily(time(1, 30)), catch_up=_NIGHT),
     Plan("segments", segments.run_segments, Daily(time(2, 10)), catch_up=_NIGHT),
+    Plan("tiers", tiers.run_tiers, Monthly(time(0, 5)), catch_up=_MONTH, patience=_NIGHT),
     Plan("churn scores", churn.score_night, Daily(time(3, 0)), catch_up=_NIGHT, patience=_NIGHT),
 )
 

@@ -42,7 +42,9 @@ _ORDERS = text(
                               settled_at, total_fen)
     SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, gen_random_uuid(),
            'test', n || '-' || k, 'APP', at, at, at, 1000 + (n * k) % 700
-    FROM day, LATERAL (SELECT CAST(:now AS timestamptz) - interval '361 days' + day * interval '1 day' AS at) t
+    FROM day, LATERAL (
+        SELECT CAST(:now AS timestamptz) + (day - 361) * interval '1 day' AS at
+    ) t
     WHERE at < CAST(:now AS timestamptz)
     """
 )
