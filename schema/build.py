@@ -9,29 +9,56 @@ from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
-from schema import ballots, churn, members, reviews
+from schema import ballots, campaigns, churn, coupons, drops, eco, members, reviews
 from schema.ballots import BallotsQuery
 from schema.ballots_changes import BallotsMutation
 from schema.ballots_live import BallotsSubscription
+from schema.campaigns import CampaignsMutation, CampaignsQuery
 from schema.churn import ChurnQuery, ChurnSubscription
 from schema.context import Info
+from schema.coupons import CouponsMutation
+from schema.drops import DropsMutation, DropsQuery, DropsSubscription
+from schema.eco import EcoMutation
 from schema.errors import PresentErrors
 from schema.fields import query
 from schema.guard import PUBLIC
 from schema.members import MemberQuery, MemberSubscription
 from schema.nodes import Node, NodeLoader, read_id
+from schema.points import PointsMutation
 from schema.reviews import ReviewsMutation
 from schema.scalars import SCALARS
 from schema.segments import SegmentsQuery
 from schema.server import ServerQuery
 from schema.sessions import SessionMutation
+from schema.tiers import TierQuery
 
-NODES: dict[str, NodeLoader] = {**members.NODES, **churn.NODES, **ballots.NODES, **reviews.NODES}
+NODES: dict[str, NodeLoader] = {
+    **members.NODES,
+    **coupons.NODES,
+    **drops.NODES,
+    **churn.NODES,
+    **campaigns.NODES,
+    **ballots.NODES,
+    **reviews.NODES,
+    **eco.NODES,
+    **coupons.NODES,
+    **drops.NODES,
+    **campaigns.NODES,
+}
 DOCUMENTS = 512
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(MemberQuery, ChurnQuery, ServerQuery, SegmentsQuery, BallotsQuery):
+class Query(
+    MemberQuery,
+    TierQuery,
+    DropsQuery,
+    SegmentsQuery,
+    ChurnQuery,
+    CampaignsQuery,
+    BallotsQuery,
+    ServerQuery,
+):
     @query(PUBLIC, description="Fetches any object again by its id, under its own access rule.")
     async def node(
         self,
@@ -44,12 +71,21 @@ class Query(MemberQuery, ChurnQuery, ServerQuery, SegmentsQuery, BallotsQuery):
 
 
 @strawberry.type(description="Everything that can be done.")
-class Mutation(SessionMutation, BallotsMutation, ReviewsMutation):
+class Mutation(
+    SessionMutation,
+    PointsMutation,
+    CouponsMutation,
+    DropsMutation,
+    CampaignsMutation,
+    BallotsMutation,
+    ReviewsMutation,
+    EcoMutation,
+):
     pass
 
 
 @strawberry.type(description="Everything that can be followed live, resumable by cursor.")
-class Subscription(MemberSubscription, ChurnSubscription, BallotsSubscription):
+class Subscription(MemberSubscription, DropsSubscription, ChurnSubscription, BallotsSubscription):
     pass
 
 

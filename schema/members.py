@@ -12,12 +12,16 @@ from app.kernel.auth import MemberCaller
 from app.kernel.errors import NotSignedIn
 from schema.churn import ChurnOfMember
 from schema.context import Info
+from schema.coupons import CouponsOfMember
+from schema.eco import EcoOfMember
 from schema.fields import field, query, subscription
 from schema.guard import MEMBER, SIGNED_IN, STAFF, sees_member
 from schema.live import followed, live_cursor
 from schema.nodes import Node, NodeLoader, global_id, key_of, read_id
 from schema.paging import Connection, connect, decode_cursor, encode_cursor, instant, page_size
+from schema.points import PointsOfMember
 from schema.segments import SegmentsOfMember
+from schema.tiers import TierOfMember
 
 strawberry.enum(members.MemberStatus, description="Whether a member takes part.")
 
@@ -34,7 +38,15 @@ def community_of(row: members.Community) -> Community:
 
 
 @strawberry.type(description="A person, however many apps and cards they come by.")
-class Member(SegmentsOfMember, ChurnOfMember, Node):
+class Member(
+    TierOfMember,
+    PointsOfMember,
+    CouponsOfMember,
+    SegmentsOfMember,
+    EcoOfMember,
+    ChurnOfMember,
+    Node,
+):
     community_key: strawberry.Private[UUID]
     nickname: str = strawberry.field(description="The name that neighbours see.")
     avatar_url: str | None = strawberry.field(description="The address of the member's picture.")
