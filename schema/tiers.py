@@ -126,7 +126,9 @@ class TierOfMember(MemberPart):
             growth=found.growth,
             state=found.state,
             grace_until=found.grace_until,
-            next=None if above is None else NextTier(tier_of(above, locale), missing),
+            next=None
+            if above is None
+            else NextTier(tier=tier_of(above, locale), missing_growth=missing),
         )
 
 
