@@ -71,11 +71,15 @@ def refused_query(refusal: Refusal, locale: Locale) -> ClientError:
     return ClientError(refusal.message(locale), code=refusal.code)
 
 
-def present(error: GraphQLError) -> GraphQLError:
+def present(error: GraphQLError, locale: Locale = "en") -> GraphQLError:
     """The error as the client may see it: client mistakes as they are, faults masked and logged."""
     original = error.original_error
     while isinstance(original, GraphQLError) and original.original_error is not None:
         original = original.original_error
+    if isinstance(original, Refusal) and len(error.path or ()) > 1:
+        # A field below the root refused its arguments: a page size, a cursor, an id. Root fields
+        # answer refusals themselves; one that comes from there was not declared, and is a fault.
+        return _copy(error, original.message(locale), {"code": original.code})
     if original is None or isinstance(original, GraphQLError):
         extensions = dict(error.extensions or {})
         extensions.setdefault("code", "BAD_USER_INPUT" if error.path else "BAD_REQUEST")
@@ -103,8 +107,9 @@ class PresentErrors(SchemaExtension):
         """Rewrite the result once it is there."""
         yield
         result = self.execution_context.result
+        locale: Locale = getattr(self.execution_context.context, "locale", "en")
         if isinstance(result, ExecutionResult) and result.errors:
-            result.errors = [present(error) for error in result.errors[:MOST_ERRORS]]
+            result.errors = [present(error, locale) for error in result.errors[:MOST_ERRORS]]
         elif self.execution_context.pre_execution_errors:
-            shown = self.execution_context.pre_execution_errors[:MOST_ERRORS]
-            self.execution_context.pre_execution_errors = [present(error) for error in shown]
+            early = self.execution_context.pre_execution_errors[:MOST_ERRORS]
+            self.execution_context.pre_execution_errors = [present(e, locale) for e in early]
