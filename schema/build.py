@@ -41,9 +41,6 @@ NODES: dict[str, NodeLoader] = {
     **ballots.NODES,
     **reviews.NODES,
     **eco.NODES,
-    **coupons.NODES,
-    **drops.NODES,
-    **campaigns.NODES,
 }
 DOCUMENTS = 512
 
