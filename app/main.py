@@ -15,6 +15,7 @@ from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
 
 from app.kernel.auth import TokenKeys
 from app.kernel.clock import Clock, system_clock
@@ -24,7 +25,7 @@ from app.kernel.db import Database
 from app.kernel.live import WAKE_CHANNEL, Live
 from app.kernel.log import configure_logs, logger
 from app.wechat import WeChat, fake_routes
-from schema import GraphQLView, Resources
+from schema import GRAPHIQL, GraphQLView, Resources
 
 READY_SECONDS = 2.0
 log = logger(__name__)
@@ -95,6 +96,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     app.router.routes.append(WebSocketRoute("/graphql", view))
     if settings.env != "production":
         app.router.routes.extend(fake_routes())
+        app.mount("/graphiql", StaticFiles(directory=GRAPHIQL), name="graphiql")
         app.add_api_route("/", lambda: RedirectResponse("/graphql"), include_in_schema=False)
     _add_health(app, held)
     return app

@@ -52,7 +52,7 @@ def root(
 ) -> None:
     """Linli 邻里: membership and retention for community commerce."""
     if version:
-        print(installed("linli"))
+        print(__version__)
         raise typer.Exit
 
 

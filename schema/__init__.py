@@ -2,6 +2,6 @@
 
 from schema.build import build_schema
 from schema.context import Ctx, Resources
-from schema.view import GraphQLView
+from schema.view import GRAPHIQL, GraphQLView
 
-__all__ = ["Ctx", "GraphQLView", "Resources", "build_schema"]
+__all__ = ["GRAPHIQL", "Ctx", "GraphQLView", "Resources", "build_schema"]

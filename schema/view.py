@@ -9,7 +9,7 @@ from uuid import uuid4
 import orjson
 import structlog
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
@@ -30,7 +30,7 @@ from schema.build import build_schema
 from schema.context import Ctx, Resources
 
 INIT_SECONDS = 10
-GRAPHIQL = Path(__file__).with_name("graphiql.html")
+GRAPHIQL = Path(__file__).with_name("graphiql")
 
 
 class GraphQLView(GraphQL[Ctx, None]):
@@ -96,7 +96,7 @@ class GraphQLView(GraphQL[Ctx, None]):
 
     async def render_graphql_ide(self, request: Request) -> Response:
         """GraphiQL from our own files: no page of ours loads code from elsewhere."""
-        return HTMLResponse(GRAPHIQL.read_text(encoding="utf-8"))
+        return FileResponse(GRAPHIQL / "index.html")
 
     def decode_json(self, data: str | bytes) -> object:
         """Strict JSON; NUL characters, which PostgreSQL cannot store, are refused here."""
