@@ -16,8 +16,10 @@ from schema.ballots_live import BallotsSubscription
 from schema.campaigns import CampaignsMutation, CampaignsQuery
 from schema.churn import ChurnQuery, ChurnSubscription
 from schema.context import Info
-from schema.coupons import CouponsMutation
-from schema.drops import DropsMutation, DropsQuery, DropsSubscription
+from schema.coupons_changes import CouponsMutation
+from schema.drops import DropsQuery
+from schema.drops_changes import DropsMutation
+from schema.drops_live import DropsSubscription
 from schema.eco import EcoMutation
 from schema.errors import PresentErrors
 from schema.fields import query

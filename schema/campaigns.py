@@ -13,14 +13,31 @@ from app.kernel.idempotency import once
 from app.kernel.table import Json
 from schema.context import Info
 from schema.coupons import CouponBatch, batch_by_key
+from schema.enums import describe
 from schema.fields import field, mutation, query, shown
 from schema.guard import STAFF, staff
 from schema.nodes import Node, NodeLoader, global_id, key_of
 from schema.paging import Connection, connect, decode_cursor, encode_cursor, page_size
 
-strawberry.enum(campaigns.CampaignState, description="Where a campaign stands.")
-strawberry.enum(
-    campaigns.PauseReason, name="CampaignPauseReason", description="Why a campaign is paused."
+describe(
+    campaigns.CampaignState,
+    "Where a campaign stands.",
+    DRAFT="Written, not started.",
+    SCHEDULED="Started, its hour is to come.",
+    RUNNING="Enrols whoever is in its segment.",
+    PAUSED="Enrols nobody for now.",
+    COMPLETED="Reached its end.",
+    CANCELLED="Ended for good by staff.",
+)
+describe(
+    campaigns.PauseReason,
+    "Why a campaign is paused.",
+    name="CampaignPauseReason",
+    BY_STAFF="Staff paused it.",
+    COUPONS_GONE="Its batch has no coupons left.",
+    BUDGET_GONE="Its batch has no money left.",
+    BATCH_NOT_ACTIVE="Its batch is paused, ended or revoked, or was never activated.",
+    VALIDITY_OVER="The period in which its coupons are valid has passed.",
 )
 
 MANAGERS = staff(Role.CAMPAIGN_MANAGER)

@@ -7,37 +7,62 @@ from uuid import UUID
 import strawberry
 
 from app import coupons
-from app.kernel.auth import MemberCaller, Role, StaffCaller
-from app.kernel.db import Tx
-from app.kernel.errors import NotSignedIn
-from app.kernel.idempotency import once
-from app.kernel.table import Json
-from app.members import MemberNotActive
+from app.kernel.auth import MemberCaller, StaffCaller
 from schema.context import Info
-from schema.fields import field, mutation, shown
-from schema.guard import MEMBER, SIGNED_IN, staff
-from schema.nodes import MemberPart, Node, NodeLoader, global_id, key_of
+from schema.enums import describe
+from schema.fields import field
+from schema.guard import SIGNED_IN
+from schema.nodes import MemberPart, Node, NodeLoader, global_id
 from schema.paging import Connection, connect, decode_cursor, encode_cursor, page_size
 from schema.scalars import Fen
 
-strawberry.enum(coupons.Kind, name="CouponKind", description="What a coupon does to a basket.")
-strawberry.enum(
+describe(
+    coupons.Kind,
+    "What a coupon does to a basket.",
+    name="CouponKind",
+    FIXED="Takes a fixed amount off the lines in scope.",
+    PERCENT="Takes a percentage off the lines in scope, rounded down to the fen.",
+    CATEGORY="Takes a fixed amount off the lines of its categories.",
+    EXCHANGE_PRICE="Sells one unit of its SKU at a price of its own (换购).",
+    SHIPPING="Takes an amount off the delivery fee.",
+)
+describe(
     coupons.Validity,
+    "How the time in which a coupon can be used is reckoned.",
     name="CouponValidity",
-    description="ABSOLUTE: between two instants. RELATIVE: business days from the grant.",
+    ABSOLUTE="Between two instants that are the same for everyone.",
+    RELATIVE="So many business days from the grant, whose day is day 1.",
 )
-strawberry.enum(
+describe(
     coupons.ReturnPolicy,
+    "Whether a coupon comes back when its order is refunded.",
     name="CouponReturnPolicy",
-    description="Whether a coupon comes back when its order is refunded.",
+    NEVER="It does not come back.",
+    ON_FULL_REFUND="It comes back when the whole order is refunded.",
 )
-strawberry.enum(
-    coupons.CouponState, name="CouponStatus", description="Where a member's coupon stands."
+describe(
+    coupons.CouponState,
+    "Where a member's coupon stands.",
+    name="CouponStatus",
+    WAITING="Given, but its first day is to come.",
+    ACTIVE="It can be used.",
+    RESERVED="Held for an order that is being placed.",
+    REDEEMED="Used on an order.",
+    RETURNED="Came back from a refunded order and can be used again.",
+    EXPIRED="Its time passed unused.",
+    REVOKED="Taken back with its batch.",
 )
-strawberry.enum(
+describe(
     coupons.BatchState,
+    "Where a batch stands.",
     name="CouponBatchStatus",
-    description="Where a batch stands; only an ACTIVE one gives coupons out.",
+    DRAFT="Written, not approved.",
+    APPROVED="Approved, not giving out coupons yet.",
+    ACTIVE="Giving out coupons.",
+    PAUSED="Giving out none for now; those given stay good.",
+    EXHAUSTED="Every coupon is in a member's hands.",
+    ENDED="Gives out no more; those given stay good.",
+    REVOKED="Gives out no more, and those given are void.",
 )
 
 
@@ -265,236 +290,4 @@ class CouponsOfMember(MemberPart):
             after=after,
             node=coupon_of,
             cursor=lambda row: encode_cursor(row.id),
-        )
-
-
-@strawberry.input(description="How many coupons of a new template to make available at once.")
-class CouponBatchInput:
-    quantity: int = strawberry.field(description="How many coupons.")
-    budget_fen: Fen | None = strawberry.field(
-        default=None,
-        description="The most they may cost together; by default all that they can cost.",
-    )
-
-
-@strawberry.input(description="A new coupon template.")
-class CreateCouponTemplateInput:
-    name: str = strawberry.field(description="The name that members see, up to 60 characters.")
-    kind: coupons.Kind = strawberry.field(description="What such a coupon does to a basket.")
-    value: int = strawberry.field(
-        description="Fen off; for PERCENT percent off; for EXCHANGE_PRICE the price in fen."
-    )
-    validity: coupons.Validity = strawberry.field(
-        default=coupons.Validity.RELATIVE, description="How its validity is reckoned."
-    )
-    threshold_fen: Fen = strawberry.field(
-        default=Fen(0), description="What the lines in scope must cost together."
-    )
-    max_discount_fen: Fen | None = strawberry.field(
-        default=None,
-        description="The most that one takes off; needed for PERCENT and EXCHANGE_PRICE.",
-    )
-    skus: list[str] = strawberry.field(
-        default_factory=list[str], description="The SKUs in scope; one for EXCHANGE_PRICE."
-    )
-    categories: list[str] = strawberry.field(
-        default_factory=list[str], description="The categories in scope; needed for CATEGORY."
-    )
-    valid_from: datetime | None = strawberry.field(
-        default=None, description="For ABSOLUTE: the first instant."
-    )
-    valid_until: datetime | None = strawberry.field(
-        default=None, description="For ABSOLUTE: the instant at which it ends."
-    )
-    wait_days: int | None = strawberry.field(
-        default=None, description="For RELATIVE: business days before it can be used."
-    )
-    valid_days: int | None = strawberry.field(
-        default=None, description="For RELATIVE: business days of validity, the first included."
-    )
-    validity_reason: str | None = strawberry.field(
-        default=None, description="Why its validity lies outside 7 to 14 days, if it does."
-    )
-    return_policy: coupons.ReturnPolicy = strawberry.field(
-        default=coupons.ReturnPolicy.NEVER,
-        description="Whether a coupon comes back when its order is refunded.",
-    )
-    stacking_group: str | None = strawberry.field(
-        default=None, description="An order takes one coupon of each group."
-    )
-    exclusive: bool = strawberry.field(
-        default=False, description="True if it stands alone on its order."
-    )
-    per_member: int = strawberry.field(
-        default=1, description="How many of them one member may have."
-    )
-    batch: CouponBatchInput | None = strawberry.field(
-        default=None,
-        description="A batch to make with it, approved by you and active at once.",
-    )
-    idempotency_key: str | None = strawberry.field(
-        default=None, description="A key of the client's; the same key never makes two."
-    )
-
-    def draft(self) -> coupons.TemplateDraft:
-        """The draft that the input stands for."""
-        return coupons.TemplateDraft(
-            name=self.name,
-            kind=self.kind,
-            value=self.value,
-            validity=self.validity,
-            threshold_fen=self.threshold_fen,
-            max_discount_fen=self.max_discount_fen,
-            skus=tuple(self.skus),
-            categories=tuple(self.categories),
-            valid_from=self.valid_from,
-            valid_until=self.valid_until,
-            wait_days=self.wait_days,
-            valid_days=self.valid_days,
-            validity_reason=self.validity_reason,
-            return_policy=self.return_policy,
-            stacking_group=self.stacking_group,
-            exclusive=self.exclusive,
-            per_member=self.per_member,
-        )
-
-
-@strawberry.type(description="The template is there, and so is its batch if one was asked for.")
-class CreateCouponTemplateSuccess:
-    template_key: strawberry.Private[UUID]
-    batch_key: strawberry.Private[UUID | None]
-
-    @field(description="The template.")
-    async def template(self, info: Info) -> CouponTemplate:
-        return await template_by_key(info, self.template_key)
-
-    @field(description="The active batch, if one was asked for.")
-    async def batch(self, info: Info) -> CouponBatch | None:
-        return None if self.batch_key is None else await batch_by_key(info, self.batch_key)
-
-
-@strawberry.input(description="One product of a basket, at its price before coupons.")
-class BasketLineInput:
-    sku: str = strawberry.field(description="The product's SKU.")
-    category: str = strawberry.field(default="", description="The product's category.")
-    quantity: int = strawberry.field(default=1, description="How many units.")
-    unit_fen: Fen = strawberry.field(description="The price of one unit.")
-
-
-@strawberry.input(description="The use of a coupon on an order.")
-class RedeemCouponInput:
-    coupon_id: strawberry.ID = strawberry.field(description="The coupon.")
-    order_ref: str = strawberry.field(
-        description="The shop's number of the order, up to 64 characters."
-    )
-    lines: list[BasketLineInput] = strawberry.field(
-        description="The order's products at prices before coupons, at most 250."
-    )
-    shipping_fen: Fen = strawberry.field(default=Fen(0), description="The delivery fee.")
-    idempotency_key: str = strawberry.field(
-        description="A key of the client's; the same key never redeems twice."
-    )
-
-    def basket(self) -> coupons.Basket:
-        """The basket that the input stands for."""
-        lines = [
-            coupons.Line(line.sku, line.category, line.quantity, line.unit_fen)
-            for line in self.lines
-        ]
-        return coupons.Basket(lines, self.shipping_fen)
-
-
-@strawberry.type(description="The coupon is used.")
-class RedeemCouponSuccess:
-    key: strawberry.Private[tuple[UUID, UUID]]
-    discount_fen: Fen = strawberry.field(description="What the coupon takes off the order.")
-
-    @field(description="The coupon, with its redemption.")
-    async def coupon(self, info: Info) -> Coupon:
-        return await coupon_by_key(info, *self.key)
-
-
-async def _create(tx: Tx, input: CreateCouponTemplateInput, by: UUID) -> Json:
-    template = await coupons.create_template(tx, draft=input.draft(), by=by)
-    if input.batch is None:
-        return {"template": str(template.id), "batch": None}
-    batch = await coupons.create_batch(
-        tx,
-        template_id=template.id,
-        quantity=input.batch.quantity,
-        budget_fen=input.batch.budget_fen,
-    )
-    await coupons.approve_batch(tx, batch_id=batch.id, by=by)
-    await coupons.move_batch(tx, batch_id=batch.id, to=coupons.BatchState.ACTIVE)
-    return {"template": str(template.id), "batch": str(batch.id)}
-
-
-@strawberry.type(description="Mutations of coupons.")
-class CouponsMutation:
-    @mutation(
-        staff(Role.CAMPAIGN_MANAGER),
-        CreateCouponTemplateSuccess,
-        description="Makes a coupon template and, if asked for, an active batch of its coupons.",
-    )
-    async def create_coupon_template(
-        self, info: Info, input: CreateCouponTemplateInput
-    ) -> CreateCouponTemplateSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
-        async with info.context.begin() as tx:
-            answer = await once(
-                tx,
-                owner_id=caller.id,
-                command="createCouponTemplate",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=lambda: _create(tx, input, caller.id),
-            )
-        batch = answer["batch"]
-        return CreateCouponTemplateSuccess(
-            template_key=UUID(answer["template"]),
-            batch_key=None if batch is None else UUID(batch),
-        )
-
-    @mutation(
-        MEMBER,
-        RedeemCouponSuccess,
-        refusals=[
-            coupons.CouponNotFound,
-            coupons.CouponNotUsable,
-            coupons.CannotCombine,
-            coupons.NothingInScope,
-            coupons.BelowThreshold,
-            MemberNotActive,
-        ],
-        description="Uses one of the member's coupons on an order and reckons its discount.",
-    )
-    async def redeem_coupon(self, info: Info, input: RedeemCouponInput) -> RedeemCouponSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
-        coupon_id = key_of(input.coupon_id, "Coupon", "couponId")
-        async with info.context.begin() as tx:
-
-            async def work() -> Json:
-                made = await coupons.redeem(
-                    tx,
-                    coupon_id=coupon_id,
-                    member_id=caller.id,
-                    order_ref=input.order_ref,
-                    basket=input.basket(),
-                )
-                return {"discount_fen": made.discount_fen}
-
-            answer = await once(
-                tx,
-                owner_id=caller.id,
-                command="redeemCoupon",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
-            )
-        return RedeemCouponSuccess(
-            key=(caller.id, coupon_id), discount_fen=Fen(answer["discount_fen"])
         )

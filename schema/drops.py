@@ -1,7 +1,5 @@
-"""Drops over GraphQL: their countdown, their claims, and their stock as it goes, live."""
+"""Drops over GraphQL: their countdown, their stock, and a member's own claim."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -10,12 +8,8 @@ from uuid import UUID
 import strawberry
 
 from app import coupons, drops
-from app.kernel.auth import Anonymous, MemberCaller, Role, StaffCaller
-from app.kernel.errors import NotSignedIn
-from app.kernel.idempotency import once
+from app.kernel.auth import Anonymous, MemberCaller
 from app.kernel.live import Fact
-from app.kernel.table import Json
-from app.members import CommunityNotFound, MemberNotActive
 from schema.context import Info
 from schema.coupons import (
     Coupon,
@@ -25,17 +19,21 @@ from schema.coupons import (
     coupon_by_key,
     template_by_key,
 )
-from schema.fields import field, mutation, query, shown, subscription
-from schema.guard import MEMBER, SIGNED_IN, STAFF, staff
-from schema.live import followed
+from schema.enums import describe
+from schema.fields import field, query
+from schema.guard import SIGNED_IN, STAFF
 from schema.nodes import Node, NodeLoader, global_id, key_of
-from schema.pacing import paced
 from schema.paging import Connection, connect, decode_cursor, encode_cursor, instant, page_size
 
-# At most five pictures a second.
-PACE_SECONDS = 0.2
-
-strawberry.enum(drops.DropState, description="Where a drop stands.")
+describe(
+    drops.DropState,
+    "Where a drop stands.",
+    SCHEDULED="Its hour is to come.",
+    OPEN="Claims are accepted.",
+    SOLD_OUT="Everything has been claimed.",
+    CLOSED="Its hour is over and some was left.",
+    CANCELLED="Staff ended it; what was claimed stays claimed.",
+)
 
 
 @strawberry.type(description="A member's one claim in a drop.")
@@ -206,224 +204,3 @@ class DropsQuery:
             node=drop_of,
             cursor=lambda row: encode_cursor(row.opens_at, row.id),
         )
-
-
-@strawberry.input(description="A new drop.")
-class CreateDropInput:
-    batch_id: strawberry.ID = strawberry.field(
-        description="The active batch whose coupons are claimed; the stock is set aside in it."
-    )
-    title: str = strawberry.field(description="The title that members see, up to 60 characters.")
-    opens_at: datetime = strawberry.field(description="When claims begin.")
-    closes_at: datetime = strawberry.field(description="When claims end.")
-    stock: int = strawberry.field(description="How many coupons there are to claim.")
-    community_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The neighbourhood whose members may claim; null for all."
-    )
-    idempotency_key: str | None = strawberry.field(
-        default=None, description="A key of the client's; the same key never makes two."
-    )
-
-
-@strawberry.type(description="The drop is scheduled.")
-class CreateDropSuccess:
-    drop_key: strawberry.Private[UUID]
-
-    @field(description="The drop.")
-    async def drop(self, info: Info) -> Drop:
-        return await drop_by_key(info, self.drop_key)
-
-
-@strawberry.input(description="The opening of a drop.")
-class OpenDropInput:
-    drop_id: strawberry.ID = strawberry.field(description="The drop to open now.")
-
-
-@strawberry.type(description="The drop is open.")
-class OpenDropSuccess:
-    drop: Drop = strawberry.field(description="The drop.")
-
-
-@strawberry.input(description="A claim.")
-class ClaimDropInput:
-    drop_id: strawberry.ID = strawberry.field(description="The drop to claim from.")
-    idempotency_key: str = strawberry.field(
-        description="A key of the client's, one a tap: sent again it gets the first answer."
-    )
-
-
-@strawberry.type(description="The member has their coupon, and keeps it whatever happens now.")
-class ClaimDropSuccess:
-    drop_key: strawberry.Private[UUID]
-    claim: DropClaim = strawberry.field(description="The claim with its coupon.")
-
-    @field(description="The drop after the claim.")
-    async def drop(self, info: Info) -> Drop:
-        return await drop_by_key(info, self.drop_key)
-
-
-@strawberry.type(description="Mutations of drops.")
-class DropsMutation:
-    @mutation(
-        staff(Role.CAMPAIGN_MANAGER),
-        CreateDropSuccess,
-        refusals=[
-            coupons.BatchNotFound,
-            coupons.BatchNotActive,
-            coupons.BatchTooSmall,
-            CommunityNotFound,
-        ],
-        description="Schedules a drop and sets its stock aside in the batch.",
-    )
-    async def create_drop(self, info: Info, input: CreateDropInput) -> CreateDropSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
-        batch_id = key_of(input.batch_id, "CouponBatch", "batchId")
-        home = input.community_id
-        community_id = None if home is None else key_of(home, "Community", "communityId")
-        async with info.context.begin() as tx:
-
-            async def work() -> Json:
-                made = await drops.create_drop(
-                    tx,
-                    batch_id=batch_id,
-                    title=input.title,
-                    opens_at=input.opens_at,
-                    closes_at=input.closes_at,
-                    stock=input.stock,
-                    community_id=community_id,
-                    by=caller.id,
-                )
-                return {"drop": str(made.id)}
-
-            answer = await once(
-                tx,
-                owner_id=caller.id,
-                command="createDrop",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
-            )
-        return CreateDropSuccess(drop_key=UUID(answer["drop"]))
-
-    @mutation(
-        staff(Role.CAMPAIGN_MANAGER),
-        OpenDropSuccess,
-        refusals=[drops.DropNotFound, drops.DropNotScheduled],
-        description="Opens a scheduled drop now, before its hour if need be.",
-    )
-    async def open_drop(self, info: Info, input: OpenDropInput) -> OpenDropSuccess:
-        async with info.context.begin() as tx:
-            row = await drops.open_drop(tx, drop_id=key_of(input.drop_id, "Drop", "dropId"))
-        return OpenDropSuccess(drop=drop_of(row))
-
-    @mutation(
-        MEMBER,
-        ClaimDropSuccess,
-        refusals=[
-            drops.DropNotFound,
-            drops.NotOpen,
-            drops.AlreadyClaimed,
-            drops.SoldOut,
-            drops.NotInAudience,
-            coupons.CouponLimitReached,
-            MemberNotActive,
-        ],
-        description="Claims the member's one coupon of a drop.",
-    )
-    async def claim_drop(self, info: Info, input: ClaimDropInput) -> ClaimDropSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
-        drop_id = key_of(input.drop_id, "Drop", "dropId")
-        async with info.context.begin() as tx:
-
-            async def work() -> Json:
-                made = await drops.claim(tx, drop_id=drop_id, member_id=caller.id)
-                return {"coupon": str(made.coupon_id), "at": made.claimed_at.isoformat()}
-
-            answer = await once(
-                tx,
-                owner_id=caller.id,
-                command="claimDrop",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
-            )
-        return ClaimDropSuccess(
-            drop_key=drop_id,
-            claim=DropClaim(
-                member_key=caller.id,
-                coupon_key=UUID(answer["coupon"]),
-                claimed_at=datetime.fromisoformat(answer["at"]),
-            ),
-        )
-
-
-@strawberry.type(description="A drop as it looked at a moment.")
-class DropUpdate:
-    cursor: str = strawberry.field(
-        description="Where this lies in the stream: pass it as `after` when subscribing again."
-    )
-    drop: Drop = strawberry.field(description="The drop at that moment.")
-
-
-def _update(row: drops.Drop, picture: Picture) -> DropUpdate:
-    return DropUpdate(
-        cursor=encode_cursor(picture.seq, picture.version), drop=drop_of(row, picture)
-    )
-
-
-def _natural(value: object) -> int:
-    if not isinstance(value, int) or not 0 <= value < 2**63:
-        raise ValueError("not a place in a stream")
-    return value
-
-
-async def _pictures(info: Info, drop_id: UUID, after: int) -> AsyncGenerator[Picture]:
-    async with aclosing(followed(info, drops.drop_topic(drop_id), after)) as facts:
-        async for fact in facts:
-            yield Picture.of_fact(fact)
-
-
-@strawberry.type(description="Subscriptions of drops.")
-class DropsSubscription:
-    @subscription(
-        SIGNED_IN,
-        description=(
-            "A drop as it opens, sells and ends: how it looks now at once (unless `after` says "
-            "what was seen), then its newest look whenever it changes, at most five times a "
-            "second."
-        ),
-    )
-    async def drop_updated(
-        self,
-        info: Info,
-        drop_id: Annotated[strawberry.ID, strawberry.argument(description="The drop.")],
-        after: Annotated[
-            str | None,
-            strawberry.argument(description="The cursor of the last update seen, to miss none."),
-        ] = None,
-    ) -> AsyncGenerator[DropUpdate]:
-        key = key_of(drop_id, "Drop", "dropId")
-        seen = None if after is None else decode_cursor(after, _natural, _natural)
-        # The cursor first, then the picture: whatever changes in between is in the picture too.
-        head = seen[0] if seen is not None else await info.context.live.head()
-        row = await info.context.one(drops.by_id, key)
-        if row is None:
-            raise drops.DropNotFound()
-        if seen is None:
-            version = row.version
-            yield _update(row, Picture.of_row(row, head))
-        else:
-            version = seen[1]
-        changes = paced(
-            _pictures(info, key, head), seconds=PACE_SECONDS, merge=lambda a, b: a.merged(b)
-        )
-        async with aclosing(changes):
-            async for picture in changes:
-                # A picture already shown, or overtaken by a newer one, is not shown again.
-                if picture.version > version:
-                    version = picture.version
-                    yield _update(row, picture)
