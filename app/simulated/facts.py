@@ -37,9 +37,7 @@ UPDATES: Mapping[str, str] = {
     "spoiled": "boolean",
     "complaint": "boolean",
 }
-LINES = (
-    *("member_id", "order_id", "line_no", "sku", "name", "category", "quantity", "paid_fen"),
-)
+LINES = (*("member_id", "order_id", "line_no", "sku", "name", "category", "quantity", "paid_fen"),)
 REFUNDS: Mapping[str, str] = {
     "member_id": "uuid",
     "id": "uuid",

@@ -70,8 +70,8 @@ FROM (
 WHERE o.member_id = b.member_id AND o.id = b.order_id
 """,
 )
-# Each of the shop's old coupons is a template with one batch, which is over, so that nobody is given
-# one any more.
+# Each of the shop's old coupons is a template with one batch, which is over: nobody is given any
+# more of them.
 _USES = (
     """
 INSERT INTO coupon_template (id, name, kind, value, threshold_fen, max_discount_fen, validity,

@@ -64,9 +64,7 @@ async def open_world(tx: Tx, *, wanted: World) -> World:
     there = _world(await tx.session.get_one(SimulatedWorld, _ONLY, populate_existing=True))
     parameters = ("seed", "members", "months")
     if any(getattr(there, name) != getattr(wanted, name) for name in parameters):
-        raise WorldDiffers(
-            seed=there.seed, members=there.members, months=f"{there.months:g}"
-        )
+        raise WorldDiffers(seed=there.seed, members=there.members, months=f"{there.months:g}")
     return there
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 from app import simulated
 from app.kernel.config import Settings
@@ -67,10 +68,9 @@ class _Loader:
     async def live(self, leg: simulated.Leg, report: Report) -> Counter[str]:
         """Store the blocks of a leg that are not stored yet."""
         stored: Counter[str] = Counter()
-        since = None if leg.since <= _start(self._world) else leg.since
-        for number, block in enumerate(self._world.blocks(leg.until, since)):
-            if number < leg.stored:
-                continue
+        blocks = self._world.blocks(leg.until, leg.since)
+        # Blocks are made again and again alike: those that are stored need only be passed over.
+        for number, block in enumerate(islice(blocks, leg.stored, None), leg.stored):
             async with self._database.begin() as tx:
                 await simulated.take_turn(tx, leg=leg, number=number)
                 await self._store(tx, block)
@@ -89,17 +89,10 @@ class _Loader:
         await simulated.store(tx, facts=facts_of(block, setting))
 
 
-def _start(world: World) -> datetime:
-    from datetime import UTC
-
-    return datetime.fromtimestamp(world.start, UTC)
-
-
 def _share(block: Block, leg: simulated.Leg) -> float:
     """How far into the leg a block reaches, by the last thing that happened in it."""
-    times = [table["at"] for table in (block.events,) if len(table)]
-    if not times:
+    if not len(block.events):
         return 0.0
-    last = float(times[0].astype("int64").max())
+    last = int(block.events["at"].astype("int64").max())
     begin, end = leg.since.timestamp(), leg.until.timestamp()
     return min(1.0, max(0.0, (last - begin) / (end - begin)))
