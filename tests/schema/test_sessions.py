@@ -13,7 +13,8 @@ LOGIN = """mutation($phone: String!, $code: String!) {
     ... on MemberSession { session { accessToken refreshToken } member { id nickname } }
     ... on UserError { code } } }"""
 REFRESH = """mutation($token: String!) { refreshSession(input: {refreshToken: $token}) {
-  __typename ... on RefreshSessionSuccess { session { refreshToken } } ... on UserError { code } } }"""
+  __typename ... on RefreshSessionSuccess { session { refreshToken } }
+  ... on UserError { code } } }"""
 STAFF = """mutation($login: String!, $password: String!) {
   staffLogin(input: {login: $login, password: $password}) {
     __typename ... on StaffSession { staff { role } session { accessToken } }

@@ -1,0 +1,146 @@
+"""GraphQL over HTTP and graphql-transport-ws, as clients speak it."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx2
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from app.kernel.outbox import LiveEvent
+from app.members import member_topic
+from tests.make.members import community, member
+from tests.schema.conftest import Server
+
+WECHAT = """mutation { loginWithWechat(input: {code: "dev-amy"}) {
+  __typename ... on MemberSession { session { accessToken } member { id nickname } }
+  ... on UserError { code message } } }"""
+UPDATES = "subscription($after: String) { myUpdates(after: $after) { cursor kind facts } }"
+
+
+async def post(server: Server, document: str, **headers: str) -> httpx2.Response:
+    async with httpx2.AsyncClient() as client:
+        return await client.post(f"{server.url}/graphql", json={"query": document}, headers=headers)
+
+
+async def open_socket(server: Server, payload: dict[str, Any]) -> ClientConnection:
+    socket = await connect(server.socket_url, subprotocols=["graphql-transport-ws"])  # type: ignore[list-item]
+    await socket.send(json.dumps({"type": "connection_init", "payload": payload}))
+    return socket
+
+
+async def tell(server: Server, topic: str, number: int) -> None:
+    """Put a fact on a topic, as the relay does."""
+    async with server.parts.resources.database.begin() as tx:
+        row = LiveEvent(topic=topic, kind="test.told", payload={"number": number}, at=tx.now)
+        tx.session.add(row)
+    await server.parts.redis.publish("linli:live", b'{"before":-1,"facts":[]}')
+
+
+async def test_a_member_signs_in_through_the_fake_wechat(server: Server) -> None:
+    async with server.parts.resources.database.begin() as tx:
+        await community(tx)
+    first = (await post(server, WECHAT)).json()["data"]["loginWithWechat"]
+    again = (await post(server, WECHAT)).json()["data"]["loginWithWechat"]
+    assert first["__typename"] == "MemberSession"
+    assert first["member"] == again["member"]
+    token = first["session"]["accessToken"]
+    me = await post(server, "{ me { id } }", Authorization=f"Bearer {token}")
+    assert me.json()["data"]["me"]["id"] == first["member"]["id"]
+    bad = (await post(server, WECHAT.replace("dev-amy", "nonsense"))).json()
+    assert bad["data"]["loginWithWechat"]["code"] == "WECHAT_REFUSED"
+
+
+async def test_a_signed_out_token_is_nobodys(server: Server) -> None:
+    async with server.parts.resources.database.begin() as tx:
+        row = await member(tx)
+    token = await server.token(row.id)
+    bearer = f"Bearer {token}"
+    out = await post(
+        server,
+        "mutation { logout(input: {}) { ... on LogoutSuccess { ended } } }",
+        Authorization=bearer,
+    )
+    assert out.json()["data"]["logout"] == {"ended": True}
+    me = (await post(server, "{ me { id } }", Authorization=bearer)).json()
+    assert me["errors"][0]["extensions"]["code"] == "NOT_SIGNED_IN"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b'{"query": "{ me { id } }\\u0000"}', b"\xff\xfe", b'{"query": 5}', b"[]", b"9" * 6000],
+)
+async def test_malformed_bodies_are_refused_politely(server: Server, body: bytes) -> None:
+    async with httpx2.AsyncClient() as client:
+        answer = await client.post(
+            f"{server.url}/graphql", content=body, headers={"Content-Type": "application/json"}
+        )
+    assert 400 <= answer.status_code < 500, answer.text
+    assert "Traceback" not in answer.text
+
+
+async def test_a_subscriber_resumes_without_a_gap_or_a_double(server: Server) -> None:
+    async with server.parts.resources.database.begin() as tx:
+        row = await member(tx)
+    token = await server.token(row.id)
+    topic = member_topic(row.id)
+    hello = {"authorization": f"Bearer {token}"}
+
+    async def listen(socket: ClientConnection, after: str | None) -> None:
+        assert json.loads(await socket.recv())["type"] == "connection_ack"
+        payload = {"query": UPDATES, "variables": {"after": after}}
+        await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+
+    async def update(socket: ClientConnection) -> dict[str, Any]:
+        async with asyncio.timeout(5):
+            message = json.loads(await socket.recv())
+        assert message["type"] == "next", message
+        return message["payload"]["data"]["myUpdates"]
+
+    async with await open_socket(server, hello) as socket:
+        await listen(socket, None)
+        while not server.parts.resources.live.followers:
+            await asyncio.sleep(0.01)
+        await tell(server, topic, 1)
+        first = await update(socket)
+        assert first["facts"] == {"number": 1}
+    await tell(server, topic, 2)
+    async with await open_socket(server, hello) as socket:
+        await listen(socket, first["cursor"])
+        second = await update(socket)
+        await tell(server, topic, 3)
+        third = await update(socket)
+    assert [second["facts"]["number"], third["facts"]["number"]] == [2, 3]
+
+
+async def test_a_bad_token_closes_the_socket_with_4403(server: Server) -> None:
+    socket = await open_socket(server, {"authorization": "Bearer nonsense"})
+    with pytest.raises(ConnectionClosed) as closed:
+        await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4403
+
+
+async def test_an_anonymous_subscription_is_an_error_with_a_code(server: Server) -> None:
+    async with await open_socket(server, {}) as socket:
+        assert json.loads(await socket.recv())["type"] == "connection_ack"
+        payload = {"query": "subscription { myUpdates { kind } }"}
+        await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+        async with asyncio.timeout(5):
+            message = json.loads(await socket.recv())
+    text = json.dumps(message)
+    assert "NOT_SIGNED_IN" in text
+
+
+async def test_health_readiness_and_metrics(server: Server) -> None:
+    async with httpx2.AsyncClient() as client:
+        assert (await client.get(f"{server.url}/healthz")).text == "ok"
+        ready = (await client.get(f"{server.url}/readyz")).json()
+        assert ready == {"ready": True, "database": "ok", "redis": "ok"}
+        metrics = (await client.get(f"{server.url}/metrics")).text
+        assert "graphql_subscriptions_active 0.0" in metrics
+        page = await client.get(f"{server.url}/graphql", headers={"Accept": "text/html"})
+        assert "/graphiql/page.js" in page.text
+        assert (await client.get(f"{server.url}/graphiql/graphiql.min.js")).status_code == 200
