@@ -17,6 +17,9 @@ _TABLES = (
     """CREATE TEMP TABLE coming_back (member_id uuid, id uuid, sku text, quantity integer,
        amount_fen bigint, at timestamptz, turn bigint, order_id uuid, line_no integer)
        ON COMMIT DROP""",
+    "CREATE TEMP TABLE wanted (member_id uuid, sku text, until timestamptz) ON COMMIT DROP",
+    """CREATE TEMP TABLE repaid (member_id uuid, order_id uuid, fen bigint, at timestamptz)
+       ON COMMIT DROP""",
     """CREATE TEMP TABLE room (member_id uuid, order_id uuid, line_no integer, sku text,
        placed_at timestamptz, order_no text, units bigint, fen bigint) ON COMMIT DROP""",
 )
@@ -27,29 +30,38 @@ _RETURNS = """
     FROM refund JOIN (SELECT DISTINCT member_id FROM {stage}) AS concerned USING (member_id)
     WHERE source = :source AND (order_id IS NULL OR matched) AND sku IS NOT NULL AND quantity > 0
 """
-# What could still go back if nothing had been matched. Orders with a return that names the order
-# but no line are left alone: nobody knows how much of which line is left.
+# What could still go back if nothing had been matched, in steps that the planner cannot mistake.
+_WANTED = """
+    INSERT INTO wanted SELECT member_id, sku, max(at) FROM coming_back GROUP BY member_id, sku
+"""
 _ROOM = """
     INSERT INTO room
-    WITH wanted AS (
-      SELECT member_id, sku, max(at) AS until FROM coming_back GROUP BY member_id, sku
-    ), guessed AS (
-      SELECT member_id, order_id, line_no, sum(quantity) AS units, sum(amount_fen) AS fen
-      FROM refund WHERE matched AND source = :source GROUP BY member_id, order_id, line_no
+    WITH theirs AS MATERIALIZED (
+      SELECT l.* FROM order_line l JOIN (SELECT DISTINCT member_id FROM wanted) AS w USING (member_id)
     )
     SELECT l.member_id, l.order_id, l.line_no, l.sku, o.placed_at, o.order_no,
-           l.quantity - l.refunded_quantity + coalesce(g.units, 0) AS units,
-           l.paid_fen - l.refunded_fen + coalesce(g.fen, 0) AS fen
+           l.quantity - l.refunded_quantity, l.paid_fen - l.refunded_fen
     FROM wanted
-    JOIN order_line l ON l.member_id = wanted.member_id AND l.sku = wanted.sku
+    JOIN theirs l ON l.member_id = wanted.member_id AND l.sku = wanted.sku
     JOIN member_order o ON o.member_id = l.member_id AND o.id = l.order_id
-    LEFT JOIN guessed g
-      ON g.member_id = l.member_id AND g.order_id = l.order_id AND g.line_no = l.line_no
     WHERE o.source = :source AND o.cancelled_at IS NULL AND o.paid_at IS NOT NULL
-      AND (o.placed_at < wanted.until OR g.units IS NOT NULL)
-      AND NOT EXISTS (
-        SELECT FROM refund r WHERE r.member_id = o.member_id AND r.order_id = o.id
-          AND r.line_no IS NULL)
+      AND o.placed_at < wanted.until
+"""
+_UNDO = """
+    UPDATE room SET units = room.units + g.units, fen = room.fen + g.fen
+    FROM (
+      SELECT r.member_id, r.order_id, r.line_no, sum(quantity) AS units, sum(amount_fen) AS fen
+      FROM refund r JOIN (SELECT DISTINCT member_id FROM wanted) AS concerned USING (member_id)
+      WHERE matched AND source = :source
+      GROUP BY r.member_id, r.order_id, r.line_no
+    ) AS g
+    WHERE g.member_id = room.member_id AND g.order_id = room.order_id AND g.line_no = room.line_no
+"""
+# Orders with a return that names the order but no line are left alone: nobody knows how much of
+# which line is left.
+_LEAVE_ALONE = """
+    DELETE FROM room USING refund r
+    WHERE r.member_id = room.member_id AND r.order_id = room.order_id AND r.line_no IS NULL
 """
 _TURN = """
     WITH chosen AS (
@@ -84,12 +96,16 @@ _WRITE = (
           (l.quantity - r.units, l.paid_fen - r.fen)
     """,
     """
+    INSERT INTO repaid
+    SELECT member_id, order_id, sum(amount_fen), max(at)
+    FROM refund JOIN (SELECT DISTINCT member_id FROM wanted) AS concerned USING (member_id)
+    WHERE order_id IS NOT NULL GROUP BY member_id, order_id
+    """,
+    "ANALYZE repaid",
+    """
     UPDATE member_order o SET refunded_fen = coalesce(b.fen, 0), refunded_at = b.at
     FROM (SELECT DISTINCT member_id, order_id FROM room) AS r
-    LEFT JOIN (
-      SELECT member_id, order_id, sum(amount_fen) AS fen, max(at) AS at
-      FROM refund WHERE order_id IS NOT NULL GROUP BY member_id, order_id
-    ) AS b USING (member_id, order_id)
+    LEFT JOIN repaid b USING (member_id, order_id)
     WHERE o.member_id = r.member_id AND o.id = r.order_id
       AND (o.refunded_fen, o.refunded_at) IS DISTINCT FROM (coalesce(b.fen, 0), b.at)
     """,
@@ -111,13 +127,19 @@ async def match_refunds(tx: Tx, run: ImportRun) -> int:
         ("SET LOCAL work_mem = '128MB'", {}),
         ("SET LOCAL jit = off", {}),
         ("SET LOCAL client_connection_check_interval = '1s'", {}),
+        # Right after a great load the planner knows nothing of these yet.
+        ("ANALYZE member_order, order_line, refund", {}),
         *((table, {}) for table in _TABLES),
         (_RETURNS.format(stage=stage), source),
         ("CREATE INDEX ON coming_back (turn)", {}),
         ("ANALYZE coming_back", {}),
+        (_WANTED, {}),
+        ("ANALYZE wanted", {}),
         (_ROOM, source),
         ("CREATE INDEX ON room (member_id, sku)", {}),
         ("ANALYZE room", {}),
+        (_UNDO, source),
+        (_LEAVE_ALONE, {}),
     ):
         await tx.session.execute(text(statement), bind)
     turns = await tx.session.scalar(text("SELECT coalesce(max(turn), 0) FROM coming_back")) or 0

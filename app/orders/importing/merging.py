@@ -48,7 +48,8 @@ async def merge_orders(tx: Tx, run: ImportRun) -> Merged:
     first, last = step(run)
     here = f"{stage_of(run)} WHERE bucket >= {first} AND bucket < {last}"
     bind = {"source": run.source, "head": _head(tx)}
-    orders = await _run(tx, _fresh_orders(here), bind)
+    await _run(tx, _file_orders(here), {})
+    orders = await _run(tx, _FRESH_ORDERS, bind)
     await tx.session.execute(text("ANALYZE fresh_order"))
     lines = await _run(tx, _fresh_lines(here), {})
     lines += await _add_to_known(tx, run, here)
@@ -88,19 +89,33 @@ def step(run: ImportRun) -> tuple[int, int]:
     return run.next_bucket, min(BUCKETS, run.next_bucket + width)
 
 
-def _fresh_orders(here: str) -> str:
-    return f"""
+_FRESH_ORDERS: Final = f"""
     WITH stored AS (
       INSERT INTO member_order (member_id, id, source, order_no, channel,
                                 placed_at, paid_at, settled_at, total_fen)
-      SELECT member_id, {_NEW_ID}, :source, order_no, min(channel),
-             min(at), min(at), min(at), sum(fen)
-      FROM {here} AND NOT returned
-      GROUP BY member_id, order_no ORDER BY member_id, order_no
+      SELECT member_id, {_NEW_ID}, :source, order_no, channel, at, at, at, fen
+      FROM file_order ORDER BY member_id, order_no
       ON CONFLICT (member_id, source, order_no) DO NOTHING
       RETURNING member_id, order_no, id
     )
     INSERT INTO fresh_order SELECT * FROM stored
+    """
+_KNOWN_ORDERS: Final = """
+    INSERT INTO known_order
+    SELECT o.member_id, o.order_no, o.id FROM member_order o JOIN (
+      SELECT member_id, order_no FROM file_order
+      EXCEPT SELECT member_id, order_no FROM fresh_order
+    ) AS rest USING (member_id, order_no)
+    WHERE o.source = :source
+    """
+
+
+def _file_orders(here: str) -> str:
+    return f"""
+    INSERT INTO file_order
+    SELECT member_id, order_no, min(channel), min(at), sum(fen)
+    FROM {here} AND NOT returned
+    GROUP BY member_id, order_no
     """
 
 
@@ -131,21 +146,21 @@ def _refunds(here: str) -> str:
 async def _add_to_known(tx: Tx, run: ImportRun, here: str) -> int:
     """Add what the file knows more of orders that were stored before."""
     same = "member_id, order_id, sku, quantity, paid_fen"
-    known = await _run(
+    await tx.session.execute(text("ANALYZE file_order"))
+    if not await _run(tx, _KNOWN_ORDERS, {"source": run.source}):
+        return 0
+    await tx.session.execute(text("ANALYZE known_order"))
+    await _run(
         tx,
         f"""
         INSERT INTO known_line
-        SELECT member_id, o.id, row_no, at, quantity, fen, sku, name, category,
-               row_number() OVER (PARTITION BY member_id, o.id, sku, quantity, fen ORDER BY row_no)
+        SELECT member_id, id, row_no, at, quantity, fen, sku, name, category,
+               row_number() OVER (PARTITION BY member_id, id, sku, quantity, fen ORDER BY row_no)
         FROM (SELECT * FROM {here} AND NOT returned) AS staged
-        JOIN member_order o USING (member_id, order_no)
-        WHERE o.source = :source
-          AND NOT EXISTS (SELECT FROM fresh_order f WHERE f.member_id = o.member_id AND f.id = o.id)
+        JOIN known_order USING (member_id, order_no)
         """,
-        {"source": run.source},
+        {},
     )
-    if not known:
-        return 0
     await tx.session.execute(text("ANALYZE known_line"))
     return await _run(
         tx,
@@ -195,7 +210,10 @@ async def _prepare(tx: Tx, run: ImportRun) -> None:
         "SET LOCAL client_connection_check_interval = '1s'",
         "SET LOCAL work_mem = '128MB'",
         "SET LOCAL jit = off",
+        """CREATE TEMP TABLE file_order (member_id uuid, order_no text, channel text,
+           at timestamptz, fen bigint) ON COMMIT DROP""",
         "CREATE TEMP TABLE fresh_order (member_id uuid, order_no text, id uuid) ON COMMIT DROP",
+        "CREATE TEMP TABLE known_order (member_id uuid, order_no text, id uuid) ON COMMIT DROP",
         """CREATE TEMP TABLE known_line (member_id uuid, order_id uuid, row_no bigint,
            at timestamptz, quantity integer, paid_fen bigint, sku text, name text, category text,
            copy bigint) ON COMMIT DROP""",

@@ -40,6 +40,9 @@ _JOIN = text(
 )
 
 
+_COMMUNITIES = text("SELECT name, id FROM community WHERE name = ANY(CAST(:names AS text[]))")
+
+
 @dataclass(frozen=True, slots=True)
 class Newcomer:
     """What a customer becomes if they are not a member yet."""
@@ -82,8 +85,9 @@ async def recognise_cards(
 
 async def open_communities(tx: Tx, names: set[str], *, time_zone: str) -> dict[str, UUID]:
     """Community ids by name; those that do not exist yet are opened."""
-    found: dict[str, UUID] = {}
-    for name in sorted(names):
+    rows = await tx.session.execute(_COMMUNITIES, {"names": list(names)})
+    found = {row.name: row.id for row in rows}
+    for name in sorted(names - set(found)):
         community = await members.create_community(tx, name=name, time_zone=time_zone)
         found[name] = community.id
     return found

@@ -111,11 +111,14 @@ async def note_staged(tx: Tx, run: ImportRun, *, staged: int, progress: Progress
 
 
 async def finish_run(tx: Tx, run: ImportRun) -> None:
-    """Drop the staged rows, refresh the planner's statistics and close the run."""
+    """Drop the staged rows, refresh the planner's statistics and close the run.
+
+    Those of lines are fresh from the matching of refunds.
+    """
     await drop_stage(tx, run)
     tables = ["member", "identity"]
     tables += ["activity"] if run.kind is ImportKind.EVENTS else []
-    tables += ["member_order", "order_line", "refund"] if run.kind is ImportKind.ORDERS else []
+    tables += ["member_order", "refund"] if run.kind is ImportKind.ORDERS else []
     await tx.session.execute(text(f"ANALYZE {', '.join(tables)}"))
     await advance_run(tx, run, phase=ImportPhase.FINISHED, finished_at=tx.now)
 
