@@ -4,6 +4,7 @@ For demonstrations and tests only. The facts come from outside; here they are st
 which was killed goes on where it was.
 """
 
+from app.simulated.checkins import record_check_ins
 from app.simulated.errors import WorldAhead, WorldBusy, WorldDiffers
 from app.simulated.facts import Facts
 from app.simulated.loading import open_communities, store
@@ -15,6 +16,7 @@ from app.simulated.worlds import (
     begin_leg,
     begin_step,
     finish_leg,
+    is_done,
     open_world,
     present_world,
     take_turn,
@@ -33,9 +35,11 @@ __all__ = [
     "begin_leg",
     "begin_step",
     "finish_leg",
+    "is_done",
     "open_communities",
     "open_world",
     "present_world",
+    "record_check_ins",
     "store",
     "take_turn",
 ]

@@ -117,6 +117,11 @@ async def begin_step(tx: Tx, *, name: str) -> bool:
     return fresh is not None
 
 
+async def is_done(read: Read, *, name: str) -> bool:
+    """Whether a step of the demo was done."""
+    return await read.session.get(DemoStep, name) is not None
+
+
 async def _locked(tx: Tx) -> SimulatedWorld:
     row = await tx.session.scalar(
         select(SimulatedWorld).with_for_update().execution_options(populate_existing=True)
