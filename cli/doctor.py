@@ -42,7 +42,7 @@ class Finding:
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Check settings, disk, database, clock, migrations, Redis and the model, and say how to mend."""
+    """Check settings, disk, database, clock, migrations, model and Redis; say how to mend them."""
     findings = diagnose()
     if json:
         print(json_text.dumps([asdict(item) for item in findings], ensure_ascii=False, indent=2))

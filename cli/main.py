@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from app import __version__
 from cli.backtest import backtest
 from cli.churn import score, train
 from cli.demo import demo

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from app.kernel.db import Database, Read
 from app.kernel.log import logger
@@ -32,6 +32,12 @@ BATCH = 1000
 POLL_SECONDS = 1.0
 
 log = logger(__name__)
+
+_KEPT = """
+    SELECT coalesce((SELECT min(seq) FROM live_event), last_value + 1) AS oldest,
+           last_value AS newest
+    FROM live_event_seq_seq
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class SlowFollower(Exception):
 
 
 class CursorExpired(Exception):
-    """The cursor is older than what is kept; start again without one."""
+    """The cursor is older than what is kept, or none of ours; start again without one."""
 
 
 @dataclass(eq=False, slots=True)
@@ -118,8 +124,8 @@ class Live:
     async def follow(self, topic: str, *, after: int | None) -> AsyncGenerator[Fact]:
         """Facts on a topic after a cursor (or from now on), in order, none missing, none twice.
 
-        Raises CursorExpired for a cursor beyond what is kept, SlowFollower when the caller does
-        not keep up.
+        Raises CursorExpired for a cursor outside of what is kept, SlowFollower when the caller
+        does not keep up.
         """
         follower = _Follower(asyncio.Queue(QUEUE))
         self._followers[topic].add(follower)
@@ -153,10 +159,10 @@ class Live:
             after = facts[-1].seq
 
     async def _still_kept(self, after: int) -> None:
+        # A cursor of 0 asks for all there is. The sequence knows the end even when all was swept.
         async with self._database.read() as read:
-            oldest = await read.session.scalar(select(func.min(LiveEvent.seq)))
-        # A cursor of 0 asks for all there is; sequences may leave small holes at the start.
-        if after and oldest is not None and after < oldest - 1:
+            kept = (await read.session.execute(text(_KEPT))).one()
+        if after and not kept.oldest - 1 <= after <= kept.newest:
             raise CursorExpired(str(after))
 
     async def _poll(self) -> None:
