@@ -180,7 +180,7 @@ def _run(wishes: Wishes, json: bool) -> None:
 async def _import(settings: Settings, url: str, job: "Job", report: "Report") -> "Summary":
     from cli.importing.load import run_import
 
-    database = Database(url, pool_size=2, pgbouncer=settings.pgbouncer)
+    database = Database(url, pool_size=4, pgbouncer=settings.pgbouncer)
     try:
         return await run_import(database, Vault.from_settings(settings), job, report)
     finally:

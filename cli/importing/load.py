@@ -4,7 +4,7 @@ import asyncio
 import io
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Final
@@ -121,49 +121,99 @@ async def _open(database: Database, job: Job, fingerprint: str) -> ImportRun:
     return run
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A piece whose rows are encoded for the database and for the rejects file."""
+
+    checked: Checked
+    members: int
+    rows: bytes
+    rejects: bytes
+    rejected: int
+
+
 async def _stage(
     database: Database, vault: Vault, job: Job, run: ImportRun, summary: Summary, report: Report
 ) -> None:
-    pieces = _Reader(job, run.rows_read)
-    coming = asyncio.create_task(asyncio.to_thread(pieces.next))
-    while (checked := await coming) is not None:
+    pieces = _Pieces(database, vault, job, run.rows_read)
+    coming = asyncio.create_task(pieces.next())
+    while (ready := await coming) is not None:
         # The next piece is read while this one is being stored.
-        coming = asyncio.create_task(asyncio.to_thread(pieces.next))
+        coming = asyncio.create_task(pieces.next())
         begun = time.perf_counter()
-        async with database.begin() as tx:
-            await tx.session.execute(text("SET LOCAL synchronous_commit = off"))
-            summary.members += await _stage_piece(tx, vault, job, run, checked)
+        await _store(database, job, run, ready)
         summary.loading_seconds += time.perf_counter() - begun
-        _tally(summary, checked)
+        summary.members += ready.members
+        _tally(summary, ready.checked)
         report("reading", run.rows_read, None)
-    summary.reading_seconds = pieces.seconds
+    summary.reading_seconds = pieces.reading_seconds
+    summary.loading_seconds += pieces.loading_seconds
     if not run.rows_read:
         raise ImportFailed(f"{job.file.path} has a header but no rows.")
 
 
-async def _stage_piece(tx: Tx, vault: Vault, job: Job, run: ImportRun, checked: Checked) -> int:
-    """Store a piece's good rows and put the bad ones aside; answers how many members are new."""
-    ids, fresh = await _member_ids(tx, vault, job, checked)
-    staged = 0
-    if ids:
-        table = _TABLES[job.kind](checked, ids)
-        staged = await orders.importing.stage_rows(tx, run, _csv(table))
-    rejected = job.rejects.add(checked)
-    progress = orders.importing.Progress(
-        rows_read=run.rows_read + len(checked.piece),
-        rows_rejected=run.rows_rejected + rejected,
-        rejects_bytes=job.rejects.bytes,
-    )
-    await orders.importing.note_staged(tx, run, staged=staged, progress=progress)
-    return fresh
+async def _store(database: Database, job: Job, run: ImportRun, ready: _Ready) -> None:
+    """Stage a piece's good rows, put the bad ones aside, and note the progress with them."""
+    async with database.begin() as tx:
+        # A crash of the server loses rows and progress together: nothing to wait for.
+        await tx.session.execute(text("SET LOCAL synchronous_commit = off"))
+        staged = await orders.importing.stage_rows(tx, run, ready.rows)
+        await asyncio.to_thread(job.rejects.append, ready.rejects)
+        progress = orders.importing.Progress(
+            rows_read=run.rows_read + len(ready.checked.piece),
+            rows_rejected=run.rows_rejected + ready.rejected,
+            rejects_bytes=job.rejects.bytes,
+        )
+        await orders.importing.note_staged(tx, run, staged=staged, progress=progress)
+
+
+class _Pieces:
+    """Reads, checks and encodes what is not stored yet, counting the time it takes."""
+
+    def __init__(self, database: Database, vault: Vault, job: Job, rows_done: int) -> None:
+        self._database, self._vault, self._job = database, vault, job
+        self._checked = _checked_after(job, rows_done)
+        self.reading_seconds = 0.0
+        self.loading_seconds = 0.0
+
+    async def next(self) -> _Ready | None:
+        begun = time.perf_counter()
+        checked = await asyncio.to_thread(next, self._checked, None)
+        if checked is None:
+            return None
+        asked = time.perf_counter()
+        ids, fresh = await self._members(checked)
+        answered = time.perf_counter()
+        ready = await asyncio.to_thread(self._encode, checked, ids, fresh)
+        self.loading_seconds += answered - asked
+        self.reading_seconds += asked - begun + time.perf_counter() - answered
+        return ready
+
+    async def _members(self, checked: Checked) -> tuple[dict[int, str], int]:
+        customers = checked.customers()
+        if not customers:
+            return {}, 0
+        async with self._database.begin() as tx:
+            return await _member_ids(tx, self._vault, self._job, checked, customers)
+
+    def _encode(self, checked: Checked, ids: dict[int, str], fresh: int) -> _Ready:
+        rows = _csv(_TABLES[self._job.kind](checked, ids)) if ids else b""
+        rejects, rejected = self._job.rejects.encode(checked)
+        return _Ready(checked, fresh, rows, rejects, rejected)
+
+
+def _checked_after(job: Job, rows_done: int) -> Iterator[Checked]:
+    passed = 0
+    for piece in job.file.pieces():
+        passed += len(piece)
+        if len(piece) and passed > rows_done:
+            yield check(piece, job.rules, job.kind)
 
 
 async def _member_ids(
-    tx: Tx, vault: Vault, job: Job, checked: Checked
+    tx: Tx, vault: Vault, job: Job, checked: Checked, customers: Mapping[int, tuple[str, int]]
 ) -> tuple[dict[int, str], int]:
-    customers = checked.customers()
-    if not customers:
-        return {}, 0
+    """Member ids by the customer's place among the distinct ones, and how many are new."""
     homes = {
         place: checked.text("community", row) or job.community
         for place, (_, row) in customers.items()
@@ -203,29 +253,6 @@ async def _finish(
         if job.kind is ImportKind.ORDERS:
             summary.refunds_matched = await orders.importing.match_refunds(tx, run)
         await orders.importing.finish_run(tx, run)
-
-
-class _Reader:
-    """Reads and checks pieces after those that are stored already, counting its time."""
-
-    def __init__(self, job: Job, rows_done: int) -> None:
-        self._pieces = self._after(job, rows_done)
-        self.seconds = 0.0
-
-    def next(self) -> Checked | None:
-        begun = time.perf_counter()
-        try:
-            return next(self._pieces, None)
-        finally:
-            self.seconds += time.perf_counter() - begun
-
-    @staticmethod
-    def _after(job: Job, rows_done: int) -> Iterator[Checked]:
-        passed = 0
-        for piece in job.file.pieces():
-            passed += len(piece)
-            if len(piece) and passed > rows_done:
-                yield check(piece, job.rules, job.kind)
 
 
 def _csv(table: ArrowTable) -> bytes:

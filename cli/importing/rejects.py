@@ -1,5 +1,6 @@
 """The file in which rows that were not taken are written aside, with the reason."""
 
+import csv
 import io
 import os
 from pathlib import Path
@@ -45,20 +46,31 @@ class RejectsFile:
         else:
             self.path.unlink(missing_ok=True)
 
-    def add(self, checked: Checked) -> int:
-        """Write a piece's bad rows, safely on disk before progress is noted; answers how many."""
+    def encode(self, checked: Checked) -> tuple[bytes, int]:
+        """A piece's bad rows as they will be written, and how many they are."""
         table = pa.concat_tables([self._bad(checked), self._broken(checked)])
-        if not len(table):
-            return 0
         rows = io.BytesIO()
-        options = pa_csv.WriteOptions(include_header=self.bytes == 0)
-        pa_csv.write_csv(table.sort_by("row"), rows, options)
+        if len(table):
+            pa_csv.write_csv(table.sort_by("row"), rows, pa_csv.WriteOptions(include_header=False))
+        return rows.getvalue(), len(table)
+
+    def append(self, rows: bytes) -> None:
+        """Put rows safely on the disk, before the progress is noted that includes them."""
+        if not rows:
+            return
         with self.path.open("ab") as file:
-            file.write((b"" if self.bytes else _MARK) + rows.getvalue())
+            file.write((b"" if self.bytes else self._head()) + rows)
             file.flush()
             os.fsync(file.fileno())
             self.bytes = file.tell()
-        return len(table)
+
+    def _head(self) -> bytes:
+        line = io.StringIO()
+        csv.writer(line).writerow([*_OURS, *self._names()])
+        return _MARK + line.getvalue().encode()
+
+    def _names(self) -> list[str]:
+        return [name if name not in _OURS else f"{name}_" for name in self._source.columns]
 
     def _bad(self, checked: Checked) -> ArrowTable:
         bad = checked.bad()
@@ -78,8 +90,7 @@ class RejectsFile:
         return self._table(ours, [texts, *[nothing] * (len(self._source.columns) - 1)])
 
     def _table(self, ours: list[Any], originals: list[ArrowArray]) -> ArrowTable:
-        names = [name if name not in _OURS else f"{name}_" for name in self._source.columns]
-        return pa.table([*ours, *originals], names=[*_OURS, *names])
+        return pa.table([*ours, *originals], names=[*_OURS, *self._names()])
 
     def _shown(self, raw: ArrowArray, rows: Any) -> ArrowArray:
         distinct, index = distinct_values(raw.take(pa.array(rows)))
