@@ -24,7 +24,7 @@ from schema.eco import EcoMutation
 from schema.errors import PresentErrors
 from schema.fields import query
 from schema.guard import PUBLIC
-from schema.members import MemberQuery, MemberSubscription
+from schema.members import MemberMutation, MemberQuery, MemberSubscription
 from schema.nodes import Node, NodeLoader, read_id
 from schema.points import PointsMutation
 from schema.reviews import ReviewsMutation
@@ -72,6 +72,7 @@ class Query(
 @strawberry.type(description="Everything that can be done.")
 class Mutation(
     SessionMutation,
+    MemberMutation,
     PointsMutation,
     CouponsMutation,
     DropsMutation,

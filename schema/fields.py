@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -82,8 +83,9 @@ def subscription(allow: Allow, *, description: str) -> Callable[[Callable[..., A
         async def guarded(self: object, info: Info, **arguments: Any) -> AsyncGenerator[T]:
             try:
                 allow.require(info.context.caller)
-                async for item in resolver(self, info, **arguments):
-                    yield item
+                async with aclosing(resolver(self, info, **arguments)) as items:
+                    async for item in items:
+                        yield item
             except Refusal as refusal:
                 raise refused_query(refusal, info.context.locale) from None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 
+from app.kernel.errors import InvalidInput
 from app.kernel.live import CursorExpired, Fact, SlowFollower
 from schema.context import Info
 from schema.errors import ClientError
@@ -18,7 +19,7 @@ async def followed(info: Info, topic: str, after: str | int | None) -> AsyncGene
 
     Raises ClientError CURSOR_EXPIRED or SLOW_CONSUMER, after which the client subscribes anew.
     """
-    seq = int(decode_cursor(after, int)[0]) if isinstance(after, str) else after
+    seq = _seq(after) if isinstance(after, str) else after
     try:
         async for fact in info.context.live.follow(topic, after=seq):
             yield fact
@@ -31,3 +32,12 @@ async def followed(info: Info, topic: str, after: str | int | None) -> AsyncGene
             "The connection was too slow; subscribe again with the last cursor.",
             code="SLOW_CONSUMER",
         ) from None
+
+
+def _seq(cursor: str) -> int:
+    seq = int(decode_cursor(cursor, int)[0])
+    if not 0 <= seq < 2**63:
+        raise InvalidInput(
+            field="after", reason="this is not a cursor of this stream", reason_zh="游标无效"
+        )
+    return seq

@@ -8,14 +8,14 @@ from uuid import UUID
 import strawberry
 
 from app import members
-from app.kernel.auth import MemberCaller
+from app.kernel.auth import MemberCaller, Role
 from app.kernel.errors import NotSignedIn
 from schema.churn import ChurnOfMember
 from schema.context import Info
 from schema.coupons import CouponsOfMember
 from schema.eco import EcoOfMember
-from schema.fields import field, query, subscription
-from schema.guard import MEMBER, SIGNED_IN, STAFF, sees_member
+from schema.fields import field, mutation, query, subscription
+from schema.guard import MEMBER, SIGNED_IN, STAFF, sees_member, staff
 from schema.live import followed, live_cursor
 from schema.nodes import Node, NodeLoader, global_id, key_of, read_id
 from schema.paging import Connection, connect, decode_cursor, encode_cursor, instant, page_size
@@ -194,3 +194,32 @@ async def load_node(info: Info, id: str, nodes: dict[str, NodeLoader]) -> Node |
     kind, key = read_id(id)
     loader = nodes.get(kind)
     return None if loader is None else await loader(info, key)
+
+
+@strawberry.input(description="A phone for a member who came by a store card or an import.")
+class LinkPhoneInput:
+    member_id: strawberry.ID = strawberry.field(description="The member.")
+    phone: str = strawberry.field(description="A mainland mobile number, or any in E.164 form.")
+
+
+@strawberry.type(description="The member may sign in by the phone.")
+class LinkPhoneSuccess:
+    member: Member = strawberry.field(description="The member.")
+
+
+@strawberry.type(description="Mutations of members.")
+class MemberMutation:
+    @mutation(
+        staff(Role.SUPPORT),
+        LinkPhoneSuccess,
+        refusals=[members.BadPhoneNumber, members.MemberNotFound, members.IdentityTaken],
+        description="Lets a member who came by a store card sign in by phone, once support has "
+        "made sure that both are one person's.",
+    )
+    async def link_phone(self, info: Info, input: LinkPhoneInput) -> LinkPhoneSuccess:
+        key = key_of(input.member_id, "Member", "memberId")
+        async with info.context.begin() as tx:
+            row = await members.link_phone(
+                tx, vault=info.context.vault, member_id=key, phone=input.phone
+            )
+        return LinkPhoneSuccess(member=member_of(row))

@@ -3,6 +3,7 @@
 from app.members.commands import (
     appoint_leader,
     create_community,
+    link_phone,
     recognise,
     register,
     request_phone_code,
@@ -14,6 +15,7 @@ from app.members.errors import (
     CodeRefused,
     CodeSentRecently,
     CommunityNotFound,
+    IdentityTaken,
     MemberNotActive,
     MemberNotFound,
 )
@@ -46,6 +48,7 @@ __all__ = [
     "CommunityNotFound",
     "Identity",
     "IdentityKind",
+    "IdentityTaken",
     "Leader",
     "Member",
     "MemberNotActive",
@@ -59,6 +62,7 @@ __all__ = [
     "communities_by_id",
     "create_community",
     "leaders_by_community",
+    "link_phone",
     "member_topic",
     "member_topic_in_sql",
     "nickname_or",

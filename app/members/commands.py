@@ -13,7 +13,9 @@ from app.members.errors import (
     BadPhoneNumber,
     CodeSentRecently,
     CommunityNotFound,
+    IdentityTaken,
     MemberNotActive,
+    MemberNotFound,
 )
 from app.members.events import MemberRegistered
 from app.members.rules import (
@@ -196,4 +198,31 @@ async def sign_in_by_phone(
         community_id=community_id,
     )
     member.phone_verified_at = member.phone_verified_at or tx.now
+    return member
+
+
+async def link_phone(tx: Tx, *, vault: Vault, member_id: UUID, phone: str) -> Member:
+    """Let a member who came by a store card or an import sign in by their phone.
+
+    Raises BadPhoneNumber, MemberNotFound, IdentityTaken.
+    """
+    number = normal_phone(phone)
+    if number is None:
+        raise BadPhoneNumber()
+    member = await tx.session.get(Member, member_id)
+    if member is None:
+        raise MemberNotFound()
+    key = {"kind": IdentityKind.PHONE, "app": "", "blind": vault.blind(IdentityKind.PHONE, number)}
+    await tx.session.execute(
+        insert(Identity)
+        .values(
+            **key,
+            sealed=vault.seal(IdentityKind.PHONE, number),
+            member_id=member_id,
+            linked_at=tx.now,
+        )
+        .on_conflict_do_nothing()
+    )
+    if (await tx.session.get_one(Identity, key)).member_id != member_id:
+        raise IdentityTaken()
     return member

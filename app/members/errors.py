@@ -49,3 +49,11 @@ class CodeSentRecently(Refusal):
     code = "CODE_SENT_RECENTLY"
     zh = "验证码已发送，请{seconds}秒后再试"
     en = "A code was sent; ask again in {seconds} seconds."
+
+
+class IdentityTaken(Refusal):
+    """The phone belongs to another member; merging the two is a matter of its own."""
+
+    code = "IDENTITY_TAKEN"
+    zh = "该手机号已属于另一位会员"
+    en = "This phone belongs to another member."
