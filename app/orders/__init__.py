@@ -1,6 +1,7 @@
 """Orders, refunds and what members do besides buying: the face of the slice."""
 
-from app.orders import importing
+from app.orders import bulk, importing
+from app.orders.commands import record_events, record_orders
 from app.orders.errors import BatchTooLarge, ImportUnderWay
 from app.orders.events import BrowseSeen, OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
 from app.orders.queries import (
@@ -17,6 +18,17 @@ from app.orders.queries import (
     page_of_member,
     settled_count,
 )
+from app.orders.reports import (
+    LARGEST_BATCH,
+    Complaint,
+    ReportedEvent,
+    ReportedLine,
+    ReportedOrder,
+    ReportedRefund,
+    Verdict,
+    VerdictStatus,
+    Whose,
+)
 from app.orders.tables import (
     Activity,
     ActivityKind,
@@ -31,11 +43,13 @@ from app.orders.tables import (
 )
 
 __all__ = [
+    "LARGEST_BATCH",
     "Activity",
     "ActivityKind",
     "BatchTooLarge",
     "BrowseSeen",
     "Channel",
+    "Complaint",
     "ImportKind",
     "ImportPhase",
     "ImportRun",
@@ -48,6 +62,14 @@ __all__ = [
     "OrderSettled",
     "OrderStatus",
     "Refund",
+    "ReportedEvent",
+    "ReportedLine",
+    "ReportedOrder",
+    "ReportedRefund",
+    "Verdict",
+    "VerdictStatus",
+    "Whose",
+    "bulk",
     "by_id",
     "by_order_id",
     "counted_orders",
@@ -60,5 +82,7 @@ __all__ = [
     "net_fen",
     "net_spend",
     "page_of_member",
+    "record_events",
+    "record_orders",
     "settled_count",
 ]

@@ -50,7 +50,7 @@ class OrderRefunded(Event):
     kind: ClassVar[str] = "order.refunded"
     member_id: UUID
     order_id: UUID
-    refund_id: UUID
+    refund_no: str
     amount_fen: int
     refunded_fen: int
     total_fen: int

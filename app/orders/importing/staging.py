@@ -9,10 +9,10 @@ import io
 from typing import Final
 from uuid import UUID
 
-from asyncpg import Connection
 from sqlalchemy import text
 
 from app.kernel.db import Tx
+from app.orders.bulk import connection_of
 from app.orders.tables import ImportKind, ImportRun
 
 SCHEMA: Final = "linli_import"
@@ -91,7 +91,7 @@ async def stage_rows(tx: Tx, run: ImportRun, csv: bytes) -> int:
     """
     if not csv:
         return 0
-    connection = await driver(tx)
+    connection = await connection_of(tx)
     done = await connection.copy_to_table(
         stage_name(run.id),
         schema_name=SCHEMA,
@@ -100,13 +100,3 @@ async def stage_rows(tx: Tx, run: ImportRun, csv: bytes) -> int:
         format="csv",
     )
     return int(done.rpartition(" ")[2])
-
-
-async def driver(tx: Tx) -> Connection:
-    """The asyncpg connection beneath a transaction that has begun, for COPY within it."""
-    # The driver opens the transaction with the first statement.
-    await tx.session.execute(text("SELECT 1"))
-    raw = await (await tx.session.connection()).get_raw_connection()
-    connection = raw.driver_connection
-    assert isinstance(connection, Connection)
-    return connection
