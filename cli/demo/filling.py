@@ -180,7 +180,7 @@ class _Filling:
 
         at, zone = self._database.clock(), self._settings.time_zone
         try:
-            await train_model(self._database, as_of=at, zone=zone)
+            await train_model(self._database, as_of=at, zone=zone, threads=1)
         except TooLittleHistory:
             # A very small neighbourhood: there is nothing to learn from and nobody to warn of.
             return

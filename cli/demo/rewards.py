@@ -1,5 +1,6 @@
 """Points for what members bought and for the days on which the keenest checked in."""
 
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -11,12 +12,13 @@ from app.orders import Order, OrderStatus
 from app.points import CheckIn, OrderFacts
 
 _BATCH: Final = 4_000
+RECENT: Final = timedelta(days=60)
 CHECK_IN_POINTS: Final = 5
 CHECK_INS_PAID: Final = 14
 
 
 async def reward_orders(database: Database) -> None:
-    """Points for every order that nothing went back of; paid twice never, however often called.
+    """Points for recent orders that nothing went back of; once an order, however often called.
 
     Nothing is announced: what was bought long ago is no news.
     """
@@ -34,7 +36,10 @@ async def reward_orders(database: Database) -> None:
 async def _orders_after(tx: Tx, after: tuple[UUID, UUID] | None) -> list[Order]:
     query = (
         select(Order)
-        .where(Order.status.in_([OrderStatus.PAID, OrderStatus.SETTLED]))
+        .where(
+            Order.status.in_([OrderStatus.PAID, OrderStatus.SETTLED]),
+            Order.paid_at >= tx.now - RECENT,
+        )
         .order_by(Order.member_id, Order.id)
         .limit(_BATCH)
     )
