@@ -1,6 +1,7 @@
 """Running the segments: every member's stage as of an instant, put in force all at once."""
 
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import (
     ColumnElement,
@@ -57,8 +58,7 @@ async def run(tx: Tx, *, as_of: datetime) -> SegmentRun:
     if as_of > tx.now:
         raise InvalidInput(field="asOf", reason="it is in the future", reason_zh="时间尚未到来")
     await lock_name(tx, LOCK)
-    # Sorting and hashing a million members' facts should not spill; only this transaction is meant.
-    await tx.session.execute(text("SET LOCAL work_mem = '128MB'"))
+    await _plan_for_sets(tx, "on")
     before = await current_run(tx)
     await gather(tx, as_of)
     await tx.session.execute(text(f"ANALYZE {FACTS.name}"))
@@ -71,9 +71,21 @@ async def run(tx: Tx, *, as_of: datetime) -> SegmentRun:
     for table in (FACTS, JUDGED):
         # A caller may run several instants in one transaction.
         await tx.session.execute(text(f"DROP TABLE {table.name}"))
+    await _plan_for_sets(tx, "off")
     if applied:
         tx.emit(SegmentsSwapped(as_of=as_of, members=stored.members, changed=changed))
     return stored
+
+
+async def _plan_for_sets(tx: Tx, switch: Literal["on", "off"]) -> None:
+    """Let this transaction's statements hash and sort in memory, and never loop within a loop.
+
+    A table that was empty when it was last analysed looks free to scan once a row; filling it from
+    a join with itself then takes quadratic time.
+    """
+    loops, memory = ("off", "'128MB'") if switch == "on" else ("DEFAULT", "DEFAULT")
+    await tx.session.execute(text(f"SET LOCAL enable_nestloop = {loops}"))
+    await tx.session.execute(text(f"SET LOCAL work_mem = {memory}"))
 
 
 async def _swap(tx: Tx, as_of: datetime, *, first: bool) -> int:

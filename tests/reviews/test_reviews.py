@@ -11,6 +11,7 @@ from app.kernel.db import Database
 from app.kernel.errors import InvalidInput
 from app.kernel.outbox import OutboxRow
 from app.reviews import ReviewState
+from tests.conftest import TestClock
 from tests.make import members as make_members
 from tests.make import orders as make_orders
 from tests.make import reviews as make
@@ -106,11 +107,14 @@ async def test_only_the_first_publication_is_announced(database: Database) -> No
         await moderate(database, uuid4(), publish=True)
 
 
-async def test_the_queue_of_moderation_is_oldest_first(database: Database) -> None:
+async def test_the_queue_of_moderation_is_oldest_first(
+    database: Database, clock: TestClock
+) -> None:
     ids: list[UUID] = []
     for rating in (5, 1, 3):
         review = await submit(database, await buyer(database), rating=rating)
         ids.append(review.id)
+        clock.advance(seconds=1)
     await moderate(database, ids[0], publish=True)
     async with database.read() as read:
         assert [row.id for row in await reviews.pending(read, first=10)] == ids[1:]

@@ -95,7 +95,7 @@ async def episodes(tx: Tx, member_id: UUID) -> list[tuple[object, object]]:
 
 
 @settings(
-    max_examples=60,
+    max_examples=40,
     # Each try rolls a database back: a smaller example is not worth minutes of shrinking.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     deadline=None,

@@ -1,0 +1,109 @@
+"""How long a run of the segments takes: `python -m bench.segments --members 100000`.
+
+Makes members with ten orders each over two years (a tenth of them refunded in part or in whole),
+one line an order, and a browse a member and week of the last two months, in an own server that is
+thrown away; then measures the first run, the same run again and the next night's, beside the plain
+aggregate over the same orders that any such run must at least do.
+"""
+
+import argparse
+import asyncio
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app import segments
+from app.kernel.db import Database, sqlalchemy_url
+from app.kernel.embedded import start_postgres
+from app.metadata import all_tables
+
+AS_OF = datetime(2026, 3, 18, 16, 0, tzinfo=UTC)
+
+# Times lie on fixed fractions of the past that differ by member, so that a run can be repeated.
+_FILL = [
+    """INSERT INTO community (id, name, time_zone, created_at)
+       VALUES (gen_random_uuid(), 'bench', 'Asia/Shanghai', :as_of)""",
+    """INSERT INTO member (id, community_id, nickname, status, locale, registered_at)
+       SELECT gen_random_uuid(), (SELECT id FROM community), 'm' || n, 'ACTIVE', 'zh-CN',
+              CAST(:as_of AS timestamptz) - random() * interval '730 days'
+       FROM generate_series(1, :members) AS n""",
+    # A third buy often and lately, a third drift off, a third came once upon a time.
+    """INSERT INTO member_order (member_id, id, source, order_no, channel, placed_at, paid_at,
+                                 settled_at, total_fen)
+       SELECT m.id, gen_random_uuid(), 'bench', n::text, 'APP', o.at, o.at, o.at,
+              (1000 * exp(2 * random() + (hashtext(m.id::text) & 3)))::bigint
+       FROM member AS m, generate_series(1, 10) AS n,
+            LATERAL (SELECT CAST(:as_of AS timestamptz) - interval '1 day'
+                     * (((hashtext(m.id::text) & 255) * 2.0) * (n % 3) / 3 + 60 * random() * n / 5)
+                     AS at) AS o""",
+    """INSERT INTO order_line
+         (member_id, order_id, line_no, quantity, paid_fen, sku, name, category)
+       SELECT member_id, id, 1, 1, total_fen, 'S', 'S', 'c' || (hashtext(member_id::text) & 7)
+       FROM member_order""",
+    """INSERT INTO refund (member_id, id, source, refund_no, order_id, quantity, amount_fen, at)
+       SELECT member_id, gen_random_uuid(), 'bench', id::text, id, 0,
+              total_fen / (1 + (hashtext(id::text) & 1)), paid_at + interval '2 days'
+       FROM member_order WHERE hashtext(id::text) % 10 = 0""",
+    """UPDATE member_order AS o SET refunded_fen = r.amount_fen, refunded_at = r.at
+       FROM refund AS r WHERE r.member_id = o.member_id AND r.order_id = o.id""",
+    """INSERT INTO activity (member_id, event_id, at, kind, category)
+       SELECT id, 'e' || w, CAST(:as_of AS timestamptz) - w * interval '7 days'
+              - random() * interval '7 days', 'BROWSE', 'c' || (w % 8)
+       FROM member, generate_series(0, 8) AS w""",
+    "ANALYZE",
+]
+_FLOOR = """SELECT count(*), sum(n), sum(s) FROM (
+    SELECT member_id, count(*) AS n, sum(total_fen) AS s, max(paid_at)
+    FROM member_order GROUP BY member_id) AS t"""
+
+
+async def _fill(url: str, members: int) -> None:
+    engine = create_async_engine(sqlalchemy_url(url))
+    async with engine.begin() as connection:
+        await connection.run_sync(all_tables().create_all)
+        for statement in _FILL:
+            given = {"as_of": AS_OF, "members": members}
+            names = {name for name in given if f":{name}" in statement}
+            await connection.execute(text(statement), {name: given[name] for name in names})
+    await engine.dispose()
+
+
+async def _timed(database: Database, label: str, as_of: datetime) -> None:
+    started = time.perf_counter()
+    async with database.begin(now=as_of) as tx:
+        run = await segments.run(tx, as_of=as_of)
+    seconds = time.perf_counter() - started
+    print(f"{label:<28}{seconds:>8.1f} s   {run.changed:,} of {run.members:,} changed stage")
+    print(f"  {run.counts} alarms {run.alarms}")
+
+
+async def main() -> None:
+    """Fill, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--members", type=int, default=100_000)
+    members: int = parser.parse_args().members
+    with tempfile.TemporaryDirectory() as folder:
+        server = start_postgres(Path(folder), durable=False)
+        try:
+            started = time.perf_counter()
+            await _fill(server.url, members)
+            print(f"{'filled':<28}{time.perf_counter() - started:>8.1f} s   {members:,} members")
+            database = Database(server.url)
+            started = time.perf_counter()
+            async with database.read() as read:
+                await read.session.execute(text(_FLOOR))
+            print(f"{'plain aggregate of orders':<28}{time.perf_counter() - started:>8.1f} s")
+            await _timed(database, "first run", AS_OF)
+            await _timed(database, "the same instant again", AS_OF)
+            await _timed(database, "the next night", AS_OF + timedelta(days=1))
+            await database.close()
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
