@@ -4,11 +4,13 @@ from datetime import time, timedelta
 
 from app import ballots, drops
 from app.campaigns import CampaignStarted
+from app.eco import EcoActionCredited
+from app.kernel.outbox import Event
 from app.orders import OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
 from app.points import MemberCheckedIn
-from workers import campaigns, churn, coupons, points, segments, tiers, upkeep
+from workers import campaigns, churn, coupons, eco, points, segments, tiers, upkeep
 from workers.jobs import by_name
-from workers.reactions import Reactions, react
+from workers.reactions import Reaction, Reactions, react
 from workers.schedule import Daily, Every, Monthly, Plan, Tick
 
 JOBS = by_name(
@@ -25,25 +27,28 @@ JOBS = by_name(
         churn.score_night,
         churn.escalate_alerts,
         churn.recover_member,
+        eco.award_member,
+        eco.award_all,
         upkeep.sweep,
     ]
 )
 
 _FOLLOW = react(points.follow_order, "member_id", "order_id")
 _UPGRADE = react(tiers.upgrade_tier, "member_id")
+_AWARD = react(eco.award_member, "member_id")
 _RECOVER = react(churn.recover_member, "member_id")
 
-REACTIONS = Reactions(
-    {
-        OrderPaid: (_FOLLOW, _RECOVER),
-        OrderSettled: (_FOLLOW, _UPGRADE),
-        MemberCheckedIn: (_UPGRADE,),
-        OrderRefunded: (_FOLLOW,),
-        OrderCancelled: (_FOLLOW,),
-        CampaignStarted: (react(campaigns.enrol_now, "campaign_id"),),
-    },
-    JOBS,
-)
+TABLE: dict[type[Event], tuple[Reaction, ...]] = {
+    OrderPaid: (_FOLLOW, _RECOVER),
+    OrderSettled: (_FOLLOW, _UPGRADE),
+    MemberCheckedIn: (_UPGRADE, _AWARD),
+    EcoActionCredited: (_AWARD,),
+    OrderRefunded: (_FOLLOW,),
+    OrderCancelled: (_FOLLOW,),
+    CampaignStarted: (react(campaigns.enrol_now, "campaign_id"),),
+}
+
+REACTIONS = Reactions(TABLE, JOBS)
 
 _MINUTE = timedelta(minutes=1)
 _NIGHT = timedelta(hours=20)
@@ -58,6 +63,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("sweep", upkeep.sweep, Every(60 * _MINUTE)),
     Plan("points audit", points.audit_points, Daily(time(1, 30)), catch_up=_NIGHT),
     Plan("segments", segments.run_segments, Daily(time(2, 10)), catch_up=_NIGHT),
+    Plan("badges", eco.award_all, Daily(time(2, 40)), catch_up=_NIGHT),
     Plan("tiers", tiers.run_tiers, Monthly(time(0, 5)), catch_up=_MONTH, patience=_NIGHT),
     Plan("churn scores", churn.score_night, Daily(time(3, 0)), catch_up=_NIGHT, patience=_NIGHT),
 )

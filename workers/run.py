@@ -67,7 +67,7 @@ def run_worker(
     """
     configure_logs(settings)
     redis_url = addresses(settings)[1]
-    stop = threading.Event()
+    stop, failed = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     work = Work(open_database(settings, pool_size=settings.worker_threads + 1), settings)
@@ -76,7 +76,7 @@ def run_worker(
         worker_timeout=POLL_MS,
         worker_threads=settings.worker_threads,
     )
-    relay = threading.Thread(target=_relay, args=(settings, reactions, stop), name="relay")
+    relay = threading.Thread(target=_relay, args=(settings, reactions, stop, failed), name="relay")
     worker.start()
     relay.start()
     log.info("worker ready", threads=settings.worker_threads, jobs=len(jobs))
@@ -84,11 +84,21 @@ def run_worker(
     log.info("worker stopping")
     worker.stop(timeout=LAST_JOB_MS)
     relay.join()
+    if failed.is_set():
+        raise SystemExit(1)
     log.info("worker stopped")
 
 
-def _relay(settings: Settings, reactions: Reactions, stop: threading.Event) -> None:
-    asyncio.run(_relay_until(settings, reactions, stop))
+def _relay(
+    settings: Settings, reactions: Reactions, stop: threading.Event, failed: threading.Event
+) -> None:
+    try:
+        asyncio.run(_relay_until(settings, reactions, stop))
+    except Exception:
+        # A worker without its relay would look healthy while facts pile up: end it instead.
+        log.exception("relay failed")
+        failed.set()
+        stop.set()
 
 
 async def _relay_until(settings: Settings, reactions: Reactions, stop: threading.Event) -> None:
@@ -97,11 +107,15 @@ async def _relay_until(settings: Settings, reactions: Reactions, stop: threading
     redis = Redis.from_url(redis_url)
     sender = Sender(redis_url)
     task = asyncio.create_task(Relay(database, redis, sender.send, reactions).run())
+    stopping = asyncio.create_task(asyncio.to_thread(stop.wait))
     try:
-        await asyncio.to_thread(stop.wait)
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
     finally:
+        stop.set()  # lets the waiting thread go
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, Exception):
             await task
         sender.close()
         await redis.aclose()

@@ -11,7 +11,7 @@ from pathlib import Path
 from app.kernel.config import Settings
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 class Child:
@@ -20,6 +20,10 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self.process = process
         self.log = log
+
+    def said(self) -> str:
+        """Everything it has printed so far."""
+        return self.log.read_text()
 
     def kill(self) -> None:
         """At once, without asking."""

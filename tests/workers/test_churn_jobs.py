@@ -96,6 +96,8 @@ async def test_orders_become_a_model_scores_and_alerts_with_reasons(
     assert alerts[0].reasons[0]["en"]
     repeated = await score_members(database, as_of=clock.now, zone=ZONE)
     assert repeated.stored == churn.Stored(ignored=len(found)), "a repeated run changes nothing"
+    later = await score_members(database, as_of=clock.now + timedelta(days=700), zone=ZONE)
+    assert later.stored == churn.Stored(), "nobody has ordered lately"
 
 
 async def test_without_history_nothing_is_trained_and_nothing_stops(

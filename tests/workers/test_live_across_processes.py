@@ -29,7 +29,7 @@ ALERTS = "subscription { churnAlertRaised { alert { probability member { nicknam
 
 async def heard(updates: Any, kind: str) -> dict[str, Any]:
     """The facts of the next update of this kind."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         async for result in updates:
             assert result.errors is None, result.errors
             update = result.data["myUpdates"]
@@ -69,7 +69,7 @@ async def test_a_tier_a_coupon_and_a_risk_reach_their_subscribers(
             tx.emit(OrderSettled(**facts, settled_at=tx.now))
             await campaigns.start(tx, campaign_id=draft.id)
             await scores(tx, member_ids=[buyer], probability=[0.9])
-        risen = (await asyncio.wait_for(risk, 60)).data["churnAlertRaised"]["alert"]
+        risen = (await asyncio.wait_for(risk, 180)).data["churnAlertRaised"]["alert"]
         assert risen == {"probability": 0.9, "member": {"nickname": "王阿姨"}}
         assert (await tier)["to_code"] == "DIAMOND"
         assert (await coupon)["name"] == "五元券"
