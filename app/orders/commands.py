@@ -37,8 +37,17 @@ _STORE_EVENTS = text(
     RETURNING member_id, event_id
     """
 )
-_EVENT_FIELDS = ("event_id", "at", "kind", "seconds", "channel", "sku", "category")
-_EVENT_FIELDS += ("app_version", "touchpoint")
+_EVENT_FIELDS = (
+    "event_id",
+    "at",
+    "kind",
+    "seconds",
+    "channel",
+    "sku",
+    "category",
+    "app_version",
+    "touchpoint",
+)
 
 
 async def record_orders(

@@ -1,118 +1,27 @@
 """Reported orders are written by set SQL: one statement an entity, whatever the number of rows."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
-
-from sqlalchemy import text
 
 from app.kernel.db import Tx
 from app.orders.events import OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
 from app.orders.reports import Complaint, ReportedOrder, ReportedRefund, Verdict, VerdictStatus
-from app.orders.rules import Change, StoredLine, StoredOrder, advance
+from app.orders.rules import Change, StoredLine, StoredOrder, advance, stored_lines
+from app.orders.statements import (
+    ADVANCE_LINES,
+    ADVANCE_ORDERS,
+    INSERT_LINES,
+    INSERT_ORDERS,
+    INSERT_REFUNDS,
+    LINES_OF_ORDERS,
+    LOCK_ORDERS,
+    REFUND_NUMBERS,
+)
 
 Key = tuple[UUID, str]
 """An order's member and its number at its source."""
-
-_INSERT = text(
-    """
-    INSERT INTO member_order (member_id, id, source, order_no, channel, leader_id, placed_at,
-                              total_fen, discount_fen)
-    SELECT member_id, id, :source, order_no, channel, leader_id, placed_at, total_fen, discount_fen
-    FROM unnest(
-      CAST(:member_id AS uuid[]), CAST(:id AS uuid[]), CAST(:order_no AS text[]),
-      CAST(:channel AS text[]), CAST(:leader_id AS uuid[]), CAST(:placed_at AS timestamptz[]),
-      CAST(:total_fen AS bigint[]), CAST(:discount_fen AS bigint[])
-    ) AS r (member_id, id, order_no, channel, leader_id, placed_at, total_fen, discount_fen)
-    ORDER BY member_id, order_no
-    ON CONFLICT (member_id, source, order_no) DO NOTHING
-    RETURNING id
-    """
-)
-_INSERT_LINES = text(
-    """
-    INSERT INTO order_line (member_id, order_id, line_no, sku, name, category, quantity, paid_fen)
-    SELECT * FROM unnest(
-      CAST(:member_id AS uuid[]), CAST(:order_id AS uuid[]), CAST(:line_no AS integer[]),
-      CAST(:sku AS text[]), CAST(:name AS text[]), CAST(:category AS text[]),
-      CAST(:quantity AS integer[]), CAST(:paid_fen AS bigint[]))
-    """
-)
-# In the order of the insert above, so that two batches never wait for each other in a circle.
-_LOCK = text(
-    """
-    SELECT o.* FROM member_order o
-    WHERE source = :source AND (member_id, order_no) IN (
-      SELECT * FROM unnest(CAST(:member_id AS uuid[]), CAST(:order_no AS text[])))
-    ORDER BY member_id, order_no FOR UPDATE
-    """
-)
-_LINES = text(
-    """
-    SELECT l.* FROM order_line l JOIN unnest(
-      CAST(:member_id AS uuid[]), CAST(:order_id AS uuid[])) AS r (member_id, order_id)
-    USING (member_id, order_id) ORDER BY line_no
-    """
-)
-_REFUND_NOS = text(
-    """
-    SELECT f.member_id, f.refund_no, f.order_id, o.order_no
-    FROM refund f LEFT JOIN member_order o ON o.member_id = f.member_id AND o.id = f.order_id
-    WHERE f.source = :source AND (f.member_id, f.refund_no) IN (
-      SELECT * FROM unnest(CAST(:member_id AS uuid[]), CAST(:refund_no AS text[])))
-    """
-)
-_ADVANCE = text(
-    """
-    UPDATE member_order o SET
-      paid_at = coalesce(o.paid_at, r.paid_at),
-      settled_at = coalesce(o.settled_at, r.settled_at),
-      cancelled_at = coalesce(o.cancelled_at, r.cancelled_at),
-      promised_at = coalesce(o.promised_at, r.promised_at),
-      delivered_at = coalesce(o.delivered_at, r.delivered_at),
-      late = o.late OR r.late,
-      spoiled = o.spoiled OR r.spoiled,
-      complaint = o.complaint OR r.complaint,
-      refunded_fen = o.refunded_fen + r.back_fen,
-      refunded_at = greatest(o.refunded_at, r.back_at)
-    FROM unnest(
-      CAST(:member_id AS uuid[]), CAST(:order_id AS uuid[]), CAST(:paid_at AS timestamptz[]),
-      CAST(:settled_at AS timestamptz[]), CAST(:cancelled_at AS timestamptz[]),
-      CAST(:promised_at AS timestamptz[]), CAST(:delivered_at AS timestamptz[]),
-      CAST(:late AS boolean[]), CAST(:spoiled AS boolean[]), CAST(:complaint AS boolean[]),
-      CAST(:back_fen AS bigint[]), CAST(:back_at AS timestamptz[])
-    ) AS r (member_id, order_id, paid_at, settled_at, cancelled_at, promised_at, delivered_at,
-            late, spoiled, complaint, back_fen, back_at)
-    WHERE o.member_id = r.member_id AND o.id = r.order_id
-    """
-)
-_INSERT_REFUNDS = text(
-    """
-    INSERT INTO refund (source, member_id, id, order_id, refund_no, line_no, sku, quantity,
-                        amount_fen, at, reason)
-    SELECT :source, r.* FROM unnest(
-      CAST(:member_id AS uuid[]), CAST(:id AS uuid[]), CAST(:order_id AS uuid[]),
-      CAST(:refund_no AS text[]), CAST(:line_no AS integer[]), CAST(:sku AS text[]),
-      CAST(:quantity AS integer[]), CAST(:amount_fen AS bigint[]), CAST(:at AS timestamptz[]),
-      CAST(:reason AS text[])) AS r
-    """
-)
-_REFUND_LINES = text(
-    """
-    UPDATE order_line l SET
-      refunded_quantity = l.refunded_quantity + r.quantity,
-      refunded_fen = l.refunded_fen + r.fen
-    FROM (
-      SELECT member_id, order_id, line_no, sum(quantity) AS quantity, sum(fen) AS fen
-      FROM unnest(CAST(:member_id AS uuid[]), CAST(:order_id AS uuid[]),
-                  CAST(:line_no AS integer[]), CAST(:quantity AS integer[]),
-                  CAST(:amount_fen AS bigint[])) AS p (member_id, order_id, line_no, quantity, fen)
-      WHERE line_no IS NOT NULL GROUP BY member_id, order_id, line_no
-    ) AS r
-    WHERE l.member_id = r.member_id AND l.order_id = r.order_id AND l.line_no = r.line_no
-    """
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,24 +49,19 @@ class _Step:
 
 async def record_wave(tx: Tx, source: str, rows: Sequence[Row]) -> list[Verdict]:
     """Store rows of which no two are the same order; one verdict each."""
-    taken = await _refund_nos(tx, source, rows)
-    sound = [row for row in rows if not _has_taken_number(row, taken)]
-    verdicts = [_no(row, Complaint.REFUND_NO_TAKEN) for row in rows if row not in sound]
-    fresh = await _insert(tx, source, [row for row in sound if row.order.lines])
+    sound, verdicts = await _with_own_refunds(tx, source, rows)
+    # What the report would make of an order that is not there yet.
+    alone = {row.index: _alone(row.order) for row in sound}
+    new = [row for row in sound if isinstance(alone[row.index], Change)]
+    fresh = await _insert(tx, source, new)
     stored = await _stored(tx, source, sound)
     steps: list[_Step] = []
-    claimed: set[Key] = set()
     for row in sound:
         known = stored.get(row.key)
-        change = Complaint.NO_LINES if known is None else advance(known, row.order)
+        change = alone[row.index] if known is None else advance(known, row.order)
         if known is None or isinstance(change, Complaint):
-            verdicts.append(_no(row, change if isinstance(change, Complaint) else None))
+            verdicts.append(_no(row, change))
             continue
-        numbers = {(row.member_id, item.refund_no) for item in change.refunds}
-        if numbers & claimed:
-            verdicts.append(_no(row, Complaint.REFUND_NO_TAKEN))
-            continue
-        claimed |= numbers
         if change:
             steps.append(_Step(row, known, change))
         verdicts.append(Verdict(row.index, _status(known, change, fresh), order_id=known.id))
@@ -165,6 +69,31 @@ async def record_wave(tx: Tx, source: str, rows: Sequence[Row]) -> list[Verdict]
     for step in steps:
         _tell(tx, step)
     return verdicts
+
+
+def _alone(order: ReportedOrder) -> Change | Complaint:
+    if not order.lines:
+        return Complaint.NO_LINES
+    return advance(StoredOrder(UUID(int=0), stored_lines(order.lines)), order)
+
+
+async def _with_own_refunds(
+    tx: Tx, source: str, rows: Sequence[Row]
+) -> tuple[list[Row], list[Verdict]]:
+    """The rows whose refund numbers belong to no other order, and the verdicts on the others."""
+    taken = await _refund_nos(tx, source, rows)
+    claimed: set[Key] = set()
+    sound: list[Row] = []
+    verdicts: list[Verdict] = []
+    for row in rows:
+        numbers = {(row.member_id, item.refund_no) for item in row.order.refunds}
+        others = [taken[number] for number in numbers if number in taken]
+        if numbers & claimed or any(found[1] != row.order.order_no for found in others):
+            verdicts.append(_no(row, Complaint.REFUND_NO_TAKEN))
+        else:
+            claimed |= numbers
+            sound.append(row)
+    return sound, verdicts
 
 
 async def _insert(tx: Tx, source: str, rows: Sequence[Row]) -> set[UUID]:
@@ -182,7 +111,7 @@ async def _insert(tx: Tx, source: str, rows: Sequence[Row]) -> set[UUID]:
         "total_fen": [sum(line.paid_fen for line in row.order.lines) for row in rows],
         "discount_fen": [row.order.discount_fen for row in rows],
     }
-    fresh = set(await tx.session.scalars(_INSERT, {"source": source, **given}))
+    fresh = set(await tx.session.scalars(INSERT_ORDERS, {"source": source, **given}))
     lines = [
         (row.member_id, order_id, number, x.sku, x.name, x.category, x.quantity, x.paid_fen)
         for row, order_id in zip(rows, ids, strict=True)
@@ -191,17 +120,17 @@ async def _insert(tx: Tx, source: str, rows: Sequence[Row]) -> set[UUID]:
     ]
     names = ("member_id", "order_id", "line_no", "sku", "name", "category", "quantity", "paid_fen")
     if lines:
-        await tx.session.execute(_INSERT_LINES, _columns(names, lines))
+        await tx.session.execute(INSERT_LINES, _columns(names, lines))
     return fresh
 
 
 async def _stored(tx: Tx, source: str, rows: Sequence[Row]) -> dict[Key, StoredOrder]:
     """The rows' orders as they are stored, locked."""
     keys = _columns(("member_id", "order_no"), [row.key for row in rows])
-    found = (await tx.session.execute(_LOCK, {"source": source, **keys})).all()
+    found = (await tx.session.execute(LOCK_ORDERS, {"source": source, **keys})).all()
     ids = _columns(("member_id", "order_id"), [(order.member_id, order.id) for order in found])
     lines: dict[UUID, list[StoredLine]] = defaultdict(list)
-    for line in await tx.session.execute(_LINES, ids):
+    for line in await tx.session.execute(LINES_OF_ORDERS, ids):
         back = line.refunded_quantity, line.refunded_fen
         lines[line.order_id].append(StoredLine(line.sku, line.quantity, line.paid_fen, *back))
     refunds: dict[UUID | None, set[str]] = defaultdict(set)
@@ -235,13 +164,8 @@ async def _refund_nos(
     if not keys:
         return {}
     given = {"source": source, **_columns(("member_id", "refund_no"), keys)}
-    found = await tx.session.execute(_REFUND_NOS, given)
+    found = await tx.session.execute(REFUND_NUMBERS, given)
     return {(x.member_id, x.refund_no): (x.order_id, x.order_no) for x in found}
-
-
-def _has_taken_number(row: Row, taken: Mapping[Key, tuple[UUID | None, str | None]]) -> bool:
-    numbers = (taken.get((row.member_id, item.refund_no)) for item in row.order.refunds)
-    return any(found is not None and found[1] != row.order.order_no for found in numbers)
 
 
 async def _write(tx: Tx, source: str, steps: Sequence[_Step]) -> None:
@@ -261,16 +185,16 @@ async def _write(tx: Tx, source: str, steps: Sequence[_Step]) -> None:
         for step in steps
     ]
     names = ("member_id", "order_id", *instants, *flags, "back_fen", "back_at")
-    await tx.session.execute(_ADVANCE, _columns(names, changes))
+    await tx.session.execute(ADVANCE_ORDERS, _columns(names, changes))
     refunds = [_refund(tx, step, item) for step in steps for item in step.change.refunds]
     if not refunds:
         return
     names = ("member_id", "id", "order_id", "refund_no", "line_no", "sku", "quantity")
     names += ("amount_fen", "at", "reason")
     given = _columns(names, refunds)
-    await tx.session.execute(_INSERT_REFUNDS, {"source": source, **given})
+    await tx.session.execute(INSERT_REFUNDS, {"source": source, **given})
     wanted = ("member_id", "order_id", "line_no", "quantity", "amount_fen")
-    await tx.session.execute(_REFUND_LINES, {name: given[name] for name in wanted})
+    await tx.session.execute(ADVANCE_LINES, {name: given[name] for name in wanted})
 
 
 def _refund(tx: Tx, step: _Step, refund: ReportedRefund) -> tuple[object, ...]:
@@ -312,8 +236,9 @@ def _status(stored: StoredOrder, change: Change, fresh: set[UUID]) -> VerdictSta
     return VerdictStatus.UPDATED if change else VerdictStatus.DUPLICATE
 
 
-def _no(row: Row, complaint: Complaint | None) -> Verdict:
-    return Verdict(row.index, VerdictStatus.REJECTED, complaint or Complaint.NO_LINES)
+def _no(row: Row, reason: Complaint | Change) -> Verdict:
+    complaint = reason if isinstance(reason, Complaint) else Complaint.NO_LINES
+    return Verdict(row.index, VerdictStatus.REJECTED, complaint)
 
 
 def _columns(names: Iterable[str], rows: Sequence[Sequence[object]]) -> dict[str, list[object]]:
