@@ -26,6 +26,7 @@ from schema.fields import query
 from schema.guard import PUBLIC
 from schema.members import MemberMutation, MemberQuery, MemberSubscription
 from schema.nodes import Node, NodeLoader, read_id
+from schema.orders import OrdersMutation
 from schema.points import PointsMutation
 from schema.reviews import ReviewsMutation
 from schema.scalars import SCALARS
@@ -73,6 +74,7 @@ class Query(
 class Mutation(
     SessionMutation,
     MemberMutation,
+    OrdersMutation,
     PointsMutation,
     CouponsMutation,
     DropsMutation,

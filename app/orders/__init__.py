@@ -2,7 +2,7 @@
 
 from app.orders import bulk, importing
 from app.orders.commands import record_events, record_orders
-from app.orders.errors import BatchTooLarge, ImportUnderWay
+from app.orders.errors import BadSource, BatchTooLarge, ImportUnderWay
 from app.orders.events import BrowseSeen, OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
 from app.orders.queries import (
     by_id,
@@ -46,6 +46,7 @@ __all__ = [
     "LARGEST_BATCH",
     "Activity",
     "ActivityKind",
+    "BadSource",
     "BatchTooLarge",
     "BrowseSeen",
     "Channel",

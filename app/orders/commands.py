@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 from app import members
 from app.kernel.crypto import Vault
 from app.kernel.db import Tx
-from app.orders.errors import BatchTooLarge
+from app.orders.errors import BadSource, BatchTooLarge
 from app.orders.events import BrowseSeen
 from app.orders.recording import Row, record_wave
 from app.orders.reports import (
@@ -21,7 +21,7 @@ from app.orders.reports import (
     VerdictStatus,
     Whose,
 )
-from app.orders.rules import fault_of_event, fault_of_order
+from app.orders.rules import fault_of_event, fault_of_order, is_storable
 from app.orders.tables import ActivityKind
 
 _STORE_EVENTS = text(
@@ -56,9 +56,11 @@ async def record_orders(
     """Store reported orders of one source, or move them forward; one verdict a row, in order.
 
     A bad row is rejected with its reason and sinks no other. An order that comes again never moves
-    back, its refunds add up, each counted once by its number. Raises BatchTooLarge.
+    back, its refunds add up, each counted once by its number. Raises BatchTooLarge, BadSource.
     """
     _require_size(rows)
+    if not source.strip() or len(source) > 64 or not is_storable(source):
+        raise BadSource()
     verdicts: dict[int, Verdict] = {}
     owners = await _owners(tx, vault, [row.whose for row in rows])
     leaders = await _existing(tx, {row.leader_id for row in rows if row.leader_id is not None})

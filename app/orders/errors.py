@@ -17,3 +17,11 @@ class BatchTooLarge(Refusal):
     code = "BATCH_TOO_LARGE"
     zh = "一次最多提交{limit}条"
     en = "At most {limit} rows may come at once."
+
+
+class BadSource(Refusal):
+    """The name of the reporting system is empty or too long."""
+
+    code = "BAD_SOURCE"
+    zh = "来源名称须为1至64个字符"
+    en = "The source's name has 1 to 64 characters."

@@ -174,12 +174,14 @@ def _texts_of(order: ReportedOrder) -> list[tuple[str, int]]:
 
 def _are_texts(texts: Iterable[tuple[str, int]]) -> bool:
     return all(
-        0 < len(text) <= longest
-        and bool(text.strip())
-        and "\0" not in text
-        and not any("\ud800" <= letter <= "\udfff" for letter in text)
+        0 < len(text) <= longest and bool(text.strip()) and is_storable(text)
         for text, longest in texts
     )
+
+
+def is_storable(text: str) -> bool:
+    """False for NUL and halves of surrogate pairs, which PostgreSQL cannot store."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _have_been(instants: Iterable[datetime | None], now: datetime) -> bool:
