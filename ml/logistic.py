@@ -10,7 +10,7 @@ from ml.arrays import F32, F64, sigmoid
 
 _ROUNDS: Final = 30
 _REACH: Final = 4.0
-_MOST_ROWS: Final = 100_000
+_MOST_ROWS: Final = 50_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ def fit(values: F32, outcome: F64, *, penalty: float = 10.0) -> Logistic:
     """The weights of least penalised log-loss; `penalty` is half the weight of |w|^2.
 
     The intercept is not penalised. Columns need not be independent. Of very many rows every
-    n-th is taken: 100,000 settle so few weights.
+    n-th is taken: 50,000 settle so few weights.
     """
     stride = -(-len(values) // _MOST_ROWS)
     values, outcome = values[::stride], outcome[::stride]
