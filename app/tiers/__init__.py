@@ -12,6 +12,7 @@ from app.tiers.queries import (
     move_counts,
     moves,
     run_of,
+    standing_counts,
     tiers_by_code,
 )
 from app.tiers.rules import Why, cutoff_of, parse_month, reason_of, run_month
@@ -71,6 +72,7 @@ __all__ = [
     "restart_preview",
     "run_month",
     "run_of",
+    "standing_counts",
     "tiers_by_code",
     "upgrade_due",
     "upgrade_if_due",

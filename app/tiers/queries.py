@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import func, select, tuple_
 
 from app.kernel.db import Read
+from app.members import Member
 from app.tiers.errors import TiersMissing
 from app.tiers.tables import MoveKind, Standing, StandingState, Tier, TierChange, TierMove, TierRun
 
@@ -93,6 +94,19 @@ async def changes_by_member(
     found: dict[UUID, list[TierChange]] = {}
     for row in rows:
         found.setdefault(row.member_id, []).append(row)
+    return found
+
+
+async def standing_counts(read: Read) -> dict[str, int]:
+    """How many members stand in each tier; those never judged stand in the lowest."""
+    tiers = await all_tiers(read)
+    rows = await read.session.execute(
+        select(Standing.tier_code, func.count()).group_by(Standing.tier_code)
+    )
+    found = {tier.code: 0 for tier in tiers} | {row[0]: row[1] for row in rows}
+    everyone = await read.session.scalar(select(func.count()).select_from(Member)) or 0
+    if tiers:
+        found[tiers[0].code] += everyone - sum(found.values())
     return found
 
 
