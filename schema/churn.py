@@ -12,6 +12,7 @@ from app.kernel.auth import Role
 from app.kernel.errors import Locale
 from app.kernel.table import Json
 from schema.context import Info
+from schema.enums import describe
 from schema.fields import field, query, subscription
 from schema.guard import staff
 from schema.live import followed, live_cursor
@@ -24,12 +25,18 @@ if TYPE_CHECKING:
 WATCHERS = staff(Role.CAMPAIGN_MANAGER, Role.SUPPORT, Role.ANALYST)
 KIND = "ChurnAlert"
 
-strawberry.enum(
+describe(
     churn.AlertState,
+    "How far an alert has come: the first four are open, the others over.",
     name="ChurnAlertState",
-    description="How far an alert has come: OPEN, then L1 (guide or recommendation), L2 (targeted "
-    "coupon) and L3 (leader or manager, one to one) are open; RECOVERED, CHURNED, FALSE_ALARM and "
-    "MUTED are over.",
+    OPEN="It was just raised.",
+    L1="A guide or a recommendation is tried.",
+    L2="A targeted coupon is tried.",
+    L3="A leader or manager speaks to the member.",
+    RECOVERED="The member ordered again, or the risk has fallen.",
+    CHURNED="No order came within the horizon.",
+    FALSE_ALARM="Staff found that there was nothing to it.",
+    MUTED="Staff silenced it, with a reason.",
 )
 
 

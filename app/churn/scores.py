@@ -15,7 +15,6 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
-    bindparam,
     case,
     cast,
     column,
@@ -105,37 +104,8 @@ async def store_scores(tx: Tx, scores: NewScores) -> Stored:
 
 
 async def _upsert(tx: Tx, scores: NewScores) -> list[UUID]:
-    given = (
-        func.unnest(
-            bindparam("members", list(scores.member_ids), type_=ARRAY(Uuid())),
-            bindparam(
-                "odds", [float(value) for value in scores.probability], type_=ARRAY(Double())
-            ),
-            bindparam(
-                "why", [orjson.dumps(item).decode() for item in scores.reasons], type_=ARRAY(Text())
-            ),
-        )
-        .table_valued(
-            column("member_id", Uuid()), column("probability", Double()), column("reasons", Text())
-        )
-        .render_derived()
-    )
-    rows = (
-        select(
-            given.c.member_id,
-            literal(scores.as_of),
-            given.c.probability,
-            literal(scores.horizon_days),
-            literal(scores.model_id),
-            cast(given.c.reasons, JSONB),
-        )
-        .join(Member, Member.id == given.c.member_id)
-        .where(Member.status != MemberStatus.CLOSED)
-        # Locks in the order of the key, so that two runs cannot block each other for good.
-        .order_by(given.c.member_id)
-    )
     names = ["member_id", "as_of", "probability", "horizon_days", "model_id", "reasons"]
-    statement = insert(ChurnScore).from_select(names, rows)
+    statement = insert(ChurnScore).from_select(names, _given(scores))
     new = statement.excluded
     statement = statement.on_conflict_do_update(
         index_elements=[ChurnScore.member_id],
@@ -146,6 +116,38 @@ async def _upsert(tx: Tx, scores: NewScores) -> list[UUID]:
         ),
     )
     return list(await tx.session.scalars(statement.returning(ChurnScore.member_id)))
+
+
+def _given(scores: NewScores) -> "Select[*tuple[Any, ...]]":
+    """The batch as rows, of members who are ours and have not left.
+
+    In the order of the key, so that two runs take their locks alike and cannot block each other.
+    """
+    reasons = [orjson.dumps(item).decode() for item in scores.reasons]
+    given = (
+        func.unnest(
+            literal(list(scores.member_ids), ARRAY(Uuid())),
+            literal([float(value) for value in scores.probability], ARRAY(Double())),
+            literal(reasons, ARRAY(Text())),
+        )
+        .table_valued(
+            column("member_id", Uuid()), column("probability", Double()), column("reasons", Text())
+        )
+        .render_derived()
+    )
+    return (
+        select(
+            given.c.member_id,
+            literal(scores.as_of),
+            given.c.probability,
+            literal(scores.horizon_days),
+            literal(scores.model_id),
+            cast(given.c.reasons, JSONB),
+        )
+        .join(Member, Member.id == given.c.member_id)
+        .where(Member.status != MemberStatus.CLOSED)
+        .order_by(given.c.member_id)
+    )
 
 
 async def _remember(tx: Tx, members: list[UUID]) -> None:
