@@ -29,7 +29,9 @@ from app.tiers.rules import GRACE, PROTECTED, cutoff_of
 from app.tiers.tables import MoveKind, RunState, TierMove, TierRun
 from app.tiers.verdicts import Range, write_verdicts
 
-PREVIEW_BATCH = 100_000
+# Large enough that PostgreSQL reads the orders in one pass instead of member by member; what it
+# cannot hold in memory while adding up it keeps on disk.
+PREVIEW_BATCH = 1_000_000
 PUBLISH_BATCH = 20_000
 
 

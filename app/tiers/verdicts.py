@@ -62,8 +62,11 @@ def write_verdicts(run: TierRun, tiers: Sequence[Tier], within: Range) -> Insert
     refreshed = fresh.on_conflict_do_update(
         index_elements=[Standing.member_id],
         set_={"growth": fresh.excluded.growth, "growth_at": fresh.excluded.growth_at},
-        # A run of a past month leaves what is known since.
-        where=Standing.growth_at <= fresh.excluded.growth_at,
+        # A run of a past month leaves what is known since; what has not changed is not rewritten.
+        where=and_(
+            Standing.growth_at <= fresh.excluded.growth_at,
+            Standing.growth != fresh.excluded.growth,
+        ),
     )
     moves = select(
         judged.c.id,
