@@ -1,5 +1,6 @@
 """What a newcomer is told about the demo when everything is ready."""
 
+import json
 from typing import TYPE_CHECKING
 
 from cli.demo.people import ACCOUNTS, PARTNER_KEY, STAR_OPENID
@@ -7,7 +8,11 @@ from cli.demo.people import ACCOUNTS, PARTNER_KEY, STAR_OPENID
 if TYPE_CHECKING:
     from cli.up.supervisor import Addresses
 
-_QUERY = "{ tiers { code name } drops(first: 2) { edges { node { title remaining } } } }"
+QUERY = (
+    "mutation ($code: String!) { loginWithWechat(input: {code: $code}) { ... on MemberSession { "
+    "session { accessToken } member { nickname tier { name } points { balance } } } } }"
+)
+VARIABLES = {"code": f"dev-{STAR_OPENID}"}
 
 
 def demo_notes(addresses: "Addresses") -> list[tuple[str, str]]:
@@ -23,7 +28,8 @@ def demo_notes(addresses: "Addresses") -> list[tuple[str, str]]:
         ("Partner 合作系统", f"Authorization: Bearer {PARTNER_KEY}"),
         (
             "Try 试一试",
-            f"curl -s {addresses.url}/graphql -H 'content-type: application/json' "
-            f"""-d '{{"query":"{_QUERY}"}}'""",
+            f"curl -s {addresses.url}/graphql -H 'content-type: application/json' -d '"
+            + json.dumps({"query": QUERY, "variables": VARIABLES})
+            + "'",
         ),
     ]
