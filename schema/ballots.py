@@ -11,6 +11,7 @@ from app.ballots import BallotMethod, BallotState, ResultsVisibility, TieRule
 from app.kernel.auth import Caller, MemberCaller, StaffCaller
 from app.segments import Stage
 from schema.context import Info
+from schema.enums import describe
 from schema.fields import field, query
 from schema.guard import MEMBER, STAFF
 from schema.nodes import Node, NodeLoader, global_id, key_of
@@ -21,26 +22,40 @@ if TYPE_CHECKING:
 
 VIEWERS = MEMBER | STAFF
 
-strawberry.enum(
+describe(
     BallotMethod,
-    description="SINGLE: one option a vote. APPROVAL, RANKED and SCORE are not available yet.",
+    "How votes are expressed and counted.",
+    SINGLE="One option a vote.",
+    APPROVAL="Any number of options; not available yet.",
+    RANKED="Options in order of preference; not available yet.",
+    SCORE="A score for each option; not available yet.",
 )
-strawberry.enum(
+describe(
     ResultsVisibility,
+    "When the tally may be seen.",
     name="BallotResultsVisibility",
-    description="When the tally may be seen: LIVE always; UNTIL_VOTED by those who have voted; "
-    "UNTIL_CLOSED by nobody before the closing, staff included.",
+    LIVE="The tally may always be seen.",
+    UNTIL_VOTED="Those who have voted see the tally.",
+    UNTIL_CLOSED="Nobody sees the tally before the closing, staff included.",
 )
-strawberry.enum(
+describe(
     TieRule,
+    "What happens when the leading options have equally many votes.",
     name="BallotTieRule",
-    description="When the leading options have equally many votes: REJECT adopts none of them, "
-    "FIRST_LISTED adopts the one listed first.",
+    REJECT="Adopts none of the leading options.",
+    FIRST_LISTED="Adopts the leading option that is listed first.",
 )
-strawberry.enum(
+describe(
     BallotState,
+    "How far a ballot has come; it never goes back.",
     name="BallotStatus",
-    description="How far a ballot has come; it never goes back.",
+    DRAFT="Being prepared.",
+    OPEN="Votes are taken.",
+    CLOSED="Votes are taken no more.",
+    TALLIED="Counted, not decided yet.",
+    ADOPTED="The leading option was adopted.",
+    REJECTED="No option was adopted.",
+    NO_QUORUM="Too few voted.",
 )
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import strawberry
 
-from app import campaigns, coupons, segments
+from app import campaigns, coupons
 from app.kernel.auth import Role, StaffCaller
 from app.kernel.errors import NotSignedIn
 from app.kernel.idempotency import once
@@ -18,6 +18,7 @@ from schema.fields import field, mutation, query, shown
 from schema.guard import STAFF, staff
 from schema.nodes import Node, NodeLoader, global_id, key_of
 from schema.paging import Connection, connect, decode_cursor, encode_cursor, page_size
+from schema.segments import SegmentStage
 
 describe(
     campaigns.CampaignState,
@@ -56,7 +57,7 @@ class Campaign(Node):
     key: strawberry.Private[UUID]
     batch_key: strawberry.Private[UUID]
     name: str = strawberry.field(description="The campaign's name.")
-    segment: segments.Stage = strawberry.field(description="The stage whose members it is for.")
+    segment: SegmentStage = strawberry.field(description="The stage whose members it is for.")
     state: campaigns.CampaignState = strawberry.field(description="Where the campaign stands.")
     pause_reason: campaigns.PauseReason | None = strawberry.field(
         description="Why it is paused, if it is."
@@ -145,7 +146,7 @@ class CampaignsQuery:
 @strawberry.input(description="A new campaign.")
 class CreateCampaignInput:
     name: str = strawberry.field(description="The campaign's name, up to 60 characters.")
-    segment: segments.Stage = strawberry.field(description="The stage whose members it is for.")
+    segment: SegmentStage = strawberry.field(description="The stage whose members it is for.")
     batch_id: strawberry.ID = strawberry.field(description="The batch that its coupons come from.")
     starts_at: datetime | None = strawberry.field(
         default=None, description="When it begins to enrol; by default once it is started."

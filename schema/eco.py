@@ -13,17 +13,39 @@ from app.kernel.idempotency import once
 from app.kernel.table import Json
 from app.members import MemberNotFound
 from schema.context import Info
+from schema.enums import describe
 from schema.fields import field, mutation, shown
 from schema.guard import MEMBER, sees_member, staff
 from schema.nodes import MemberPart, Node, NodeLoader, global_id, key_of
 from schema.scalars import Points
 
-strawberry.enum(eco.EcoType, name="EcoActionType", description="What was done.")
-strawberry.enum(eco.EcoState, name="EcoActionStatus", description="How far an eco action has come.")
-strawberry.enum(
+describe(
+    eco.EcoType,
+    "What was done.",
+    name="EcoActionType",
+    PACKAGING_RETURN="Packaging was brought back.",
+    OWN_BAG="Own bags were used.",
+    SELF_PICKUP="The order was picked up on foot.",
+    NO_CUTLERY="No cutlery was taken.",
+    BATTERY_RECYCLING="Batteries were handed in.",
+)
+describe(
+    eco.EcoState,
+    "How far an eco action has come.",
+    name="EcoActionStatus",
+    SUBMITTED="Waits for verification.",
+    VERIFIED="Found true, not credited yet.",
+    CREDITED="Its CARBON points are credited.",
+    REJECTED="Was not accepted.",
+    REVERSED="Was credited and taken back.",
+)
+describe(
     eco.EvidenceKind,
+    "What shows that an action took place: an order, a leader's scan, or a photo.",
     name="EcoEvidenceKind",
-    description="What shows that an action took place: an order, a leader's scan, or a photo.",
+    ORDER="An order of the member's.",
+    LEADER_SCAN="The leader scanned a code on the spot.",
+    PHOTO="A photo.",
 )
 
 

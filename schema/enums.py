@@ -6,9 +6,7 @@ import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
 
-def describe(
-    kind: type[Enum], description: str, *, name: str | None = None, **values: str
-) -> None:
+def describe(kind: type[Enum], description: str, *, name: str | None = None, **values: str) -> None:
     """Make a domain enum a GraphQL enum whose every value is described.
 
     Raises TypeError when a value is left out or unknown, so that a new state gets its sentence.

@@ -14,6 +14,7 @@ from schema.churn import ChurnOfMember
 from schema.context import Info
 from schema.coupons import CouponsOfMember
 from schema.eco import EcoOfMember
+from schema.enums import describe
 from schema.fields import field, mutation, query, subscription
 from schema.guard import MEMBER, SIGNED_IN, STAFF, sees_member, staff
 from schema.live import followed, live_cursor
@@ -23,7 +24,13 @@ from schema.points import PointsOfMember
 from schema.segments import SegmentsOfMember
 from schema.tiers import TierOfMember
 
-strawberry.enum(members.MemberStatus, description="Whether a member takes part.")
+describe(
+    members.MemberStatus,
+    "Whether a member takes part.",
+    ACTIVE="Takes part.",
+    FROZEN="Held by staff: may look, may not act.",
+    CLOSED="Closed by the member or by staff.",
+)
 
 
 @strawberry.type(description="A neighbourhood (小区), in whose time zone its business days run.")

@@ -13,6 +13,7 @@ from app.kernel.idempotency import once
 from app.kernel.table import Json
 from app.members import MemberNotActive, MemberNotFound
 from schema.context import Info
+from schema.enums import describe
 from schema.fields import field, mutation, shown
 from schema.guard import MEMBER, staff
 from schema.nodes import MemberPart, key_of
@@ -21,15 +22,42 @@ from schema.scalars import Points
 
 LONGEST_KEY = 128
 
-strawberry.enum(
+describe(
     points.Currency,
+    "What is counted; one is never turned into the other implicitly.",
     name="PointsCurrency",
-    description="What is counted; one is never turned into the other implicitly.",
+    POINTS="Points for loyalty, spent on goods and coupons.",
+    CARBON="Points for eco actions, spent on listed rewards and pledges.",
 )
-strawberry.enum(
-    points.EntryKind, name="PointsEntryKind", description="What a movement of points was."
+describe(
+    points.EntryKind,
+    "What a movement of points was.",
+    name="PointsEntryKind",
+    EARN="Points came in.",
+    RELEASE="Pending points became usable.",
+    SPEND="Points were spent.",
+    SPEND_REFUND="Spent points came back with a refund.",
+    EXPIRE="Points ran out of time.",
+    CLAWBACK="Points of a refunded order were taken back.",
+    DEBT="A clawback found too few points and left a debt.",
+    SETTLE="New points paid off a debt.",
+    ADJUST="Staff changed the balance, with a reason.",
+    MERGE="Points came over from a merged account.",
 )
-strawberry.enum(points.Source, name="PointsSource", description="What points were earned by.")
+describe(
+    points.Source,
+    "What points were earned by.",
+    name="PointsSource",
+    PURCHASE="An order.",
+    COMEBACK="The first order after a silence.",
+    CHECK_IN="A daily check-in.",
+    SHARING="An invited neighbour's first order.",
+    REVIEW="A product review.",
+    CAMPAIGN="A campaign.",
+    ECO="A verified eco action.",
+    ADJUST="A correction by staff.",
+    REFUND="A refund of points whose lot had expired.",
+)
 
 
 @strawberry.type(description="One movement of a member's points, written once and never changed.")

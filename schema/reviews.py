@@ -11,14 +11,18 @@ from app.kernel.errors import NotSignedIn
 from app.kernel.idempotency import once
 from app.kernel.table import Json
 from schema.context import Info
+from schema.enums import describe
 from schema.fields import field, mutation, shown
 from schema.guard import MEMBER, SIGNED_IN, sees_member
 from schema.nodes import Node, NodeLoader, global_id
 
-strawberry.enum(
+describe(
     reviews.ReviewState,
+    "How far a review's moderation has come.",
     name="ReviewStatus",
-    description="PENDING waits for moderation; PUBLISHED is seen by all, HIDDEN by its author.",
+    PENDING="Waits for moderation; its author sees it.",
+    PUBLISHED="Everybody sees it.",
+    HIDDEN="Only its author sees it.",
 )
 
 

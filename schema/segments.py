@@ -8,21 +8,34 @@ import strawberry
 from app import segments
 from app.segments import Alarm, Stage
 from schema.context import Info
+from schema.enums import describe
 from schema.fields import field, query
 from schema.guard import STAFF
 from schema.nodes import MemberPart
 from schema.scalars import Fen
 
-strawberry.enum(
+# The name under which other modules of the schema use it, so that it is described first.
+SegmentStage = Stage
+describe(
     Stage,
+    "The stages of the life cycle, exclusive; the first that matches, in this order.",
     name="SegmentStage",
-    description="The stages of the life cycle, exclusive; the first that matches, in this order.",
+    ONBOARDING="Joined less than 7 days ago, no order yet (新人).",
+    NEW_UNCONVERTED="Joined 7 days ago or more, no order yet (新客未转化).",
+    CHURNED="No order for 75 days (流失).",
+    LAPSED_HIGH_VALUE="Silent, with a high average order before (沉默高价值).",
+    SILENT="No order for 30 days (沉默).",
+    VIP="Top of the net spend of 90 days (VIP).",
+    POTENTIAL="Browses or orders more than before, or looks beyond its category (潜力).",
+    LOW_FREQUENCY="Fewer than 2 orders in 30 days (低频).",
+    REGULAR="Orders steadily (常规).",
 )
-strawberry.enum(
+describe(
     Alarm,
+    "What is wrong with the share of VIPs.",
     name="SegmentAlarm",
-    description="VIP_SHARE_OF_MEMBERS: VIPs are not 10–15% of the members. VIP_SHARE_OF_SALES: "
-    "they make under half of the sales of 90 days.",
+    VIP_SHARE_OF_MEMBERS="VIPs are not 10 to 15% of the members.",
+    VIP_SHARE_OF_SALES="VIPs make under half of the sales of 90 days.",
 )
 
 

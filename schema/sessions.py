@@ -22,6 +22,7 @@ from app.kernel.auth import (
 from app.kernel.errors import NotSignedIn, Refusal, TooManyAttempts
 from app.wechat import WeChatRefused, WeChatUnavailable
 from schema.context import Info
+from schema.enums import describe
 from schema.fields import mutation
 from schema.guard import PUBLIC, SIGNED_IN
 from schema.members import Member, load_member
@@ -29,7 +30,15 @@ from schema.nodes import global_id, key_of
 
 ACCESS_LIFETIME = timedelta(minutes=15)
 
-strawberry.enum(Role, description="What a staff account is for.")
+describe(
+    Role,
+    "What a staff account is for.",
+    OWNER="May do everything.",
+    CAMPAIGN_MANAGER="Coupons, drops, campaigns and ballots.",
+    SUPPORT="Members, their points and their identities.",
+    ANALYST="Reads figures, changes nothing.",
+    LEADER="A community's leader, for that community.",
+)
 
 
 class SessionEnded(Refusal):

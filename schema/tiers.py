@@ -9,14 +9,18 @@ from app import tiers
 from app.kernel.errors import Locale
 from app.kernel.table import Json
 from schema.context import Info
+from schema.enums import describe
 from schema.fields import field, query
 from schema.guard import PUBLIC
 from schema.nodes import MemberPart
 
-strawberry.enum(
+describe(
     tiers.StandingState,
+    "How safely a member holds their tier.",
     name="TierState",
-    description="STEADY: safe. AT_RISK: under what the tier asks for. GRACE: kept for 30 days yet.",
+    STEADY="Meets what the tier asks for.",
+    AT_RISK="Is under what the tier asks for, and was told.",
+    GRACE="Keeps the tier for 30 days yet.",
 )
 
 

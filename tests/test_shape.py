@@ -99,7 +99,9 @@ def test_functions_and_files_are_short() -> None:
             long.append(f"{where}: {text.count(chr(10))} lines")
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                lines = (node.end_lineno or node.lineno) - node.body[0].lineno + 1
+                # What it promises is not what it does: the docstring counts for nothing.
+                body = node.body[1:] if ast.get_docstring(node) and node.body[1:] else node.body
+                lines = (node.end_lineno or node.lineno) - body[0].lineno + 1
                 if lines > LONGEST_FUNCTION:
                     long.append(f"{where}:{node.lineno} {node.name}: {lines} lines")
     assert not long

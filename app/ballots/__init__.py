@@ -22,16 +22,8 @@ from app.ballots.rules import (
     OptionTally,
     shows_results,
 )
-from app.ballots.tables import (
-    Ballot,
-    BallotMethod,
-    BallotOption,
-    BallotState,
-    ResultsVisibility,
-    RollEntry,
-    TieRule,
-    Vote,
-)
+from app.ballots.states import BallotMethod, BallotState, ResultsVisibility, TieRule
+from app.ballots.tables import Ballot, BallotOption, RollEntry, Vote
 from app.ballots.voting import cast
 
 __all__ = [

@@ -9,7 +9,8 @@ from app import members
 from app.ballots.errors import BallotDecidedAlready, BallotNotFound, BallotNotOpen
 from app.ballots.events import BallotClosed, BallotDecided
 from app.ballots.rules import MAX_REASON, OptionTally, Verdict, verdict
-from app.ballots.tables import Ballot, BallotOption, BallotState, Vote
+from app.ballots.states import BallotState
+from app.ballots.tables import Ballot, BallotOption, Vote
 from app.ballots.voting import closing_lock
 from app.kernel.db import Tx
 from app.kernel.outbox import encode

@@ -11,15 +11,8 @@ from app import members, orders, segments, tiers
 from app.ballots.errors import BallotMethodUnavailable, BallotNotDraft, BallotNotFound
 from app.ballots.events import BallotOpened
 from app.ballots.rules import MAX_LABEL, MAX_OPTIONS, MAX_QUESTION, MIN_OPTIONS
-from app.ballots.tables import (
-    Ballot,
-    BallotMethod,
-    BallotOption,
-    BallotState,
-    ResultsVisibility,
-    RollEntry,
-    TieRule,
-)
+from app.ballots.states import BallotMethod, BallotState, ResultsVisibility, TieRule
+from app.ballots.tables import Ballot, BallotOption, RollEntry
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
 from app.kernel.text import checked_text

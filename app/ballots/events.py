@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from app.ballots.tables import BallotState, ResultsVisibility
+from app.ballots.states import BallotState, ResultsVisibility
 from app.kernel.outbox import Event
 
 

@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import and_, func, or_, select, tuple_
 
 from app.ballots.rules import OptionTally
-from app.ballots.tables import Ballot, BallotOption, BallotState, RollEntry, Vote
+from app.ballots.states import BallotState
+from app.ballots.tables import Ballot, BallotOption, RollEntry, Vote
 from app.kernel.db import Read
 
 

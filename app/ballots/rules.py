@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.ballots.tables import BallotState, ResultsVisibility, TieRule
+from app.ballots.states import BallotState, ResultsVisibility, TieRule
 
 MIN_OPTIONS = 2
 MAX_OPTIONS = 20

@@ -1,7 +1,6 @@
 """Ballots, their options, the frozen roll of who may vote, and the votes."""
 
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import (
@@ -15,43 +14,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.ballots.states import BallotMethod, BallotState, ResultsVisibility, TieRule
 from app.kernel.table import Table
-
-
-class BallotMethod(StrEnum):
-    """How votes are expressed and counted."""
-
-    SINGLE = "SINGLE"
-    APPROVAL = "APPROVAL"
-    RANKED = "RANKED"
-    SCORE = "SCORE"
-
-
-class ResultsVisibility(StrEnum):
-    """When a voter may see the tally."""
-
-    LIVE = "LIVE"
-    UNTIL_VOTED = "UNTIL_VOTED"
-    UNTIL_CLOSED = "UNTIL_CLOSED"
-
-
-class TieRule(StrEnum):
-    """What happens when the leading options have equally many votes."""
-
-    REJECT = "REJECT"
-    FIRST_LISTED = "FIRST_LISTED"
-
-
-class BallotState(StrEnum):
-    """A ballot's life; it never goes back."""
-
-    DRAFT = "DRAFT"
-    OPEN = "OPEN"
-    CLOSED = "CLOSED"
-    TALLIED = "TALLIED"
-    ADOPTED = "ADOPTED"
-    REJECTED = "REJECTED"
-    NO_QUORUM = "NO_QUORUM"
 
 
 class Ballot(Table):

@@ -15,7 +15,8 @@ from app.ballots.errors import (
 )
 from app.ballots.events import VoteCast
 from app.ballots.rules import takes_votes
-from app.ballots.tables import Ballot, BallotOption, BallotState, RollEntry, Vote
+from app.ballots.states import BallotState
+from app.ballots.tables import Ballot, BallotOption, RollEntry, Vote
 from app.kernel.db import Tx
 from app.kernel.sets import lock_name
 

@@ -12,15 +12,8 @@ from app.segments.queries import (
     stage_by_member,
     transitions_by_member,
 )
-from app.segments.tables import (
-    Alarm,
-    MemberStage,
-    SegmentRun,
-    SilenceEpisode,
-    Stage,
-    StageReason,
-    StageTransition,
-)
+from app.segments.stages import Alarm, Stage, StageReason
+from app.segments.tables import MemberStage, SegmentRun, SilenceEpisode, StageTransition
 
 __all__ = [
     "Alarm",

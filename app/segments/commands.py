@@ -32,13 +32,8 @@ from app.segments.facts import FACTS, gather
 from app.segments.judging import JUDGED, draw, judge
 from app.segments.queries import current_run
 from app.segments.rules import CutPoints, alarms
-from app.segments.tables import (
-    MemberStage,
-    SegmentRun,
-    Stage,
-    StageReason,
-    StageTransition,
-)
+from app.segments.stages import Stage, StageReason
+from app.segments.tables import MemberStage, SegmentRun, StageTransition
 
 LOCK = "segments run"
 # What campaigns and alerts act on, told one by one; the other changes are read in the history.

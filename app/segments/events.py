@@ -7,7 +7,7 @@ from uuid import UUID
 
 from app.kernel.outbox import Event
 from app.members import member_topic
-from app.segments.tables import Stage
+from app.segments.stages import Stage
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ from app.segments.rules import (
     position,
     vip_position,
 )
-from app.segments.tables import MemberStage, Stage, StageReason
+from app.segments.stages import Stage, StageReason
+from app.segments.tables import MemberStage
 
 # What a run found, in the columns of `member_stage` that it compares and writes.
 JUDGED = Table(

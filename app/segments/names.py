@@ -1,7 +1,7 @@
 """What people call the stages."""
 
 from app.kernel.errors import Locale
-from app.segments.tables import Stage
+from app.segments.stages import Stage
 
 _NAMES: dict[Stage, tuple[str, str]] = {
     Stage.ONBOARDING: ("新客", "New here"),

@@ -7,13 +7,8 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 
 from app.kernel.db import Read
-from app.segments.tables import (
-    MemberStage,
-    SegmentRun,
-    SilenceEpisode,
-    Stage,
-    StageTransition,
-)
+from app.segments.stages import Stage
+from app.segments.tables import MemberStage, SegmentRun, SilenceEpisode, StageTransition
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from app.kernel.table import Json
-from app.segments.tables import Alarm, Stage
+from app.segments.stages import Alarm, Stage
 
 ONBOARDING_FOR = timedelta(days=7)
 SILENT_AFTER = timedelta(days=30)
