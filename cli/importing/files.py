@@ -5,8 +5,9 @@ import gzip
 import hashlib
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
@@ -23,6 +24,7 @@ ROWS_A_PIECE: Final = 65_536
 _BLOCK: Final = 2 << 20
 _SAMPLE: Final = 1 << 20
 _PARQUET: Final = b"PAR1"
+_BOM: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def _look_into_csv(path: Path, encoding: str | None) -> RowFile:
         raise ImportFailed(f"{path} is a spreadsheet or archive. Save the sheet as CSV UTF-8.")
     codec = encoding or _likely_encoding(sample)
     try:
-        head = sample.removeprefix(b"\xef\xbb\xbf").splitlines()[0].decode(codec)
+        head = sample.removeprefix(_BOM).splitlines()[0].decode(codec)
     except LookupError as error:
         raise ImportFailed(f"There is no encoding {codec!r}.") from error
     except UnicodeDecodeError as error:
@@ -115,10 +117,16 @@ def _look_into_csv(path: Path, encoding: str | None) -> RowFile:
 
 
 def _likely_encoding(sample: bytes) -> str:
-    """UTF-8 or GB18030, whichever more lines of the sample are in."""
-    lines = sample.splitlines()[:-1] or [sample]
-    readable = {codec: sum(_is_in(line, codec) for line in lines) for codec in ("utf-8", "gb18030")}
-    return max(readable, key=lambda codec: readable[codec])
+    """UTF-8, unless more lines of the sample can only be GB18030.
+
+    Chinese in UTF-8 often happens to be readable as GB18030 too, never the other way round.
+    """
+    if sample.startswith(_BOM):
+        return "utf-8"
+    lines = [line for line in sample.splitlines()[:-1] or [sample] if not line.isascii()]
+    others = [line for line in lines if not _is_in(line, "utf-8")]
+    chinese = sum(_is_in(line, "gb18030") for line in others)
+    return "gb18030" if chinese > len(lines) - len(others) else "utf-8"
 
 
 def _is_in(line: bytes, codec: str) -> bool:
@@ -147,18 +155,62 @@ def _csv_pieces(source: RowFile) -> Iterator[Piece]:
 
     with _opened(source.path) as file:
         numbers = _Numbers(2, broken)
+        lines = _WholeLines(file)
         try:
-            reader = _csv_reader(source, file, skip)
-            for batch in reader:
+            for batch in _csv_reader(source, lines, skip):
                 yield numbers.piece(list(batch.columns))
-        except (pa.ArrowInvalid, OSError, EOFError, zlib.error) as error:
-            if isinstance(error, pa.ArrowInvalid) and "too short" in str(error):
+        except pa.ArrowInvalid as error:
+            if "too short" in str(error):
                 return  # a header and nothing else
-            broken.append(Broken(numbers.next, Problem.UNREADABLE, str(error)))
+            lines.fault = error
+        if lines.fault is not None:
+            broken.append(
+                Broken(_after(numbers.next, broken), Problem.UNREADABLE, str(lines.fault))
+            )
         yield numbers.piece([pa.array([], pa.binary()) for _ in source.columns], last=True)
 
 
-def _csv_reader(source: RowFile, file: BinaryIO, skip: Any) -> Any:
+def _after(reached: int, broken: Iterable[Broken]) -> int:
+    """The first row number that is neither read nor broken."""
+    return max([reached + len(list(broken)), *(item.row + 1 for item in broken)])
+
+
+class _WholeLines(RawIOBase):
+    """A file that may break off: it then ends with its last whole line, and `fault` says why.
+
+    Half a line could pass for a whole one, with half an amount in it.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._ready = b""
+        self._tail = b""
+        self.fault: Exception | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while not self._ready and self._more(max(size, 1)):
+            pass
+        given, self._ready = self._ready[:size], self._ready[size:]
+        return given
+
+    def _more(self, size: int) -> bool:
+        try:
+            chunk = self._file.read(size)
+        except (OSError, EOFError, zlib.error) as error:
+            self.fault = error
+            return False
+        if not chunk:
+            self._ready, self._tail = self._tail, b""
+            return False
+        lines, end, self._tail = (self._tail + chunk).rpartition(b"\n")
+        self._ready = lines + end
+        return True
+
+
+def _csv_reader(source: RowFile, file: RawIOBase, skip: Any) -> Any:
     names = [str(place) for place in range(len(source.columns))]
     return pa_csv.open_csv(
         pa.PythonFile(file, mode="r"),

@@ -101,7 +101,10 @@ class RejectsFile:
 
 def _shown(value: object, codec: str) -> str | None:
     if isinstance(value, bytes):
-        value = value.decode(codec, "backslashreplace")
+        try:
+            value = value.decode(codec)
+        except UnicodeDecodeError:
+            value = value.decode("ascii", "backslashreplace")
     return None if value is None else str(value).replace("\0", "\\x00")
 
 
