@@ -1,5 +1,6 @@
 """`linli migrate`: bring the database to this version's schema, or check that it is there."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from app import eco, tiers
+from app.kernel.config import Settings
 from app.kernel.db import Database
-from cli.session import SAYS, open_stores
+from cli.session import SAYS, open_database, open_stores
 
 HERE = Path(__file__).parent.parent / "migrations"
 
@@ -53,4 +56,13 @@ def migrate(
             command.downgrade(config, to)
         else:
             command.upgrade(config, to)
+            if to == "head":
+                asyncio.run(_set_up(settings))
     SAYS.print("The database is at this version's schema 数据库结构已就绪" if not check else "")
+
+
+async def _set_up(settings: Settings) -> None:
+    """What every installation has from its first day; what staff have changed stays."""
+    async with open_database(settings) as database, database.begin() as tx:
+        await tiers.ensure_tiers(tx)
+        await eco.ensure_eco(tx)

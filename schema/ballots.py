@@ -9,13 +9,13 @@ import strawberry
 from app import ballots, members
 from app.ballots import BallotMethod, BallotState, ResultsVisibility, TieRule
 from app.kernel.auth import Caller, MemberCaller, StaffCaller
-from app.segments import Stage
 from schema.context import Info
 from schema.enums import describe
 from schema.fields import field, query
 from schema.guard import MEMBER, STAFF
 from schema.nodes import Node, NodeLoader, global_id, key_of
 from schema.paging import Connection, connect, decode_cursor, encode_cursor, instant, page_size
+from schema.segments import SegmentStage
 
 if TYPE_CHECKING:
     from schema.members import Community
@@ -109,7 +109,7 @@ class Ballot(Node):
     change_until_close: bool = strawberry.field(
         description="True if voters may change their vote until the closing."
     )
-    stages: list[Stage] = strawberry.field(
+    stages: list[SegmentStage] = strawberry.field(
         description="The stages of the life cycle that may vote; empty for all."
     )
     tiers: list[str] = strawberry.field(
@@ -168,7 +168,7 @@ def ballot_of(row: ballots.Ballot) -> Ballot:
         quorum_percent=row.quorum_percent,
         tie_rule=row.tie_rule,
         change_until_close=row.change_until_close,
-        stages=[Stage(stage) for stage in row.stages],
+        stages=[SegmentStage(stage) for stage in row.stages],
         tiers=list(row.tiers),
     )
 

@@ -13,12 +13,12 @@ from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput, NotSignedIn
 from app.kernel.idempotency import once
 from app.kernel.table import Json
-from app.segments import Stage
 from schema.ballots import Ballot, ballot_of
 from schema.context import Info
 from schema.fields import field, mutation, shown
 from schema.guard import MEMBER, staff
 from schema.nodes import key_of
+from schema.segments import SegmentStage
 
 HOLDERS = staff(Role.CAMPAIGN_MANAGER)
 LONGEST_LIST = 250
@@ -79,7 +79,7 @@ class CreateBallotInput:
     community_id: strawberry.ID | None = strawberry.field(
         default=None, description="The community that is asked; null asks all."
     )
-    stages: list[Stage] = strawberry.field(
+    stages: list[SegmentStage] = strawberry.field(
         default_factory=list[Stage], description="The stages that may vote; empty for all."
     )
     tiers: list[str] = strawberry.field(

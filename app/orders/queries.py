@@ -178,7 +178,7 @@ async def settled_count(read: Read, keys: Iterable[UUID]) -> dict[UUID, int]:
         .where(Order.member_id.in_(wanted), Order.settled_at.is_not(None), counts())
         .group_by(Order.member_id)
     )
-    found = dict(row.tuple() for row in rows)
+    found: dict[UUID, int] = {row[0]: row[1] for row in rows}
     return {key: found.get(key, 0) for key in wanted}
 
 
@@ -191,7 +191,7 @@ async def last_activity(
         .where(Activity.member_id.in_(list(keys)), Activity.kind.in_(list(kinds)))
         .group_by(Activity.member_id)
     )
-    return dict(row.tuple() for row in rows)
+    return {row[0]: row[1] for row in rows}
 
 
 def _refunded_by_order(as_of: datetime) -> Subquery:
