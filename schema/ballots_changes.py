@@ -80,7 +80,7 @@ class CreateBallotInput:
         default=None, description="The community that is asked; null asks all."
     )
     stages: list[SegmentStage] = strawberry.field(
-        default_factory=list[Stage], description="The stages that may vote; empty for all."
+        default_factory=list[SegmentStage], description="The stages that may vote; empty for all."
     )
     tiers: list[str] = strawberry.field(
         default_factory=list[str], description="The tiers that may vote, by code; empty for all."
