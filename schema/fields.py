@@ -5,7 +5,7 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import strawberry
 
@@ -53,6 +53,9 @@ def mutation(
 
     def decorate(resolver: Callable[..., Awaitable[T]]) -> Any:
         name = "".join(part.title() for part in resolver.__name__.split("_"))
+
+        described = strawberry.argument(description=f"What {name} is to be done with.")
+        resolver.__annotations__["input"] = Annotated[resolver.__annotations__["input"], described]
 
         @functools.wraps(resolver)
         async def guarded(self: object, info: Info, input: Any) -> object:
