@@ -56,12 +56,13 @@ class Operation:
                 key: getattr(field, key) for key in ("name", "alias", "arguments", "directives")
             }
             selections.append(FieldNode(**keys, selection_set=inner))
-        keys = {
-            key: getattr(self.node, key)
-            for key in ("operation", "name", "variable_definitions", "directives")
-        }
-        chosen = SelectionSetNode(selections=tuple(selections))
-        return print_ast(OperationDefinitionNode(**keys, selection_set=chosen))
+        node = OperationDefinitionNode(
+            operation=self.node.operation,
+            name=self.node.name,
+            variable_definitions=self.node.variable_definitions,
+            selection_set=SelectionSetNode(selections=tuple(selections)),
+        )
+        return print_ast(node)
 
     def variables(self, given: dict[str, Any]) -> dict[str, Any]:
         """Of what the scene has, the declared variables; an input that is given by operation."""
