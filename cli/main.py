@@ -1,57 +1,75 @@
-"""The `linli` command: every verb of an installation."""
+"""The `linli` command: every verb of an installation, each imported only when it is asked for."""
 
 import sys
-from typing import Annotated
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Final
 
 import typer
 
 from app import __version__
-from cli.backtest import backtest
-from cli.churn import score, train
-from cli.demo import demo
-from cli.doctor import doctor
-from cli.importing import import_app
-from cli.migrating import migrate
-from cli.schema import schema_app
-from cli.segments import segments_app
-from cli.serving import scheduler, serve, worker
-from cli.simulate import simulate
-from cli.staff import staff_app
-from cli.tiers import tiers_app
-from cli.upping import up
 
-app = typer.Typer(
-    name="linli",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_show_locals=False,
-    help="Linli 邻里: membership and retention for community commerce. Start with `linli up`.",
-)
-
-RUN = "Run it 运行"
-DATA = "Data 数据"
-WORK = "Nightly and monthly work 夜间与每月任务"
-
-for panel, verbs in {
-    RUN: (up, serve, worker, scheduler, migrate, doctor),
-    DATA: (simulate, demo, backtest),
-    WORK: (train, score),
-}.items():
-    for verb in verbs:
-        app.command(rich_help_panel=panel)(verb)
-
-app.add_typer(import_app, name="import", rich_help_panel=DATA)
-app.add_typer(segments_app, name="segments", rich_help_panel=WORK)
-app.add_typer(tiers_app, name="tiers", rich_help_panel=WORK)
-app.add_typer(staff_app, name="staff", rich_help_panel=RUN)
-app.add_typer(schema_app, name="schema", rich_help_panel=RUN)
+RUN: Final = "Run it 运行"
+DATA: Final = "Data 数据"
+WORK: Final = "Nightly and monthly work 夜间与每月任务"
 
 
-@app.callback()
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Where a verb lives: a function, or a group of verbs of its own."""
+
+    module: str
+    name: str
+    panel: str
+    hidden: bool = False
+
+
+VERBS: Final = {
+    "up": Verb("cli.upping", "up", RUN),
+    "serve": Verb("cli.serving", "serve", RUN),
+    "worker": Verb("cli.serving", "worker", RUN),
+    "scheduler": Verb("cli.serving", "scheduler", RUN),
+    "migrate": Verb("cli.migrating", "migrate", RUN),
+    "prepare": Verb("cli.preparing", "prepare", RUN, hidden=True),
+    "staff": Verb("cli.staff", "staff_app", RUN),
+    "schema": Verb("cli.schema", "schema_app", RUN),
+    "doctor": Verb("cli.doctor", "doctor", RUN),
+    "import": Verb("cli.importing", "import_app", DATA),
+    "simulate": Verb("cli.simulate", "simulate", DATA),
+    "demo": Verb("cli.demo", "demo", DATA),
+    "backtest": Verb("cli.backtest", "backtest", DATA),
+    "segments": Verb("cli.segments", "segments_app", WORK),
+    "tiers": Verb("cli.tiers", "tiers_app", WORK),
+    "train": Verb("cli.churn", "train", WORK),
+    "score": Verb("cli.churn", "score", WORK),
+}
+
+
+def build(only: str | None = None) -> typer.Typer:
+    """The command line with every verb, or with one: importing all of them takes seconds."""
+    app = typer.Typer(
+        name="linli",
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_show_locals=False,
+        help="Linli 邻里: membership and retention for community commerce. Start with `linli up`.",
+    )
+    app.callback()(root)
+    for word, verb in VERBS.items():
+        if only is not None and word != only:
+            continue
+        found = getattr(import_module(verb.module), verb.name)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=word, rich_help_panel=verb.panel)
+        else:
+            app.command(word, rich_help_panel=verb.panel, hidden=verb.hidden)(found)
+    return app
+
+
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Linli 邻里: membership and retention for community commerce."""
+    """Linli 邻里: membership and retention for community commerce. Start with `linli up`."""
     if version:
         print(__version__)
         raise typer.Exit
@@ -62,7 +80,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
-    app()
+    asked = sys.argv[1] if len(sys.argv) > 1 else None
+    build(asked if asked in VERBS else None)()
 
 
 if __name__ == "__main__":

@@ -5,12 +5,11 @@ from typing import Annotated
 import typer
 
 from app.kernel.embedded import EmbeddedError
-from cli.demo import demo_notes
 from cli.session import SAYS, settings_or_exit
-from cli.up.command import UpSettings, linli
+from cli.up.command import UpSettings
 from cli.up.command import up as run_up
 from cli.up.errors import UpError
-from cli.up.parts import Child
+from cli.up.supervisor import Addresses
 
 
 def up(
@@ -32,10 +31,17 @@ def up(
                 database_url=settings.database_url,
                 redis_url=settings.redis_url,
             ),
-            demo=Child("demo", linli("demo")) if filled else None,
-            notes=demo_notes if filled else lambda _: (),
+            demo=filled,
+            notes=_demo_notes if filled else lambda _: (),
         )
     except (EmbeddedError, UpError) as error:
         SAYS.print(str(error), markup=False, style="red")
         raise typer.Exit(1) from None
     raise typer.Exit(code)
+
+
+def _demo_notes(addresses: Addresses) -> list[tuple[str, str]]:
+    # Imported when all is ready: until then the supervisor leaves the processor to its children.
+    from cli.demo.notes import demo_notes
+
+    return demo_notes(addresses)

@@ -12,7 +12,7 @@ from graphql import GraphQLError, parse, validate
 
 from app import __version__
 from app.kernel.config import PREFIX, Settings
-from cli.main import app
+from cli.main import build
 from schema import build_schema
 
 ROOT = Path(__file__).parent.parent
@@ -99,7 +99,7 @@ def words_of(text: str) -> list[str]:
 def complaint(words: list[str]) -> str | None:
     """What is wrong with a command line: an unknown verb or option."""
     # Typer brings a copy of click, so its groups are known by what they hold.
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(build())
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
         found = command.commands.get(words[0])
         if found is None:
@@ -125,7 +125,7 @@ def test_every_verb_in_the_documents_exists() -> None:
 
 def test_every_verb_is_in_the_documents() -> None:
     told = {words_of(text)[0] for _, text in commands()}
-    verbs: Any = typer.main.get_command(app)
+    verbs: Any = typer.main.get_command(build())
     assert set(verbs.commands) - told == set()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cli.up.parts import Child
-from cli.up.supervisor import Addresses, Plan, Step, supervise
+from cli.up.supervisor import Addresses, Plan, supervise
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +29,16 @@ def linli(*words: str) -> tuple[str, ...]:
 def up(
     settings: UpSettings,
     *,
-    demo: Step | Child | None = None,
+    demo: bool = False,
     notes: Callable[[Addresses], Sequence[tuple[str, str]]] = lambda _: (),
 ) -> int:
     """Start the stores, migrate, fill the demo once, start API, worker and scheduler; stay.
 
-    `demo` must be harmless when the demo is there already, and when it was interrupted before.
+    The demo is filled once, and gone on with when that was interrupted.
     `notes` are pairs of a label and a text for the banner: log-ins, a query to try. Returns the
     exit code for the shell (see `supervise`).
     """
-    steps: list[Step | Child] = [Child("migrate", linli("migrate"))]
-    if demo is not None:
-        steps.append(demo)
+    words = ("prepare", "--demo") if demo else ("prepare",)
     return supervise(
         Plan(
             data_dir=settings.data_dir,
@@ -48,7 +46,7 @@ def up(
             port=settings.port,
             database_url=settings.database_url,
             redis_url=settings.redis_url,
-            steps=steps,
+            steps=[Child("prepare", linli(*words))],
             children=(
                 Child("api", linli("serve")),
                 Child("worker", linli("worker")),
