@@ -1,0 +1,30 @@
+"""`make bench`: every benchmark in turn, each in a process of its own."""
+
+import subprocess
+import sys
+
+# The commands that docs/benchmarks.md quotes, in its order.
+PROGRAMS = (
+    ("bench.startup",),
+    ("bench.main_job",),
+    ("bench.import_orders",),
+    ("bench.segments",),
+    ("bench.churn",),
+)
+
+
+def main() -> int:
+    """Run those named on the command line, or all; the exit code is the worst one's."""
+    wanted = set(sys.argv[1:])
+    worst = 0
+    for module, *arguments in PROGRAMS:
+        if wanted and module.removeprefix("bench.") not in wanted:
+            continue
+        print(f"\n== python -m {' '.join((module, *arguments))}", flush=True)
+        done = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
+        worst = max(worst, abs(done.returncode))
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
