@@ -97,6 +97,10 @@ def pages(value: Any) -> Iterator[list[Any]]:
             yield from pages(inner)
 
 
+def verdicts_of(value: Any) -> list[dict[str, Any]]:
+    return value.get("verdicts", []) if isinstance(value, dict) else []
+
+
 def refusals() -> set[str]:
     kinds = build_schema()._schema.type_map.values()
     return {
@@ -114,6 +118,8 @@ def require_success(data: dict[str, Any] | None) -> None:
     typenames = {value["__typename"] for value in data.values() if isinstance(value, dict)}
     assert not typenames & refusals(), data
     assert [] not in pages(data), data
+    verdicts = [row for value in data.values() for row in verdicts_of(value)]
+    assert "REJECTED" not in {row["status"] for row in verdicts}, verdicts
 
 
 async def ready(api: Api, operation: Operation) -> tuple[Caller, dict[str, Any]]:
