@@ -68,7 +68,7 @@ class Change:
 
     instants: dict[str, datetime] = field(default_factory=dict[str, datetime])
     flags: frozenset[str] = frozenset()
-    refunds: Sequence[ReportedRefund] = ()
+    refunds: tuple[ReportedRefund, ...] = ()
 
     def __bool__(self) -> bool:
         """True if anything is new."""
@@ -142,7 +142,7 @@ def advance(stored: StoredOrder, given: ReportedOrder) -> Change | Complaint:
     if not is_paid and ("settled_at" in instants or fresh):
         return Complaint.NOT_PAID
     flags = {name for name in _FLAGS if getattr(given, name) and not getattr(stored, name)}
-    return Change(instants, frozenset(flags), fresh)
+    return Change(instants, frozenset(flags), tuple(fresh))
 
 
 def _fits(stored: StoredOrder, refunds: Sequence[ReportedRefund]) -> bool:

@@ -1,8 +1,9 @@
 """Returns that do not name their order are given to the order they most likely came from.
 
 The latest earlier line of the same member and article takes a return, if as many units and as much
-money of it have not gone back yet. Returns choose in the order of their instants. The result is a
-function of the stored lines and returns alone: for the members concerned it is made anew each time,
+money of it have not gone back yet. Returns choose in the order of their instants. Of the
+lines of one order the smallest that suffices is taken. The result is a function of the stored lines
+and returns alone: for the members concerned it is made anew each time,
 so it does not matter in which order files came.
 """
 
@@ -21,7 +22,8 @@ _TABLES = (
     """CREATE TEMP TABLE repaid (member_id uuid, order_id uuid, fen bigint, at timestamptz)
        ON COMMIT DROP""",
     """CREATE TEMP TABLE room (member_id uuid, order_id uuid, line_no integer, sku text,
-       placed_at timestamptz, order_no text, units bigint, fen bigint) ON COMMIT DROP""",
+       placed_at timestamptz, order_no text, bought integer, paid bigint, units bigint, fen bigint)
+       ON COMMIT DROP""",
 )
 _RETURNS = """
     INSERT INTO coming_back (member_id, id, sku, quantity, amount_fen, at, turn)
@@ -41,6 +43,7 @@ _ROOM = """
       JOIN (SELECT DISTINCT member_id FROM wanted) AS concerned USING (member_id)
     )
     SELECT l.member_id, l.order_id, l.line_no, l.sku, o.placed_at, o.order_no,
+           l.quantity, l.paid_fen,
            l.quantity - l.refunded_quantity, l.paid_fen - l.refunded_fen
     FROM wanted
     JOIN theirs l ON l.member_id = wanted.member_id AND l.sku = wanted.sku
@@ -71,7 +74,8 @@ _TURN = """
       FROM coming_back b JOIN room r ON r.member_id = b.member_id AND r.sku = b.sku
       WHERE b.turn = :turn AND r.placed_at < b.at
         AND r.units >= b.quantity AND r.fen >= b.amount_fen
-      ORDER BY b.member_id, b.id, r.placed_at DESC, r.order_no DESC, r.line_no
+      ORDER BY b.member_id, b.id, r.placed_at DESC, r.order_no DESC,
+               r.bought, r.paid, r.line_no
     ), noted AS (
       UPDATE coming_back b SET order_id = c.order_id, line_no = c.line_no
       FROM chosen c WHERE b.turn = :turn AND b.member_id = c.member_id AND b.id = c.id

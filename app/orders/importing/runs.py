@@ -35,7 +35,8 @@ async def only_import_of(database: Database, source: str) -> AsyncGenerator[None
     async with database.begin() as tx:
         # A transaction without a snapshot: it may stay open long without holding vacuum back.
         await tx.session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        await tx.session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE_SECONDS}s'"))
+        patience = int(LOCK_PATIENCE_SECONDS * 1000)
+        await tx.session.execute(text(f"SET LOCAL lock_timeout = {patience}"))
         name = {"name": f"import {source}"}
         try:
             await tx.session.execute(
