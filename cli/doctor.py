@@ -80,7 +80,7 @@ def diagnose() -> list[Finding]:
 
 def _names() -> Finding:
     known = {f"LINLI_{name.upper()}" for name in Settings.model_fields}
-    known |= {"LINLI_STAFF_PASSWORD", "LINLI_REAL_DATA"}
+    known |= {"LINLI_STAFF_PASSWORD", "LINLI_REAL_DATA", "LINLI_UP_OF"}
     strange = sorted(n for n in os.environ if n.startswith("LINLI_") and n not in known)
     if strange:
         return Finding(

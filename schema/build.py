@@ -1,5 +1,7 @@
 """The schema put together from the slices' modules."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from functools import cache
 from typing import Annotated, Any
 
@@ -7,7 +9,7 @@ import strawberry
 from graphql import GraphQLError
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext
+from strawberry.types import ExecutionContext, ExecutionResult
 
 from schema import ballots, campaigns, churn, coupons, drops, eco, members, reviews
 from schema.ballots import BallotsQuery
@@ -21,7 +23,7 @@ from schema.drops import DropsQuery
 from schema.drops_changes import DropsMutation
 from schema.drops_live import DropsSubscription
 from schema.eco import EcoMutation
-from schema.errors import PresentErrors
+from schema.errors import present_all
 from schema.fields import query
 from schema.guard import PUBLIC
 from schema.members import MemberMutation, MemberQuery, MemberSubscription
@@ -97,12 +99,28 @@ class LinliSchema(strawberry.Schema):
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
-        """Leave logging to PresentErrors."""
+        """Leave logging to `present`, which sees every result on its way out."""
+
+    async def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """Answer a query or mutation, its errors presented."""
+        return present_all(await super().execute(*args, **kwargs))
+
+    async def stream(self, *args: Any, **kwargs: Any) -> Any:
+        """Answer over a socket or a stream, the errors of every result presented."""
+        source: Any = await super().stream(*args, **kwargs)
+        if isinstance(source, ExecutionResult):
+            return present_all(source)
+        return _presented(source)
+
+
+async def _presented(source: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
+    async with aclosing(source) as results:
+        async for result in results:
+            yield present_all(result)
 
 
 def _extensions() -> list[Any]:
     return [
-        PresentErrors,
         lambda: ParserCache(maxsize=DOCUMENTS),
         lambda: ValidationCache(maxsize=DOCUMENTS),
     ]

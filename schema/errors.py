@@ -1,13 +1,12 @@
 """Refusals as GraphQL types, client mistakes as errors with codes, and the masking of the rest."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Any, Union
 from uuid import uuid4
 
 import strawberry
-from graphql import ExecutionResult, GraphQLError
-from strawberry.extensions import SchemaExtension
+from graphql import GraphQLError
 
 from app.kernel.errors import (
     IdempotencyKeyReused,
@@ -100,16 +99,8 @@ def _copy(error: GraphQLError, message: str, extensions: dict[str, Any]) -> Grap
     )
 
 
-class PresentErrors(SchemaExtension):
-    """Presents the errors of every answer, over HTTP and sockets, at most eight of them."""
-
-    def on_operation(self) -> Iterator[None]:
-        """Rewrite the result once it is there."""
-        yield
-        result = self.execution_context.result
-        locale: Locale = getattr(self.execution_context.context, "locale", "en")
-        if isinstance(result, ExecutionResult) and result.errors:
-            result.errors = [present(error, locale) for error in result.errors[:MOST_ERRORS]]
-        elif self.execution_context.pre_execution_errors:
-            early = self.execution_context.pre_execution_errors[:MOST_ERRORS]
-            self.execution_context.pre_execution_errors = [present(e, locale) for e in early]
+def present_all(result: Any) -> Any:
+    """The same result with its errors as the client may see them, at most eight."""
+    if result.errors:
+        result.errors = [present(error) for error in result.errors[:MOST_ERRORS]]
+    return result

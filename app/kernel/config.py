@@ -103,7 +103,8 @@ class Settings(BaseSettings):
 
 
 def _is_development(value: str) -> bool:
-    return value == "development" or any(part.startswith("dev:") for part in value.split(","))
+    parts = (part.strip() for part in value.split(","))
+    return value == "development" or any(part.startswith("dev:") for part in parts)
 
 
 def parse_keys(text: str) -> dict[str, bytes]:

@@ -53,6 +53,15 @@ async def test_a_member_signs_in_through_the_fake_wechat(server: Server) -> None
     assert bad["data"]["loginWithWechat"]["code"] == "WECHAT_REFUSED"
 
 
+@pytest.mark.parametrize(
+    "document",
+    ["{ tiers { nope } }", "{", "{ members(first: true) { nodes { id } } }", "{ node { id } }"],
+)
+async def test_mistakes_in_documents_are_shown_with_a_code(server: Server, document: str) -> None:
+    body = (await post(server, document)).json()
+    assert body["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+
+
 async def test_a_signed_out_token_is_nobodys(server: Server) -> None:
     async with server.parts.resources.database.begin() as tx:
         row = await member(tx)
