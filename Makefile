@@ -25,12 +25,12 @@ $(BIN)/uv: requirements/bootstrap.txt
 
 # What running needs; a development install has it too.
 $(VENV)/.run: $(BIN)/uv requirements/run.txt pyproject.toml
-	@test -e $(VENV)/.dev || $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/run.txt
+	@test -e $(VENV)/.dev || $(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/run.txt
 	@test -e $(VENV)/.dev || $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/uv requirements/dev.txt pyproject.toml
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(VENV)/.run $@
 

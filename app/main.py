@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -28,7 +29,16 @@ from app.wechat import WeChat, fake_routes
 from schema import GRAPHIQL, GraphQLView, Resources
 
 READY_SECONDS = 2.0
+# Revisions are numbered, so the newest file's number is the schema that this version needs.
+VERSIONS = Path(__file__).parent.parent / "migrations" / "versions"
+NEWEST_REVISION = max(
+    (file.name.partition("_")[0] for file in VERSIONS.glob("[0-9]*.py")), default=""
+)
 log = logger(__name__)
+
+
+class NotMigrated(Exception):
+    """The database is at another schema than this version's."""
 
 
 @dataclass(slots=True)
@@ -108,7 +118,7 @@ async def _start_live(live: Live) -> None:
             await live.start()
             return
         except Exception as error:  # the database may come later than we do; /readyz tells
-            log.warning("live topics wait for the database", error=str(error))
+            log.info("live topics wait for the database", error=type(error).__name__)
             await asyncio.sleep(1)
 
 
@@ -123,10 +133,11 @@ def _add_health(app: FastAPI, parts: Parts) -> None:
     async def readyz() -> Response:
         checks = {
             "database": await _answers(_ping_database(parts.resources.database)),
+            "migrations": await _answers(_check_revision(parts.resources.database)),
             "redis": await _answers(_ping_redis(parts.redis)),
         }
         # Queries and claims go on without Redis, so only the database decides.
-        status = 200 if checks["database"] == "ok" else 503
+        status = 200 if checks["database"] == checks["migrations"] == "ok" else 503
         return JSONResponse({"ready": status == 200, **checks}, status_code=status)
 
     async def metrics(_: Request) -> Response:
@@ -140,6 +151,8 @@ def _add_health(app: FastAPI, parts: Parts) -> None:
 async def _answers(ping: Coroutine[Any, Any, None]) -> str:
     try:
         await asyncio.wait_for(ping, READY_SECONDS)
+    except NotMigrated as error:
+        return str(error)
     except Exception as error:  # whatever is wrong, the answer is that it is not ready
         return f"unavailable: {type(error).__name__}"
     return "ok"
@@ -148,6 +161,14 @@ async def _answers(ping: Coroutine[Any, Any, None]) -> str:
 async def _ping_database(database: Database) -> None:
     async with database.read() as read:
         await read.session.execute(text("SELECT 1"))
+
+
+async def _check_revision(database: Database) -> None:
+    async with database.read() as read:
+        known = await read.session.scalar(text("SELECT to_regclass('alembic_version')::text"))
+        found = known and await read.session.scalar(text("SELECT version_num FROM alembic_version"))
+    if found != NEWEST_REVISION:
+        raise NotMigrated(f"at {found or 'nothing'}, needs {NEWEST_REVISION}: run `linli migrate`")
 
 
 async def _ping_redis(redis: Redis) -> None:

@@ -14,6 +14,7 @@ import httpx2
 from bench.processes import environment
 
 PATIENCE_SECONDS = 300
+BANNER = "Linli is ready"
 
 
 def _free_port() -> int:
@@ -23,7 +24,7 @@ def _free_port() -> int:
 
 
 def start(data: Path, log: Path) -> tuple[float, float]:
-    """Seconds until /readyz says so, and seconds from Ctrl-C until all has ended."""
+    """Seconds until it says that all is ready, and from Ctrl-C until all has ended."""
     port = _free_port()
     env = environment(data_dir=str(data), port=str(port))
     with log.open("wb") as said:
@@ -35,7 +36,7 @@ def start(data: Path, log: Path) -> tuple[float, float]:
             stderr=said,
             start_new_session=True,
         )
-        while not _ready(port):
+        while not _ready(log, port):
             if process.poll() is not None or time.perf_counter() - begun > PATIENCE_SECONDS:
                 raise RuntimeError(log.read_text(errors="replace")[-3000:])
             time.sleep(0.05)
@@ -47,7 +48,9 @@ def start(data: Path, log: Path) -> tuple[float, float]:
         return ready, time.perf_counter() - stopping
 
 
-def _ready(port: int) -> bool:
+def _ready(log: Path, port: int) -> bool:
+    if BANNER not in log.read_text(errors="replace"):
+        return False
     try:
         return httpx2.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
     except httpx2.HTTPError:

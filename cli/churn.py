@@ -16,7 +16,8 @@ from rich.table import Table
 
 from app.kernel.clock import day_start
 from app.kernel.config import Settings
-from cli.session import SAYS, open_database, open_stores
+from cli.session import open_database, open_stores
+from cli.starting import SAYS
 
 if TYPE_CHECKING:
     from app.churn import ChurnAlert

@@ -13,7 +13,8 @@ from sqlalchemy import text
 from app import eco, tiers
 from app.kernel.config import Settings
 from app.kernel.db import Database
-from cli.session import SAYS, open_database, open_stores
+from cli.session import open_database, open_stores
+from cli.starting import SAYS
 
 HERE = Path(__file__).parent.parent / "migrations"
 

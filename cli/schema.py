@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.session import SAYS
+from cli.starting import SAYS
 
 schema_app = typer.Typer(no_args_is_help=True, help="The GraphQL schema.")
 

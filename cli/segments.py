@@ -11,7 +11,8 @@ from rich.table import Table
 
 from app.kernel.config import Settings
 from cli.churn import parse_as_of
-from cli.session import SAYS, open_database, open_stores
+from cli.session import open_database, open_stores
+from cli.starting import SAYS
 
 if TYPE_CHECKING:
     from app.segments import SegmentRun, Stage, StageCount

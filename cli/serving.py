@@ -7,7 +7,8 @@ import typer
 import uvicorn
 
 from app.kernel.config import Settings
-from cli.session import SAYS, open_stores, settings_or_exit
+from cli.session import open_stores
+from cli.starting import SAYS, settings_or_exit
 
 
 def serve() -> None:

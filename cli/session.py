@@ -1,4 +1,4 @@
-"""What commands stand on: the settings, and the stores of this installation or running ones."""
+"""What commands stand on: the stores of this installation, or of a running one."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Generator
@@ -7,24 +7,12 @@ from contextlib import asynccontextmanager, contextmanager
 import typer
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from rich.console import Console
 
-from app.kernel.config import BadSettings, Settings, load_settings
+from app.kernel.config import Settings
 from app.kernel.db import Database
 from app.kernel.embedded import EmbeddedError, stores
 from app.kernel.live import WAKE_CHANNEL
-
-SAYS = Console(stderr=True)
-
-
-def settings_or_exit() -> Settings:
-    """The settings, or an exit that names what is wrong in the environment."""
-    try:
-        return load_settings()
-    except BadSettings as error:
-        SAYS.print("[red]Linli cannot start with this environment[/red] 环境变量有误：")
-        SAYS.print(str(error), markup=False)
-        raise typer.Exit(2) from None
+from cli.starting import SAYS, settings_or_exit
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from app import staff
 from app.kernel.auth import Role, Scope, hash_password
 from app.kernel.config import Settings
 from app.kernel.errors import Refusal
-from cli.session import SAYS, open_database, open_stores
+from cli.session import open_database, open_stores
+from cli.starting import SAYS
 
 staff_app = typer.Typer(no_args_is_help=True, help="Staff accounts and partner keys.")
 

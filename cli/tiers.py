@@ -15,7 +15,8 @@ from rich.table import Table
 from app.kernel.config import Settings
 from app.kernel.db import Database
 from app.kernel.errors import Refusal
-from cli.session import SAYS, open_database, open_stores
+from cli.session import open_database, open_stores
+from cli.starting import SAYS
 
 if TYPE_CHECKING:
     from app.members import Member

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.kernel.embedded import EmbeddedError
-from cli.session import SAYS, settings_or_exit
+from cli.starting import SAYS, settings_or_exit
 from cli.up.command import UpSettings
 from cli.up.command import up as run_up
 from cli.up.errors import UpError

@@ -1,5 +1,6 @@
 """Fixtures: an embedded PostgreSQL and Valkey a test process, emptied after each test."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -8,9 +9,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from alembic import command
 from redis.asyncio import Redis
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.kernel.auth import (
     ANONYMOUS,
@@ -24,11 +25,12 @@ from app.kernel.auth import (
 )
 from app.kernel.config import Settings
 from app.kernel.crypto import Vault
-from app.kernel.db import Database, sqlalchemy_url
+from app.kernel.db import Database
 from app.kernel.embedded import PostgresServer, ValkeyServer, start_postgres, start_valkey
 from app.kernel.live import Live
 from app.metadata import all_tables
 from app.wechat import WeChat
+from cli.migrating import alembic_config
 from schema import Ctx, Resources, build_schema
 
 NOON = datetime(2026, 3, 18, 4, 0, tzinfo=UTC)  # a Wednesday, 12:00 in Shanghai
@@ -69,11 +71,8 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
 
 @pytest.fixture(scope="session")
 async def schema_ready(postgres: PostgresServer) -> str:
-    """The URL of a database with every table."""
-    engine = create_async_engine(sqlalchemy_url(postgres.url))
-    async with engine.begin() as connection:
-        await connection.run_sync(all_tables().create_all)
-    await engine.dispose()
+    """The URL of a database that the migrations have brought to this version's schema."""
+    await asyncio.to_thread(command.upgrade, alembic_config(postgres.url), "head")
     return postgres.url
 
 

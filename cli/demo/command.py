@@ -9,7 +9,8 @@ import typer
 
 from app.kernel.config import Settings
 from app.kernel.errors import Refusal
-from cli.session import SAYS, open_database, open_stores
+from cli.session import open_database, open_stores
+from cli.starting import SAYS
 
 if TYPE_CHECKING:
     from cli.demo.filling import Filled

@@ -220,7 +220,12 @@ def _texts(checked: Checked, field: str, good: NDArray[np.int64]) -> ArrowArray:
 
 
 def _instants(column: Column, good: NDArray[np.int64]) -> ArrowArray:
-    return pa.array(column.numbers()[good]).cast(pa.timestamp("us", "UTC"))
+    """Instants as text: Arrow is slow to format them, and few of them differ."""
+    texts = [
+        None if value is None else str(_EPOCH + timedelta(microseconds=int(value)))
+        for value in column.values
+    ]
+    return pa.array(texts, pa.string()).take(pa.array(column.index[good]))
 
 
 def _first(texts: ArrowArray, otherwise: object) -> ArrowArray:

@@ -234,15 +234,34 @@ async def _member_ids(
 async def _merge(
     database: Database, job: Job, run: ImportRun, summary: Summary, report: Report
 ) -> None:
+    if run.phase is ImportPhase.STAGING:
+        async with database.begin() as tx:
+            await orders.importing.start_merge(tx, run)
+    while run.phase is ImportPhase.MERGING:
+        report("storing", run.next_bucket, orders.importing.BUCKETS)
+        merged = await _merge_step(database, job, run)
+        for name, count in asdict(merged).items():
+            setattr(summary, name, getattr(summary, name) + count)
+
+
+async def _merge_step(database: Database, job: Job, run: ImportRun) -> orders.importing.Merged:
+    """Merge a step in two halves at once; if only one is stored, it does no harm to repeat it."""
     merge = orders.importing.merge_orders
     if job.kind is ImportKind.EVENTS:
         merge = orders.importing.merge_events
-    while run.phase in (ImportPhase.STAGING, ImportPhase.MERGING):
-        report("storing", run.next_bucket, orders.importing.BUCKETS)
+
+    async def half(buckets: range) -> orders.importing.Merged:
         async with database.begin() as tx:
-            merged = await merge(tx, run)
-        for name, count in asdict(merged).items():
-            setattr(summary, name, getattr(summary, name) + count)
+            return await merge(tx, run, buckets)
+
+    buckets = orders.importing.step(run)
+    middle = len(buckets) // 2
+    async with asyncio.TaskGroup() as halves:
+        one = halves.create_task(half(buckets[:middle]))
+        other = halves.create_task(half(buckets[middle:]))
+    async with database.begin() as tx:
+        await orders.importing.note_merged(tx, run, buckets.stop)
+    return one.result() + other.result()
 
 
 async def _finish(

@@ -47,8 +47,8 @@ def up(
             database_url=settings.database_url,
             redis_url=settings.redis_url,
             steps=[Child("prepare", linli(*words))],
+            early=(Child("api", linli("serve")),),
             children=(
-                Child("api", linli("serve")),
                 Child("worker", linli("worker")),
                 Child("scheduler", linli("scheduler")),
             ),

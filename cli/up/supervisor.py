@@ -60,14 +60,16 @@ class Step:
 class Plan:
     """What to start: stores unless their URLs are given, steps in order, then the children.
 
-    A step that is a `Child` is run to its end as a command. The first child's readiness is awaited
-    at `ready_path` unless that is empty. `banner` is shown once all is ready.
+    A step that is a `Child` is run to its end as a command. `early` children start beside the
+    steps: they spend their first seconds on imports, and say by themselves when they are ready.
+    Readiness is awaited at `ready_path` unless that is empty. `banner` is shown once all is ready.
     """
 
     data_dir: Path
     host: str
     port: int
     children: Sequence[Child]
+    early: Sequence[Child] = ()
     steps: Sequence[Step | Child] = ()
     database_url: str | None = None
     redis_url: str | None = None
@@ -125,6 +127,8 @@ class _Run:
             # Whatever ends the block, a signal must not cut short the ending.
             stack.callback(interrupts.calm)
             env = {**addresses.environment(), MARK: str(mine.data_dir)}
+            for child in self.plan.early:
+                self.parts.append(Part(child, env, self.console))
             for step in self.plan.steps:
                 self._do(step, addresses, env)
             for child in self.plan.children:
@@ -178,18 +182,18 @@ class _Run:
         part = Part(step, env, self.console)
         self.parts.append(part)
         while (code := part.exit_code()) is None:
-            self._check_stores()
+            self._check(but=part)
             time.sleep(0.02)
         self.parts.remove(part)
         part.wait(1.0)
         if code != 0:
             raise StepFailed(name=step.name, how=describe(code), lines=part.last_lines())
 
-    def _check(self) -> None:
+    def _check(self, *, but: Part | None = None) -> None:
         self._check_stores()
         for part in self.parts:
             code = part.exit_code()
-            if code is not None:
+            if code is not None and part is not but:
                 self.console.say(f"{part.name} has ended ({describe(code)})")
                 raise PartEnded(name=part.name, how=describe(code), lines=part.last_lines())
 

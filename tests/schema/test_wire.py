@@ -147,7 +147,7 @@ async def test_health_readiness_and_metrics(server: Server) -> None:
     async with httpx2.AsyncClient() as client:
         assert (await client.get(f"{server.url}/healthz")).text == "ok"
         ready = (await client.get(f"{server.url}/readyz")).json()
-        assert ready == {"ready": True, "database": "ok", "redis": "ok"}
+        assert ready == {"ready": True, "database": "ok", "migrations": "ok", "redis": "ok"}
         metrics = (await client.get(f"{server.url}/metrics")).text
         assert "graphql_subscriptions_active 0.0" in metrics
         page = await client.get(f"{server.url}/graphql", headers={"Accept": "text/html"})
