@@ -36,7 +36,7 @@ VERBS: Final = {
     "doctor": Verb("cli.doctor", "doctor", RUN),
     "import": Verb("cli.importing", "import_app", DATA),
     "simulate": Verb("cli.simulate", "simulate", DATA),
-    "demo": Verb("cli.demo", "demo", DATA),
+    "demo": Verb("cli.demo.command", "demo", DATA),
     "backtest": Verb("cli.backtest", "backtest", DATA),
     "segments": Verb("cli.segments", "segments_app", WORK),
     "tiers": Verb("cli.tiers", "tiers_app", WORK),

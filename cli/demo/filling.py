@@ -17,6 +17,7 @@ from app.kernel.config import Settings
 from app.kernel.crypto import Vault
 from app.kernel.db import Database, Read, Tx
 from cli.demo import offers, people, rewards, voices
+from cli.demo.accounts import SEED, STAR_OPENID
 from cli.demo.errors import DemoInProduction
 
 MONTHS = 8.0
@@ -64,7 +65,7 @@ async def fill_demo(
 async def star_of(read: Read, settings: Settings) -> UUID | None:
     """The demo's most eventful member: leads a community, buys much, has coupons and points."""
     kind = members.IdentityKind.WECHAT_OPENID
-    blind = Vault.from_settings(settings).blind(kind, people.STAR_OPENID)
+    blind = Vault.from_settings(settings).blind(kind, STAR_OPENID)
     found = await members.by_identity(read, kind=kind, app=settings.wechat_app_id, blinds=[blind])
     return found.get(blind)
 
@@ -128,7 +129,7 @@ class _Filling:
             there = await simulated.present_world(read)
         until = _full_hour(self._database.clock())
         wanted = there or simulated.World(
-            people.SEED, self._settings.demo_members, MONTHS, until - MONTHS * MONTH
+            SEED, self._settings.demo_members, MONTHS, until - MONTHS * MONTH
         )
         await simulate_into(self._database, self._settings, wanted=wanted, until=until)
 

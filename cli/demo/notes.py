@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
-from cli.demo.people import ACCOUNTS, PARTNER_KEY, STAR_OPENID
+from cli.demo.accounts import ACCOUNTS, PARTNER_KEY, STAR_OPENID
 
 if TYPE_CHECKING:
     from cli.up.supervisor import Addresses

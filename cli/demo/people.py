@@ -3,40 +3,12 @@
 The passwords and the key are written here for everybody to read, so they exist in development only.
 """
 
-from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 from app import staff
 from app.kernel.auth import Role, Scope, hash_password
 from app.kernel.db import Database, Tx
-
-PARTNER_KEY: Final = "linli_demo_partner_key_for_development_only"
-SEED: Final = 1
-# The first to join the world leads its first community: buys and posts a lot and does not leave.
-STAR_OPENID: Final = f"sim-{SEED}-0"
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A staff account of the demo."""
-
-    login: str
-    name: str
-    role: Role
-
-    @property
-    def password(self) -> str:
-        """Known to everybody."""
-        return f"linli-demo-{self.login}"
-
-
-ACCOUNTS: Final = (
-    Account("owner", "演示·店主", Role.OWNER),
-    Account("campaign", "演示·活动运营", Role.CAMPAIGN_MANAGER),
-    Account("support", "演示·客服", Role.SUPPORT),
-    Account("analyst", "演示·数据分析", Role.ANALYST),
-)
+from cli.demo.accounts import ACCOUNTS, PARTNER_KEY
 
 
 async def open_accounts(database: Database) -> None:
@@ -52,7 +24,7 @@ async def open_accounts(database: Database) -> None:
                     tx,
                     login=account.login,
                     name=account.name,
-                    role=account.role,
+                    role=Role(account.role),
                     password_hash=hashed,
                 )
             except staff.LoginTaken:

@@ -32,16 +32,10 @@ from app.metadata import all_tables
 from app.points import Currency
 from app.wechat import WeChat
 from app.wechat.fake import fake_routes
-from cli.demo import (
-    ACCOUNTS,
-    PARTNER_KEY,
-    STAR_OPENID,
-    DemoInProduction,
-    demo_notes,
-    fill_demo,
-)
-from cli.demo.filling import star_of
-from cli.demo.notes import QUERY, VARIABLES
+from cli.demo.accounts import ACCOUNTS, PARTNER_KEY, STAR_OPENID
+from cli.demo.errors import DemoInProduction
+from cli.demo.filling import fill_demo, star_of
+from cli.demo.notes import QUERY, VARIABLES, demo_notes
 from cli.up import Addresses
 from tests.conftest import Api
 from tests.make.members import member
@@ -187,7 +181,7 @@ async def test_without_neighbours_there_are_only_log_ins(
         for account in ACCOUNTS:
             stored = await staff.by_login(read, account.login)
             assert stored is not None
-            assert stored.role is account.role
+            assert stored.role == account.role
             assert await password_matches(stored.password_hash, account.password)
         partner = await staff.partner_by_key(read, PARTNER_KEY)
         assert partner is not None
