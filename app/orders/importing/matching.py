@@ -39,7 +39,9 @@ _WANTED = """
 _ROOM = """
     INSERT INTO room
     WITH theirs AS MATERIALIZED (
-      SELECT l.* FROM order_line l
+      SELECT l.member_id, l.order_id, l.line_no, l.sku, l.quantity, l.refunded_quantity, l.paid_fen,
+             l.refunded_fen
+      FROM order_line l
       JOIN (SELECT DISTINCT member_id FROM wanted) AS concerned USING (member_id)
     )
     SELECT l.member_id, l.order_id, l.line_no, l.sku, o.placed_at, o.order_no,

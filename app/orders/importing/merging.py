@@ -14,10 +14,13 @@ from sqlalchemy import text
 
 from app.kernel.db import Tx
 from app.orders.importing.runs import advance_run
-from app.orders.importing.staging import BUCKETS, stage_of
+from app.orders.importing.staging import BUCKETS, stage_name, stage_of
 from app.orders.tables import ImportPhase, ImportRun
 
-ROWS_A_STEP: Final = 250_000
+ROWS_A_STEP: Final = 1_000_000
+
+MOST_SCANS: Final = 4
+"""Beyond so many steps the staged rows are put into the order of their buckets first."""
 
 # UUIDv7 at the run's instant; the server's random version 4 gives the rest (RFC 9562, 5.7).
 _NEW_ID = "CAST(:head || substr(replace(CAST(gen_random_uuid() AS text), '-', ''), 14) AS uuid)"
@@ -42,11 +45,13 @@ class Merged:
         )
 
 
-async def merge_orders(tx: Tx, run: ImportRun) -> Merged:
-    """Merge the next step of a run's staged order lines and store the progress."""
-    await _prepare(tx, run)
-    first, last = step(run)
-    here = f"{stage_of(run)} WHERE bucket >= {first} AND bucket < {last}"
+async def merge_orders(tx: Tx, run: ImportRun, buckets: range) -> Merged:
+    """Merge the staged order lines of some buckets; those that are merged already add nothing.
+
+    Different buckets hold different orders: they may be merged at the same time.
+    """
+    await _prepare(tx)
+    here = f"{stage_of(run)} WHERE bucket >= {buckets.start} AND bucket < {buckets.stop}"
     bind = {"source": run.source, "head": _head(tx)}
     await _run(tx, _file_orders(here), {})
     orders = await _run(tx, _FRESH_ORDERS, bind)
@@ -54,39 +59,53 @@ async def merge_orders(tx: Tx, run: ImportRun) -> Merged:
     lines = await _run(tx, _fresh_lines(here), {})
     lines += await _add_to_known(tx, run, here)
     refunds = await _run(tx, _refunds(here), bind)
-    await _advance(tx, run, last, then=ImportPhase.MATCHING)
     return Merged(orders=orders, lines=lines, refunds=refunds)
 
 
-async def merge_events(tx: Tx, run: ImportRun) -> Merged:
-    """Merge the next step of a run's staged events and store the progress."""
-    await _prepare(tx, run)
-    first, last = step(run)
+async def merge_events(tx: Tx, run: ImportRun, buckets: range) -> Merged:
+    """Merge the staged events of some buckets; those that are stored already add nothing."""
+    await _prepare(tx)
     names = "member_id, event_id, at, kind, seconds, channel, sku, category"
     names += ", app_version, touchpoint"
     events = await _run(
         tx,
         f"""
         INSERT INTO activity ({names})
-        SELECT {names} FROM {stage_of(run)} WHERE bucket >= {first} AND bucket < {last}
+        SELECT {names} FROM {stage_of(run)}
+        WHERE bucket >= {buckets.start} AND bucket < {buckets.stop}
         ORDER BY member_id, event_id, row_no
         ON CONFLICT DO NOTHING
         """,
         {},
     )
-    await _advance(tx, run, last, then=ImportPhase.MATCHING)
     return Merged(events=events)
 
 
-def step(run: ImportRun) -> tuple[int, int]:
-    """The half-open range of buckets that comes next; the same steps whenever a run goes on.
+def step(run: ImportRun) -> range:
+    """The buckets that come next; the same steps whenever a run goes on.
 
-    >>> step(ImportRun(rows_staged=1_000_000, next_bucket=64))
-    (64, 128)
+    >>> step(ImportRun(rows_staged=4_000_000, next_bucket=64))
+    range(64, 128)
     """
     steps = min(BUCKETS, max(1, -(-run.rows_staged // ROWS_A_STEP)))
     width = -(-BUCKETS // steps)
-    return run.next_bucket, min(BUCKETS, run.next_bucket + width)
+    return range(run.next_bucket, min(BUCKETS, run.next_bucket + width))
+
+
+async def start_merge(tx: Tx, run: ImportRun) -> None:
+    """Let the steps find their rows: many steps each read only their own part of the table."""
+    stage, index = stage_of(run), f"{stage_name(run.id)}_order"
+    if run.rows_staged > MOST_SCANS * ROWS_A_STEP:
+        await tx.session.execute(text(f"CREATE INDEX IF NOT EXISTS {index} ON {stage} (bucket)"))
+        await tx.session.execute(text(f"CLUSTER {stage} USING {index}"))
+    await tx.session.execute(text(f"ANALYZE {stage} (bucket, member_id)"))
+    await advance_run(tx, run, phase=ImportPhase.MERGING)
+
+
+async def note_merged(tx: Tx, run: ImportRun, reached: int) -> None:
+    """Store that all buckets before `reached` are merged."""
+    phase = ImportPhase.MATCHING if reached >= BUCKETS else ImportPhase.MERGING
+    await advance_run(tx, run, next_bucket=reached, phase=phase)
 
 
 _FRESH_ORDERS: Final = f"""
@@ -200,9 +219,7 @@ async def _add_to_known(tx: Tx, run: ImportRun, here: str) -> int:
     )
 
 
-async def _prepare(tx: Tx, run: ImportRun) -> None:
-    if run.phase is ImportPhase.STAGING:
-        await tx.session.execute(text(f"ANALYZE {stage_of(run)}"))
+async def _prepare(tx: Tx) -> None:
     for statement in (
         # A crash of the server loses the step together with its progress: nothing to wait for.
         "SET LOCAL synchronous_commit = off",
@@ -219,11 +236,6 @@ async def _prepare(tx: Tx, run: ImportRun) -> None:
            copy bigint) ON COMMIT DROP""",
     ):
         await tx.session.execute(text(statement))
-
-
-async def _advance(tx: Tx, run: ImportRun, reached: int, *, then: ImportPhase) -> None:
-    phase = then if reached >= BUCKETS else ImportPhase.MERGING
-    await advance_run(tx, run, next_bucket=reached, phase=phase)
 
 
 def _head(tx: Tx) -> str:
