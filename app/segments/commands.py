@@ -56,10 +56,10 @@ async def run(tx: Tx, *, as_of: datetime) -> SegmentRun:
     await _plan_for_sets(tx, "on")
     before = await current_run(tx)
     await gather(tx, as_of)
-    await tx.session.execute(text(f"ANALYZE {FACTS.name}"))
+    await tx.session.execute(text(f"ANALYZE {FACTS.name} (member_id)"))
     cuts = await draw(tx)
     await judge(tx, as_of, cuts)
-    await tx.session.execute(text(f"ANALYZE {JUDGED.name}"))
+    await tx.session.execute(text(f"ANALYZE {JUDGED.name} (member_id)"))
     applied = before is None or before.as_of <= as_of
     changed = await _swap(tx, as_of, first=before is None) if applied else 0
     stored = await _record(tx, as_of, cuts, applied=applied, changed=changed)
@@ -78,15 +78,15 @@ async def _plan_for_sets(tx: Tx, switch: Literal["on", "off"]) -> None:
     A table that was empty when it was last analysed looks free to scan once a row; filling it from
     a join with itself then takes quadratic time.
     """
-    loops, memory = ("off", "'128MB'") if switch == "on" else ("DEFAULT", "DEFAULT")
+    loops, memory = ("off", "'256MB'") if switch == "on" else ("DEFAULT", "DEFAULT")
     await tx.session.execute(text(f"SET LOCAL enable_nestloop = {loops}"))
     await tx.session.execute(text(f"SET LOCAL work_mem = {memory}"))
 
 
 async def _swap(tx: Tx, as_of: datetime, *, first: bool) -> int:
-    await silences.find(tx, as_of)
+    await silences.compare(tx, as_of)
     await silences.store(tx)
-    await tx.session.execute(text(f"DROP TABLE {silences.FOUND.name}"))
+    await tx.session.execute(text(f"DROP TABLE {silences.DIFFERENT.name}"))
     if not first:
         await _announce(tx, as_of)
     changed = await _write_history(tx, as_of)

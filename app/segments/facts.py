@@ -1,17 +1,22 @@
-"""What a run knows of every member, gathered in one statement into a temporary table."""
+"""What a run knows of every member, gathered in one statement into a temporary table.
+
+Each of the great tables is read once: the orders in the order of a member's payments, so that one
+aggregation yields the sums, the silences between orders and the orders whose goods may be asked
+for later. What is only asked of some members is left to whoever asks.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     DateTime,
     MetaData,
     Select,
     Subquery,
     Table,
+    Text,
     Uuid,
     and_,
     cast,
@@ -19,7 +24,9 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    type_coerce,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -31,16 +38,20 @@ from app.segments.rules import (
     FREQUENCY_WINDOW,
     INTEREST_WINDOW,
     RFM_WINDOW,
+    SILENT_AFTER,
     SPEND_WINDOW,
 )
 
+_INSTANT = DateTime(timezone=True)
+
+# One row a member. Without a key: it is only ever read as a whole.
 FACTS = Table(
     "segment_facts",
     MetaData(),
-    Column("member_id", Uuid, primary_key=True),
-    Column("registered_at", DateTime(timezone=True), nullable=False),
+    Column("member_id", Uuid, nullable=False),
+    Column("registered_at", _INSTANT, nullable=False),
     Column("orders", BigInteger, nullable=False),
-    Column("last_order_at", DateTime(timezone=True)),
+    Column("last_order_at", _INSTANT),
     Column("average_order_fen", BigInteger),
     Column("orders30", BigInteger, nullable=False),
     Column("orders30_before", BigInteger, nullable=False),
@@ -51,8 +62,16 @@ FACTS = Table(
     Column("monetary", BigInteger),
     Column("browses", BigInteger, nullable=False),
     Column("browses_before", BigInteger, nullable=False),
-    # Buys one category only, while browsing others.
-    Column("looks_elsewhere", Boolean, nullable=False),
+    # First and last by name of the categories browsed: one of them differs from a given category
+    # whenever any does.
+    Column("browsed_first", Text),
+    Column("browsed_last", Text),
+    # The orders of the category window.
+    Column("recent_orders", ARRAY(Uuid)),
+    # The silences that an order ended, an element each: when they began, ended, and that order.
+    Column("silent_from", ARRAY(_INSTANT)),
+    Column("woken_at", ARRAY(_INSTANT)),
+    Column("woken_by", ARRAY(Uuid)),
     prefixes=["TEMPORARY"],
     postgresql_on_commit="DROP",
 )
@@ -74,7 +93,7 @@ def everyone(as_of: datetime) -> "Select[*tuple[Any, ...]]":
     """
     member = members.Member
     bought, loose = _bought(as_of), _loose(as_of)
-    seen, elsewhere = _browsed(as_of), _looks_elsewhere(as_of)
+    seen = _browsed(as_of)
     number = func.coalesce(bought.c.orders, 0)
     recency = func.floor(func.extract("epoch", as_of - bought.c.last_order_at))
     return (
@@ -92,12 +111,16 @@ def everyone(as_of: datetime) -> "Select[*tuple[Any, ...]]":
             bought.c.net365 - func.coalesce(loose.c.net365, 0),
             func.coalesce(seen.c.browses, 0),
             func.coalesce(seen.c.browses_before, 0),
-            elsewhere.c.member_id.is_not(None),
+            seen.c.first,
+            seen.c.last,
+            bought.c.recent,
+            bought.c.silent_from,
+            bought.c.woken_at,
+            bought.c.woken_by,
         )
         .outerjoin(bought, bought.c.member_id == member.id)
         .outerjoin(loose, loose.c.member_id == member.id)
         .outerjoin(seen, seen.c.member_id == member.id)
-        .outerjoin(elsewhere, elsewhere.c.member_id == member.id)
         .where(
             member.status != members.MemberStatus.CLOSED,
             member.is_test.is_(False),
@@ -107,8 +130,10 @@ def everyone(as_of: datetime) -> "Select[*tuple[Any, ...]]":
 
 
 def _bought(as_of: datetime) -> Subquery:
-    order = orders.counted_orders(as_of).subquery()
+    order = _in_time(as_of)
     paid, net = order.c.paid_at, order.c.net_fen
+    silent_from = order.c.previous + SILENT_AFTER
+    woke = paid >= silent_from
 
     def within(window: timedelta) -> ColumnElement[bool]:
         return paid >= as_of - window
@@ -125,10 +150,23 @@ def _bought(as_of: datetime) -> Subquery:
             func.coalesce(func.sum(net).filter(within(SPEND_WINDOW)), 0).label("net90"),
             func.count().filter(within(RFM_WINDOW)).label("orders365"),
             func.coalesce(func.sum(net).filter(within(RFM_WINDOW)), 0).label("net365"),
+            func.array_agg(order.c.id).filter(within(CATEGORY_WINDOW)).label("recent"),
+            func.array_agg(silent_from).filter(woke).label("silent_from"),
+            func.array_agg(paid).filter(woke).label("woken_at"),
+            func.array_agg(order.c.id).filter(woke).label("woken_by"),
         )
         .group_by(order.c.member_id)
         .subquery()
     )
+
+
+def _in_time(as_of: datetime) -> Subquery:
+    """The orders that count, each with the payment of the one before it."""
+    order = orders.counted_orders(as_of).subquery()
+    before = func.lag(order.c.paid_at).over(
+        partition_by=order.c.member_id, order_by=(order.c.paid_at, order.c.id)
+    )
+    return select(order, type_coerce(before, _INSTANT).label("previous")).subquery()
 
 
 def _loose(as_of: datetime) -> Subquery:
@@ -150,43 +188,24 @@ def _loose(as_of: datetime) -> Subquery:
 
 def _browsed(as_of: datetime) -> Subquery:
     seen = orders.Activity
-    recent = seen.at >= as_of - BROWSE_WINDOW
+
+    def within(window: timedelta) -> ColumnElement[bool]:
+        return seen.at >= as_of - window
+
+    recent, lately = within(BROWSE_WINDOW), within(INTEREST_WINDOW)
     return (
         select(
             seen.member_id,
             func.count().filter(recent).label("browses"),
-            func.count().filter(~recent).label("browses_before"),
+            func.count().filter(~recent, within(2 * BROWSE_WINDOW)).label("browses_before"),
+            func.min(seen.category).filter(lately).label("first"),
+            func.max(seen.category).filter(lately).label("last"),
         )
         .where(
             seen.kind == orders.ActivityKind.BROWSE,
-            seen.at >= as_of - 2 * BROWSE_WINDOW,
+            within(max(2 * BROWSE_WINDOW, INTEREST_WINDOW)),
             seen.at < as_of,
         )
         .group_by(seen.member_id)
-        .subquery()
-    )
-
-
-def _looks_elsewhere(as_of: datetime) -> Subquery:
-    """Members who bought one category only and browsed another; goods without one are unknown."""
-    order, line = orders.counted_orders(as_of).subquery(), orders.OrderLine
-    only = (
-        select(order.c.member_id, func.min(line.category).label("category"))
-        .join(line, and_(line.member_id == order.c.member_id, line.order_id == order.c.id))
-        .where(order.c.paid_at >= as_of - CATEGORY_WINDOW, line.category.is_not(None))
-        .group_by(order.c.member_id)
-        .having(func.min(line.category) == func.max(line.category))
-        .subquery()
-    )
-    seen = orders.Activity
-    return (
-        select(seen.member_id)
-        .join(only, and_(only.c.member_id == seen.member_id, only.c.category != seen.category))
-        .where(
-            seen.kind == orders.ActivityKind.BROWSE,
-            seen.at >= as_of - INTEREST_WINDOW,
-            seen.at < as_of,
-        )
-        .distinct()
         .subquery()
     )

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     SmallInteger,
+    Subquery,
     Table,
     Text,
     Uuid,
@@ -18,12 +19,15 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    not_,
     null,
+    or_,
     select,
 )
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
+from app import orders
 from app.kernel.db import Tx
 from app.segments.facts import FACTS
 from app.segments.rules import (
@@ -48,7 +52,7 @@ from app.segments.tables import MemberStage
 JUDGED = Table(
     "segment_judged",
     MetaData(),
-    Column("member_id", Uuid, primary_key=True),
+    Column("member_id", Uuid, nullable=False),
     Column("stage", MemberStage.stage.type, nullable=False),
     Column("reason", MemberStage.reason.type, nullable=False),
     Column("orders", FACTS.c.orders.type, nullable=False),
@@ -98,8 +102,13 @@ async def draw(tx: Tx) -> CutPoints:
 async def judge(tx: Tx, as_of: datetime, cuts: CutPoints) -> None:
     """Fill the temporary table of judgements; it goes with the transaction."""
     await tx.session.execute(CreateTable(JUDGED))
-    reason = reasons(as_of, cuts)
-    judged = select(FACTS, reason.label("reason")).subquery()
+    only = _only_category(as_of)
+    reason = reasons(as_of, cuts, only=only.c.category)
+    judged = (
+        select(FACTS, reason.label("reason"))
+        .outerjoin(only, only.c.member_id == FACTS.c.member_id)
+        .subquery()
+    )
     stage = case(
         {reason.value: stage.value for reason, stage in STAGE_OF.items()}, value=judged.c.reason
     )
@@ -135,8 +144,13 @@ STAGE_OF = {
 }
 
 
-def reasons(as_of: datetime, cuts: CutPoints) -> ColumnElement[str]:
-    """The first rule that matches a row of the facts."""
+def reasons(
+    as_of: datetime, cuts: CutPoints, *, only: ColumnElement[str | None]
+) -> ColumnElement[str]:
+    """The first rule that matches a row of the facts.
+
+    `only` is the one category a member buys, needed of those whom `_undecided` names.
+    """
     fact = FACTS.c
     none = fact.last_order_at.is_(None)
     silent = fact.last_order_at <= as_of - SILENT_AFTER
@@ -151,13 +165,56 @@ def reasons(as_of: datetime, cuts: CutPoints) -> ColumnElement[str]:
         ),
         (silent, StageReason.NO_ORDER_FOR_30_DAYS),
         (fact.net90 >= literal(cuts.vip_net90, BigInteger), StageReason.TOP_SPEND),
-        (_rising(fact.browses, fact.browses_before, RISING_BROWSES), StageReason.BROWSING_RISING),
-        (_rising(fact.orders30, fact.orders30_before, RISING_ORDERS), StageReason.ORDERS_RISING),
-        (fact.looks_elsewhere, StageReason.BROWSING_OTHER_CATEGORIES),
+        (_browsing_rising(), StageReason.BROWSING_RISING),
+        (_orders_rising(), StageReason.ORDERS_RISING),
+        (
+            or_(fact.browsed_first != only, fact.browsed_last != only),
+            StageReason.BROWSING_OTHER_CATEGORIES,
+        ),
         (fact.orders30 < REGULAR_ORDERS, StageReason.FEW_ORDERS),
     ]
     steady = literal(StageReason.STEADY_ORDERS.value, Text)
     return case(*((test, reason.value) for test, reason in rules), else_=steady)
+
+
+def _only_category(as_of: datetime) -> Subquery:
+    """The category of undecided members who bought one only; goods without one are unknown.
+
+    Lines are many and few members depend on them, so they are looked at last.
+    """
+    bought = (
+        select(FACTS.c.member_id, func.unnest(FACTS.c.recent_orders).label("order_id"))
+        .where(_undecided(as_of))
+        .subquery()
+    )
+    line = orders.OrderLine
+    first = func.min(line.category)
+    return (
+        select(bought.c.member_id, first.label("category"))
+        .join(line, and_(line.member_id == bought.c.member_id, line.order_id == bought.c.order_id))
+        .where(line.category.is_not(None))
+        .group_by(bought.c.member_id)
+        .having(first == func.max(line.category))
+        .subquery()
+    )
+
+
+def _undecided(as_of: datetime) -> ColumnElement[bool]:
+    """Whom no earlier rule decides, whatever the cut points, and who browsed some category."""
+    return and_(
+        FACTS.c.last_order_at > as_of - SILENT_AFTER,
+        FACTS.c.browsed_first.is_not(None),
+        not_(_browsing_rising()),
+        not_(_orders_rising()),
+    )
+
+
+def _browsing_rising() -> ColumnElement[bool]:
+    return _rising(FACTS.c.browses, FACTS.c.browses_before, RISING_BROWSES)
+
+
+def _orders_rising() -> ColumnElement[bool]:
+    return _rising(FACTS.c.orders30, FACTS.c.orders30_before, RISING_ORDERS)
 
 
 def _rising(now: ColumnElement[int], before: ColumnElement[int], least: int) -> ColumnElement[bool]:
