@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -14,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.kernel.clock import day_start
 from app.kernel.config import Settings
+from cli.instants import as_of_or_data_end
 from cli.session import open_database, open_stores
 from cli.starting import SAYS
 
@@ -37,7 +36,8 @@ AsOf = Annotated[
     typer.Option(
         "--as-of",
         help="Look only at what was known before this day (2011-09-01, from midnight in the "
-        "platform's time zone) or instant (2011-09-01T03:00+08:00). Default: now.",
+        "platform's time zone) or instant (2011-09-01T03:00+08:00). Default: now, or the end "
+        "of the data where that is long past.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -94,35 +94,6 @@ def _refusals() -> Generator[None]:
         raise typer.Exit(2) from error
 
 
-def parse_as_of(text: str | None, *, now: datetime, zone: str) -> datetime:
-    """The instant of `--as-of`: now, the start of a business day, or an instant with an offset.
-
-    Raises ValueError for anything else and for the future.
-
-    >>> from datetime import UTC
-    >>> parse_as_of("2011-09-01", now=datetime(2026, 1, 1, tzinfo=UTC), zone="Asia/Shanghai")
-    datetime.datetime(2011, 8, 31, 16, 0, tzinfo=datetime.timezone.utc)
-    """
-    if text is None:
-        return now
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    try:
-        instant = datetime.fromisoformat(text) if day is None else day_start(day, zone)
-    except ValueError as error:
-        raise ValueError(
-            f"--as-of wants a day such as 2011-09-01 or an instant such as "
-            f"2011-09-01T03:00+08:00, not {text!r}"
-        ) from error
-    if instant.tzinfo is None:
-        raise ValueError("--as-of wants an offset with the time, such as 2011-09-01T03:00+08:00")
-    if instant > now:
-        raise ValueError(f"--as-of {text} is in the future")
-    return instant
-
-
 @contextmanager
 def _bar(what: str) -> Generator[Callable[[int, int], None]]:
     """A progress bar on standard error, and the function that moves it (from any thread)."""
@@ -143,7 +114,7 @@ async def _train(settings: Settings, as_of: str | None) -> "Trained":
 
     zone = settings.time_zone
     async with open_database(settings) as database:
-        at = parse_as_of(as_of, now=database.clock(), zone=zone)
+        at = await as_of_or_data_end(database, as_of, zone)
         with _bar("Reading and training") as progress:
             return await train_model(database, as_of=at, zone=zone, progress=progress)
 
@@ -156,7 +127,7 @@ async def _score(
 
     zone = settings.time_zone
     async with open_database(settings) as database:
-        at = parse_as_of(as_of, now=database.clock(), zone=zone)
+        at = await as_of_or_data_end(database, as_of, zone)
         with _bar("Scoring members") as progress:
             scored = await score_members(database, as_of=at, zone=zone, progress=progress)
         async with database.read() as read:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.kernel.config import Settings
-from cli.churn import parse_as_of
+from cli.instants import as_of_or_data_end
 from cli.session import open_database, open_stores
 from cli.starting import SAYS
 
@@ -39,7 +39,8 @@ def run(
         typer.Option(
             "--as-of",
             help="Judge by what was known before this day (2011-09-01, from midnight in the "
-            "platform's time zone) or instant (2011-09-01T03:00+08:00). Default: now.",
+            "platform's time zone) or instant (2011-09-01T03:00+08:00). Default: now, or the end "
+            "of the data where that is long past.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -67,7 +68,7 @@ async def _run(
     from app import segments
 
     async with open_database(settings) as database:
-        at = parse_as_of(as_of, now=database.clock(), zone=settings.time_zone)
+        at = await as_of_or_data_end(database, as_of, settings.time_zone)
         started = time.monotonic()
         with SAYS.status("Judging every member 正在分层"):
             async with database.begin() as tx:

@@ -15,7 +15,7 @@ from rich.table import Table
 from app import simulated
 from app.kernel.config import Settings
 from app.kernel.errors import Refusal
-from cli.churn import parse_as_of
+from cli.instants import parse_as_of
 from cli.session import open_database, open_stores
 
 if TYPE_CHECKING:

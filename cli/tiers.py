@@ -15,6 +15,7 @@ from rich.table import Table
 from app.kernel.config import Settings
 from app.kernel.db import Database
 from app.kernel.errors import Refusal
+from cli.instants import as_of_or_data_end
 from cli.session import open_database, open_stores
 from cli.starting import SAYS
 
@@ -57,7 +58,8 @@ def run(
         typer.Option(
             "--month",
             help="The month to run (2011-12), judged by the 365 days before its first day in the "
-            "platform's time zone. Default: the present month.",
+            "platform's time zone. Default: the present month, or the one after the data where "
+            "these end long ago.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
@@ -85,8 +87,10 @@ async def _run(settings: Settings, month_text: str | None, *, preview_only: bool
     from app import tiers
 
     async with open_database(settings) as database:
-        now = database.clock()
-        month = tiers.run_month(now) if month_text is None else tiers.parse_month(month_text)
+        if month_text is None:
+            month = tiers.run_month(await as_of_or_data_end(database, None, settings.time_zone))
+        else:
+            month = tiers.parse_month(month_text)
         started = time.monotonic()
         await _to_the_end(database, month, preview_only=preview_only)
         return await _shown(database, month, time.monotonic() - started)

@@ -190,7 +190,9 @@ async def score_night(work: Work, *, due_at: datetime) -> None:
     await _train_if_old(work, due_at)
     try:
         scored = await score_members(work.database, as_of=due_at, zone=work.settings.time_zone)
-    except (churn.NoModel, churn.ModelDamaged) as refusal:
+    except churn.NoModel as refusal:
+        log.info("not scored: no model yet", why=str(refusal), mend="run `linli train`")
+    except churn.ModelDamaged as refusal:
         log.error("not scored: earlier scores stay", why=str(refusal), mend="run `linli train`")
     else:
         log.info("members scored", **{n: getattr(scored.stored, n) for n in _FIGURES})

@@ -15,6 +15,7 @@ from app.orders.queries import (
     loose_refunds,
     net_fen,
     net_spend,
+    newest_payment,
     page_of_member,
     settled_count,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "loose_refunds",
     "net_fen",
     "net_spend",
+    "newest_payment",
     "page_of_member",
     "record_events",
     "record_orders",

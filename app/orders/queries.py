@@ -182,6 +182,11 @@ async def settled_count(read: Read, keys: Iterable[UUID]) -> dict[UUID, int]:
     return {key: found.get(key, 0) for key in wanted}
 
 
+async def newest_payment(read: Read) -> datetime | None:
+    """When the newest order was paid; None while there is none."""
+    return await read.session.scalar(select(func.max(Order.paid_at)))
+
+
 async def last_activity(
     read: Read, keys: Iterable[UUID], *, kinds: Iterable[ActivityKind] = tuple(ActivityKind)
 ) -> dict[UUID, datetime]:

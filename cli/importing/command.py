@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from sqlalchemy.exc import DBAPIError
 
 from app.kernel.clock import system_clock
 from app.kernel.config import BadSettings, Settings, load_settings
@@ -165,6 +166,9 @@ def _run(wishes: Wishes, json: bool) -> None:
     except Refusal as refusal:
         said.print(f"[red]Error:[/] {refusal.message('en')} {refusal.message('zh-CN')}")
         raise typer.Exit(1) from refusal
+    except (DBAPIError, OSError) as error:
+        said.print(f"[red]Error:[/] {_stopped(error)}", highlight=False)
+        raise typer.Exit(1) from error
     if json:
         typer.echo(json_text.dumps(_plain(job, summary), ensure_ascii=False, indent=2))
     else:
@@ -176,6 +180,14 @@ def _run(wishes: Wishes, json: bool) -> None:
         )
     if not summary.kept:
         raise typer.Exit(1)
+
+
+def _stopped(error: DBAPIError | OSError) -> str:
+    """What stopped the import, and that nothing is lost by it."""
+    cause = str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
+    if "does not exist" in cause:
+        return f"The database has not the tables it needs ({cause}). Run `linli migrate` first."
+    return f"The import stopped: {cause} Run it again: it goes on where it was."
 
 
 async def _import(settings: Settings, url: str, job: "Job", report: "Report") -> "Summary":

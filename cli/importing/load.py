@@ -256,9 +256,12 @@ async def _merge_step(database: Database, job: Job, run: ImportRun) -> orders.im
 
     buckets = orders.importing.step(run)
     middle = len(buckets) // 2
-    async with asyncio.TaskGroup() as halves:
-        one = halves.create_task(half(buckets[:middle]))
-        other = halves.create_task(half(buckets[middle:]))
+    try:
+        async with asyncio.TaskGroup() as halves:
+            one = halves.create_task(half(buckets[:middle]))
+            other = halves.create_task(half(buckets[middle:]))
+    except ExceptionGroup as both:
+        raise both.exceptions[0] from None
     async with database.begin() as tx:
         await orders.importing.note_merged(tx, run, buckets.stop)
     return one.result() + other.result()

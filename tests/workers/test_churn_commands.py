@@ -8,7 +8,7 @@ import pytest
 
 from app.kernel.config import Settings
 from app.kernel.db import Database
-from cli.churn import parse_as_of
+from cli.instants import parse_as_of
 from tests.conftest import TestClock
 from tests.workers.children import child
 from tests.workers.test_churn_jobs import shop
