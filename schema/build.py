@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import strawberry
 from graphql import GraphQLError
-from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.extensions import AddValidationRules, ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
 
@@ -19,6 +19,7 @@ from schema.campaigns import CampaignsMutation, CampaignsQuery
 from schema.churn import ChurnQuery, ChurnSubscription
 from schema.context import Info
 from schema.coupons_changes import CouponsMutation
+from schema.documents import NoNulInTexts
 from schema.drops import DropsQuery
 from schema.drops_changes import DropsMutation
 from schema.drops_live import DropsSubscription
@@ -122,6 +123,7 @@ async def _presented(source: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
 def _extensions() -> list[Any]:
     return [
         lambda: ParserCache(maxsize=DOCUMENTS),
+        lambda: AddValidationRules([NoNulInTexts]),
         lambda: ValidationCache(maxsize=DOCUMENTS),
     ]
 

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -77,11 +77,22 @@ def decode_cursor(cursor: str, *readers: Callable[[Any], Any]) -> tuple[Any, ...
 
 
 def instant(value: str) -> datetime:
-    """An instant of a keyset; raises ValueError without an offset."""
+    """An instant of a keyset in UTC.
+
+    Raises ValueError without an offset, OverflowError outside the years 1 to 9999.
+    """
     instant = datetime.fromisoformat(value)
     if instant.tzinfo is None:
         raise ValueError("an instant has an offset")
-    return instant
+    return instant.astimezone(UTC)
+
+
+def ordinal(value: Any) -> int:
+    """A number of a keyset; raises ValueError unless it is one that a row can have."""
+    number = int(value)
+    if not 0 <= number < 2**63:
+        raise ValueError("no row has this number")
+    return number
 
 
 def connect(

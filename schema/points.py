@@ -17,7 +17,7 @@ from schema.enums import describe
 from schema.fields import field, mutation, shown
 from schema.guard import MEMBER, staff
 from schema.nodes import MemberPart, key_of
-from schema.paging import Connection, connect, decode_cursor, encode_cursor, page_size
+from schema.paging import Connection, connect, decode_cursor, encode_cursor, ordinal, page_size
 from schema.scalars import Points
 
 LONGEST_KEY = 128
@@ -113,7 +113,7 @@ class PointsAccount:
         ] = None,
     ) -> Connection[PointsEntry]:
         size = page_size(first)
-        before = None if after is None else decode_cursor(after, int)[0]
+        before = None if after is None else decode_cursor(after, ordinal)[0]
         key = points.EntriesKey(self.key, self.currency, size + 1, before)
         rows = await info.context.one(points.entries_by_member, key) or []
         return connect(

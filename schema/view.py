@@ -1,5 +1,6 @@
 """GraphQL over HTTP and graphql-transport-ws at one address."""
 
+import re
 from datetime import timedelta
 from json import JSONDecodeError
 from pathlib import Path
@@ -8,6 +9,7 @@ from uuid import uuid4
 
 import orjson
 import structlog
+from cross_web import HTTPException  # what Strawberry answers refused requests by
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.websockets import WebSocket
@@ -30,6 +32,8 @@ from schema.build import build_schema
 from schema.context import Ctx, Resources
 
 INIT_SECONDS = 10
+# NUL in a JSON text; after an escaped backslash the same letters are only letters.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 GRAPHIQL = Path(__file__).with_name("graphiql")
 
 
@@ -98,11 +102,18 @@ class GraphQLView(GraphQL[Ctx, None]):
         """GraphiQL from our own files: no page of ours loads code from elsewhere."""
         return FileResponse(GRAPHIQL / "index.html")
 
+    def parse_json(self, data: str | bytes) -> Any:
+        """The JSON of a request's body, or an answer 400 that says what is wrong with it."""
+        try:
+            return self.decode_json(data)
+        except JSONDecodeError as error:
+            raise HTTPException(400, f"Unable to parse request body as JSON: {error}") from error
+
     def decode_json(self, data: str | bytes) -> object:
         """Strict JSON; NUL characters, which PostgreSQL cannot store, are refused here."""
         raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
-        if b"\\u0000" in raw:
-            raise JSONDecodeError("NUL characters are not accepted", "", 0)
+        if _NUL.search(raw):
+            raise JSONDecodeError("text may not hold NUL characters", "", 0)
         return orjson.loads(raw)
 
     def encode_json(self, data: object) -> str:

@@ -90,6 +90,20 @@ async def test_malformed_bodies_are_refused_politely(server: Server, body: bytes
     assert "Traceback" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("text", "status"), [(r"\u0000", 400), (r"a\\\u0000", 400), (r"C:\\u0000", 200)]
+)
+async def test_nul_in_variables_is_refused_by_name(server: Server, text: str, status: int) -> None:
+    document = "query ($text: ID!) { node(id: $text) { id } }"
+    body = f'{{"query": "{document}", "variables": {{"text": "{text}"}}}}'
+    async with httpx2.AsyncClient() as client:
+        answer = await client.post(
+            f"{server.url}/graphql", content=body, headers={"Content-Type": "application/json"}
+        )
+    assert answer.status_code == status, answer.text
+    assert ("NUL" in answer.text) is (status == 400)
+
+
 async def test_a_subscriber_resumes_without_a_gap_or_a_double(server: Server) -> None:
     async with server.parts.resources.database.begin() as tx:
         row = await member(tx)
