@@ -68,7 +68,8 @@ def plan(wishes: Wishes, *, zone: str, now: datetime) -> "Job":
         latest=now + timedelta(days=1),
     )
     rules = Rules(fields, places, preset, reading, wishes.fen_per_unit)
-    source = _source(wishes.source or preset.source or "import")
+    known = preset.source or "import"
+    source = _source(known if wishes.source is None else wishes.source)
     rejects = wishes.rejects or Path(f"{wishes.file.name}.rejects.csv")
     return Job(
         kind=wishes.kind,
