@@ -15,7 +15,6 @@ from sqlalchemy import (
     insert,
     literal,
     null,
-    or_,
     select,
     text,
     update,
@@ -29,7 +28,7 @@ from app.kernel.sets import emit_each, lock_name, uuid7_each
 from app.segments import silences
 from app.segments.events import SegmentsSwapped, StageChanged
 from app.segments.facts import FACTS, gather
-from app.segments.judging import JUDGED, draw, judge
+from app.segments.judging import COMPARED, JUDGED, draw, judge
 from app.segments.queries import current_run
 from app.segments.rules import CutPoints, alarms
 from app.segments.stages import Stage, StageReason
@@ -38,8 +37,6 @@ from app.segments.tables import MemberStage, SegmentRun, StageTransition
 LOCK = "segments run"
 # What campaigns and alerts act on, told one by one; the other changes are read in the history.
 TOLD = (Stage.VIP, Stage.SILENT, Stage.LAPSED_HIGH_VALUE, Stage.CHURNED)
-# The columns that make a row worth rewriting, `reason` and facts included.
-_COMPARED = [column.name for column in JUDGED.columns if column.name != "member_id"]
 
 
 async def run(tx: Tx, *, as_of: datetime) -> SegmentRun:
@@ -59,7 +56,7 @@ async def run(tx: Tx, *, as_of: datetime) -> SegmentRun:
     await tx.session.execute(text(f"ANALYZE {FACTS.name} (member_id)"))
     cuts = await draw(tx)
     await judge(tx, as_of, cuts)
-    await tx.session.execute(text(f"ANALYZE {JUDGED.name} (member_id)"))
+    await tx.session.execute(text(f"ANALYZE {JUDGED.name} (member_id, known, differs)"))
     applied = before is None or before.as_of <= as_of
     changed = await _swap(tx, as_of, first=before is None) if applied else 0
     stored = await _record(tx, as_of, cuts, applied=applied, changed=changed)
@@ -105,37 +102,44 @@ async def _announce(tx: Tx, as_of: datetime) -> None:
         literal("member_id"),
         cast(JUDGED.c.member_id, Text),
         literal("before"),
-        MemberStage.stage,
+        JUDGED.c.before,
         literal("stage"),
         JUDGED.c.stage,
         literal("as_of"),
         literal(as_of.isoformat()),
     )
-    entered = (
-        select(topics, payload)
-        .outerjoin(MemberStage, MemberStage.member_id == JUDGED.c.member_id)
-        .where(JUDGED.c.stage.in_(TOLD), JUDGED.c.stage.is_distinct_from(MemberStage.stage))
-    )
+    entered = select(topics, payload).where(JUDGED.c.stage.in_(TOLD), _moved())
     await emit_each(tx, kind=StageChanged.kind, source=entered)
 
 
 async def _write_history(tx: Tx, as_of: datetime) -> int:
-    """One transition for each member whose stage changes; answers how many."""
-    id_, moved = uuid7_each(tx.now), JUDGED.c.stage.is_distinct_from(MemberStage.stage)
-    arrived = (
-        select(JUDGED.c.member_id, id_, MemberStage.stage, JUDGED.c.stage, literal(as_of))
-        .add_columns(JUDGED.c.reason)
-        .outerjoin(MemberStage, MemberStage.member_id == JUDGED.c.member_id)
-        .where(moved)
+    """One transition for each member whose stage changes; answers how many.
+
+    The rows of those who left go in the same statement, which has to find them anyway.
+    """
+    id_ = uuid7_each(tx.now)
+    judged = select(JUDGED.c.member_id).where(JUDGED.c.member_id == MemberStage.member_id)
+    gone = (
+        delete(MemberStage)
+        .where(~judged.exists())
+        .returning(MemberStage.member_id, MemberStage.stage)
+        .cte("gone")
     )
     left = select(
-        MemberStage.member_id,
+        gone.c.member_id,
         id_,
-        MemberStage.stage,
+        gone.c.stage,
         cast(null(), Text),
         literal(as_of),
         literal(StageReason.MEMBER_LEFT.value, Text),
-    ).where(_left())
+    )
+    arrived = (
+        select(JUDGED.c.member_id, id_, JUDGED.c.before, JUDGED.c.stage, literal(as_of))
+        .add_columns(JUDGED.c.reason)
+        .where(_moved())
+        # Neighbours in the index are written together.
+        .order_by(JUDGED.c.member_id)
+    )
     names = ["member_id", "id", "from_stage", "to_stage", "at", "reason"]
     total = 0
     for chosen in (arrived, left):
@@ -144,23 +148,19 @@ async def _write_history(tx: Tx, as_of: datetime) -> int:
 
 
 async def _put_in_force(tx: Tx, as_of: datetime) -> None:
-    same = JUDGED.c.member_id == MemberStage.member_id
-    columns = {name: JUDGED.c[name] for name in _COMPARED}
-    differs = or_(
-        *(JUDGED.c[name].is_distinct_from(getattr(MemberStage, name)) for name in _COMPARED)
-    )
+    columns = {name: JUDGED.c[name] for name in COMPARED}
     since = case((JUDGED.c.stage == MemberStage.stage, MemberStage.since), else_=literal(as_of))
-    await _count(tx, delete(MemberStage).where(_left()))
     await _count(
         tx,
         update(MemberStage)
-        .where(same, differs)
+        .where(JUDGED.c.member_id == MemberStage.member_id, JUDGED.c.known, JUDGED.c.differs)
         .values({**columns, "since": since, "as_of": literal(as_of)}),
     )
-    known = select(MemberStage.member_id).where(same).exists()
-    fresh = select(JUDGED, literal(as_of), literal(as_of)).where(~known)
-    names = [*(column.name for column in JUDGED.columns), "since", "as_of"]
-    await _count(tx, insert(MemberStage).from_select(names, fresh))
+    now = [literal(as_of), literal(as_of)]
+    fresh = select(JUDGED.c.member_id, *columns.values(), *now).where(~JUDGED.c.known)
+    names = ["member_id", *COMPARED, "since", "as_of"]
+    in_order = fresh.order_by(JUDGED.c.member_id)
+    await _count(tx, insert(MemberStage).from_select(names, in_order))
 
 
 async def _record(
@@ -193,9 +193,8 @@ async def _record(
     return run
 
 
-def _left() -> ColumnElement[bool]:
-    """A row of `member_stage` whose member was not judged."""
-    return ~select(JUDGED.c.member_id).where(JUDGED.c.member_id == MemberStage.member_id).exists()
+def _moved() -> ColumnElement[bool]:
+    return JUDGED.c.stage.is_distinct_from(JUDGED.c.before)
 
 
 async def _count(tx: Tx, statement: Executable) -> int:

@@ -4,8 +4,10 @@ from datetime import datetime
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
+    Enum,
     Integer,
     MetaData,
     SmallInteger,
@@ -48,13 +50,16 @@ from app.segments.rules import (
 from app.segments.stages import Stage, StageReason
 from app.segments.tables import MemberStage
 
+# Unlike a stored stage, not checked row by row.
+_STAGE = Enum(Stage, native_enum=False, length=32)
+
 # What a run found, in the columns of `member_stage` that it compares and writes.
 JUDGED = Table(
     "segment_judged",
     MetaData(),
     Column("member_id", Uuid, nullable=False),
-    Column("stage", MemberStage.stage.type, nullable=False),
-    Column("reason", MemberStage.reason.type, nullable=False),
+    Column("stage", _STAGE, nullable=False),
+    Column("reason", Enum(StageReason, native_enum=False, length=32), nullable=False),
     Column("orders", FACTS.c.orders.type, nullable=False),
     Column("last_order_at", DateTime(timezone=True)),
     Column("average_order_fen", FACTS.c.average_order_fen.type),
@@ -63,9 +68,19 @@ JUDGED = Table(
     Column("rfm_r", SmallInteger),
     Column("rfm_f", SmallInteger),
     Column("rfm_m", SmallInteger),
+    # How this stands to the row that is in force: its stage, and whether there is one, or another.
+    Column("before", _STAGE),
+    Column("known", Boolean, nullable=False),
+    Column("differs", Boolean, nullable=False),
     prefixes=["TEMPORARY"],
     postgresql_on_commit="DROP",
 )
+# The columns that make a row worth rewriting, `reason` and facts included.
+COMPARED = [
+    column.name
+    for column in JUDGED.columns
+    if column.name not in ("member_id", "before", "known", "differs")
+]
 
 
 async def draw(tx: Tx) -> CutPoints:
@@ -102,7 +117,19 @@ async def draw(tx: Tx) -> CutPoints:
 async def judge(tx: Tx, as_of: datetime, cuts: CutPoints) -> None:
     """Fill the temporary table of judgements; it goes with the transaction."""
     await tx.session.execute(CreateTable(JUDGED))
-    only = _only_category(as_of)
+    found = _verdicts(as_of, cuts)
+    differs = or_(
+        *(found.c[name].is_distinct_from(getattr(MemberStage, name)) for name in COMPARED)
+    )
+    chosen = select(found, MemberStage.stage, MemberStage.member_id.is_not(None), differs)
+    names = [column.name for column in JUDGED.columns]
+    compared = chosen.outerjoin(MemberStage, MemberStage.member_id == found.c.member_id)
+    await tx.session.execute(insert(JUDGED).from_select(names, compared))
+
+
+def _verdicts(as_of: datetime, cuts: CutPoints) -> Subquery:
+    """The member and the compared columns, in the order of the table's."""
+    only = _only_category(as_of, cuts)
     reason = reasons(as_of, cuts, only=only.c.category)
     judged = (
         select(FACTS, reason.label("reason"))
@@ -112,21 +139,19 @@ async def judge(tx: Tx, as_of: datetime, cuts: CutPoints) -> None:
     stage = case(
         {reason.value: stage.value for reason, stage in STAGE_OF.items()}, value=judged.c.reason
     )
-    chosen = select(
+    return select(
         judged.c.member_id,
-        stage,
+        stage.label("stage"),
         judged.c.reason,
         judged.c.orders,
         judged.c.last_order_at,
         judged.c.average_order_fen,
         judged.c.orders30,
         judged.c.net90,
-        QUINTILES - _over(judged.c.recency, cuts.recency),
-        1 + _over(judged.c.frequency, cuts.frequency),
-        1 + _over(judged.c.monetary, cuts.monetary),
-    )
-    names = [column.name for column in JUDGED.columns]
-    await tx.session.execute(insert(JUDGED).from_select(names, chosen))
+        (QUINTILES - _over(judged.c.recency, cuts.recency)).label("rfm_r"),
+        (1 + _over(judged.c.frequency, cuts.frequency)).label("rfm_f"),
+        (1 + _over(judged.c.monetary, cuts.monetary)).label("rfm_m"),
+    ).subquery()
 
 
 STAGE_OF = {
@@ -164,7 +189,7 @@ def reasons(
             StageReason.SILENT_WITH_HIGH_AVERAGE,
         ),
         (silent, StageReason.NO_ORDER_FOR_30_DAYS),
-        (fact.net90 >= literal(cuts.vip_net90, BigInteger), StageReason.TOP_SPEND),
+        (_spends_most(cuts), StageReason.TOP_SPEND),
         (_browsing_rising(), StageReason.BROWSING_RISING),
         (_orders_rising(), StageReason.ORDERS_RISING),
         (
@@ -177,14 +202,14 @@ def reasons(
     return case(*((test, reason.value) for test, reason in rules), else_=steady)
 
 
-def _only_category(as_of: datetime) -> Subquery:
+def _only_category(as_of: datetime, cuts: CutPoints) -> Subquery:
     """The category of undecided members who bought one only; goods without one are unknown.
 
     Lines are many and few members depend on them, so they are looked at last.
     """
     bought = (
         select(FACTS.c.member_id, func.unnest(FACTS.c.recent_orders).label("order_id"))
-        .where(_undecided(as_of))
+        .where(_undecided(as_of, cuts))
         .subquery()
     )
     line = orders.OrderLine
@@ -199,14 +224,19 @@ def _only_category(as_of: datetime) -> Subquery:
     )
 
 
-def _undecided(as_of: datetime) -> ColumnElement[bool]:
-    """Whom no earlier rule decides, whatever the cut points, and who browsed some category."""
+def _undecided(as_of: datetime, cuts: CutPoints) -> ColumnElement[bool]:
+    """Whom no earlier rule decides and who browsed some category."""
     return and_(
         FACTS.c.last_order_at > as_of - SILENT_AFTER,
         FACTS.c.browsed_first.is_not(None),
+        not_(_spends_most(cuts)),
         not_(_browsing_rising()),
         not_(_orders_rising()),
     )
+
+
+def _spends_most(cuts: CutPoints) -> ColumnElement[bool]:
+    return FACTS.c.net90 >= literal(cuts.vip_net90, BigInteger)
 
 
 def _browsing_rising() -> ColumnElement[bool]:

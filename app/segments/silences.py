@@ -46,9 +46,7 @@ DIFFERENT = Table(
     postgresql_on_commit="DROP",
 )
 
-_SAME = and_(
-    DIFFERENT.c.member_id == SilenceEpisode.member_id, DIFFERENT.c.id == SilenceEpisode.id
-)
+_SAME = and_(DIFFERENT.c.member_id == SilenceEpisode.member_id, DIFFERENT.c.id == SilenceEpisode.id)
 
 
 async def compare(tx: Tx, as_of: datetime) -> None:
