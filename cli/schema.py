@@ -33,6 +33,10 @@ def export(
             SAYS.print(f"{check} is not the schema in code; run `make schema`.", style="red")
             raise typer.Exit(1)
     elif file is not None:
-        file.write_text(text, encoding="utf-8")
+        try:
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:
+            SAYS.print(f"Cannot write {file}: {error.strerror}.", style="red")
+            raise typer.Exit(1) from None
     else:
         print(text, end="")

@@ -10,6 +10,7 @@ from graphql import GraphQLError
 from strawberry.extensions import AddValidationRules, ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from schema import ballots, campaigns, churn, coupons, drops, eco, members, reviews
 from schema.ballots import BallotsQuery
@@ -103,7 +104,9 @@ class LinliSchema(strawberry.Schema):
         """Leave logging to `present`, which sees every result on its way out."""
 
     async def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """Answer a query or mutation, its errors presented."""
+        """Answer a query or mutation, its errors presented; subscriptions need a stream."""
+        allowed = kwargs.get("allowed_operation_types") or set(OperationType)
+        kwargs["allowed_operation_types"] = set(allowed) - {OperationType.SUBSCRIPTION}
         return present_all(await super().execute(*args, **kwargs))
 
     async def stream(self, *args: Any, **kwargs: Any) -> Any:

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import strawberry
 from graphql import GraphQLError
+from strawberry.exceptions import MissingQueryError
 
 from app.kernel.errors import (
     IdempotencyKeyReused,
@@ -83,6 +84,8 @@ def present(error: GraphQLError, locale: Locale = "en") -> GraphQLError:
         extensions = dict(error.extensions or {})
         extensions.setdefault("code", "BAD_USER_INPUT" if error.path else "BAD_REQUEST")
         return _copy(error, error.message, extensions)
+    if isinstance(original, MissingQueryError):  # over HTTP the view answers it, over sockets we
+        return _copy(error, "No GraphQL query found in the request", {"code": "BAD_REQUEST"})
     fault = uuid4().hex[:16]
     log.error("unexpected error in a resolver", error_id=fault, path=error.path, exc_info=original)
     return _copy(error, "Internal error.", {"code": "INTERNAL", "id": fault})

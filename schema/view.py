@@ -105,9 +105,12 @@ class GraphQLView(GraphQL[Ctx, None]):
     def parse_json(self, data: str | bytes) -> Any:
         """The JSON of a request's body, or an answer 400 that says what is wrong with it."""
         try:
-            return self.decode_json(data)
+            body = self.decode_json(data)
         except JSONDecodeError as error:
             raise HTTPException(400, f"Unable to parse request body as JSON: {error}") from error
+        if not isinstance(body, dict | list):
+            raise HTTPException(400, "The request body must be a JSON object")
+        return body  # pyright: ignore[reportUnknownVariableType]  # JSON of any shape
 
     def decode_json(self, data: str | bytes) -> object:
         """Strict JSON; NUL characters, which PostgreSQL cannot store, are refused here."""

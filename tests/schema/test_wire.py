@@ -79,7 +79,16 @@ async def test_a_signed_out_token_is_nobodys(server: Server) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b'{"query": "{ me { id } }\\u0000"}', b"\xff\xfe", b'{"query": 5}', b"[]", b"9" * 6000],
+    [
+        b"{",
+        b'{"query": "{ me { id } }\\u0000"}',
+        b"\xff\xfe",
+        b'{"query": 5}',
+        b"[]",
+        b"9" * 6000,
+        b"null",
+        b"1",
+    ],
 )
 async def test_malformed_bodies_are_refused_politely(server: Server, body: bytes) -> None:
     async with httpx2.AsyncClient() as client:
@@ -102,6 +111,22 @@ async def test_nul_in_variables_is_refused_by_name(server: Server, text: str, st
         )
     assert answer.status_code == status, answer.text
     assert ("NUL" in answer.text) is (status == 400)
+
+
+async def test_a_subscription_over_post_is_told_where_to_go(server: Server) -> None:
+    answer = await post(server, "subscription { myUpdates { kind } }")
+    assert answer.status_code == 400
+    assert "subscriptions are not allowed" in answer.text
+
+
+async def test_an_empty_document_over_a_socket_is_the_clients_mistake(server: Server) -> None:
+    socket = await open_socket(server, {})
+    assert json.loads(await socket.recv())["type"] == "connection_ack"
+    await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": ""}}))
+    async with asyncio.timeout(5):
+        message = json.loads(await socket.recv())
+    assert message["payload"][0]["extensions"]["code"] == "BAD_REQUEST", message
+    await socket.close()
 
 
 async def test_a_subscriber_resumes_without_a_gap_or_a_double(server: Server) -> None:
