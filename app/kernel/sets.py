@@ -1,6 +1,8 @@
-"""Ids and facts by the thousand, made inside one statement of set SQL."""
+"""Set SQL: planning it, and ids and facts by the thousand made inside one statement."""
 
 import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,6 +17,7 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    text,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -50,6 +53,21 @@ async def emit_each(tx: Tx, *, kind: str, source: "Select[Any, Any]") -> int:
     columns = ["id", "kind", "topics", "payload", "at"]
     result = await tx.session.execute(insert(OutboxRow).from_select(columns, chosen))
     return result.rowcount if isinstance(result, CursorResult) else 0
+
+
+@asynccontextmanager
+async def planned_for_sets(tx: Tx) -> AsyncGenerator[None]:
+    """Let the statements within hash and sort in memory, and never loop within a loop.
+
+    A table that was empty or unknown when a statement was planned looks free to scan once a row;
+    joining thousands of rows with it then takes quadratic time.
+    """
+    await tx.session.execute(text("SET LOCAL enable_nestloop = off"))
+    await tx.session.execute(text("SET LOCAL work_mem = '256MB'"))
+    yield
+    # After an exception the transaction ends, and with it what was set.
+    await tx.session.execute(text("SET LOCAL enable_nestloop = DEFAULT"))
+    await tx.session.execute(text("SET LOCAL work_mem = DEFAULT"))
 
 
 async def lock_name(tx: Tx, name: str, *, shared: bool = False) -> None:

@@ -1,7 +1,6 @@
 """Running the segments: every member's stage as of an instant, put in force all at once."""
 
 from datetime import datetime
-from typing import Literal
 
 from sqlalchemy import (
     ColumnElement,
@@ -24,7 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, array
 from app import members
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
-from app.kernel.sets import emit_each, lock_name, uuid7_each
+from app.kernel.sets import emit_each, lock_name, planned_for_sets, uuid7_each
 from app.segments import silences
 from app.segments.events import SegmentsSwapped, StageChanged
 from app.segments.facts import FACTS, gather
@@ -50,34 +49,22 @@ async def run(tx: Tx, *, as_of: datetime) -> SegmentRun:
     if as_of > tx.now:
         raise InvalidInput(field="asOf", reason="it is in the future", reason_zh="时间尚未到来")
     await lock_name(tx, LOCK)
-    await _plan_for_sets(tx, "on")
-    before = await current_run(tx)
-    await gather(tx, as_of)
-    await tx.session.execute(text(f"ANALYZE {FACTS.name} (member_id)"))
-    cuts = await draw(tx)
-    await judge(tx, as_of, cuts)
-    await tx.session.execute(text(f"ANALYZE {JUDGED.name} (member_id, known, differs)"))
-    applied = before is None or before.as_of <= as_of
-    changed = await _swap(tx, as_of, first=before is None) if applied else 0
-    stored = await _record(tx, as_of, cuts, applied=applied, changed=changed)
-    for table in (FACTS, JUDGED):
-        # A caller may run several instants in one transaction.
-        await tx.session.execute(text(f"DROP TABLE {table.name}"))
-    await _plan_for_sets(tx, "off")
+    async with planned_for_sets(tx):
+        before = await current_run(tx)
+        await gather(tx, as_of)
+        await tx.session.execute(text(f"ANALYZE {FACTS.name} (member_id)"))
+        cuts = await draw(tx)
+        await judge(tx, as_of, cuts)
+        await tx.session.execute(text(f"ANALYZE {JUDGED.name} (member_id, known, differs)"))
+        applied = before is None or before.as_of <= as_of
+        changed = await _swap(tx, as_of, first=before is None) if applied else 0
+        stored = await _record(tx, as_of, cuts, applied=applied, changed=changed)
+        for table in (FACTS, JUDGED):
+            # A caller may run several instants in one transaction.
+            await tx.session.execute(text(f"DROP TABLE {table.name}"))
     if applied:
         tx.emit(SegmentsSwapped(as_of=as_of, members=stored.members, changed=changed))
     return stored
-
-
-async def _plan_for_sets(tx: Tx, switch: Literal["on", "off"]) -> None:
-    """Let this transaction's statements hash and sort in memory, and never loop within a loop.
-
-    A table that was empty when it was last analysed looks free to scan once a row; filling it from
-    a join with itself then takes quadratic time.
-    """
-    loops, memory = ("off", "'256MB'") if switch == "on" else ("DEFAULT", "DEFAULT")
-    await tx.session.execute(text(f"SET LOCAL enable_nestloop = {loops}"))
-    await tx.session.execute(text(f"SET LOCAL work_mem = {memory}"))
 
 
 async def _swap(tx: Tx, as_of: datetime, *, first: bool) -> int:

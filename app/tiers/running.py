@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import array, insert
 
 from app.kernel.db import Tx
-from app.kernel.sets import emit_each
+from app.kernel.sets import emit_each, planned_for_sets
 from app.members import Member
 from app.tiers.errors import RunAlreadyPublished, RunNotDue, TiersMissing
 from app.tiers.events import TierAtRisk, TierChanged
@@ -83,10 +83,11 @@ async def advance(
         else:
             run.state = RunState.PUBLISHING
     done = 0
-    if run.state is RunState.PREVIEWING:
-        done = await _preview(tx, run, preview_batch)
-    elif run.state is RunState.PUBLISHING:
-        done = await _publish(tx, run, publish_batch)
+    async with planned_for_sets(tx):
+        if run.state is RunState.PREVIEWING:
+            done = await _preview(tx, run, preview_batch)
+        elif run.state is RunState.PUBLISHING:
+            done = await _publish(tx, run, publish_batch)
     await tx.session.flush()
     ends = {RunState.PUBLISHED, RunState.PREVIEWED} if preview_only else {RunState.PUBLISHED}
     return Progress(month, run.state, done, run.members, run.state in ends)
@@ -128,6 +129,7 @@ _PUBLISH = text("""
 WITH chosen AS MATERIALIZED (
     SELECT v.* FROM tier_move v
     WHERE v.month = CAST(:month AS date) AND v.applied IS NULL
+      AND (CAST(:after AS uuid) IS NULL OR v.member_id > CAST(:after AS uuid))
     ORDER BY v.member_id LIMIT CAST(:batch AS bigint)
 ), standing AS MATERIALIZED (
     SELECT s.member_id FROM tier_standing s JOIN chosen c ON c.member_id = s.member_id
@@ -163,9 +165,12 @@ WITH chosen AS MATERIALIZED (
     FROM chosen c JOIN changed ON changed.member_id = c.member_id
     WHERE c.to_code <> c.from_code
 ), marked AS (
-    UPDATE tier_move v SET applied = EXISTS (
-        SELECT FROM changed WHERE changed.member_id = v.member_id)
-    FROM chosen c WHERE v.member_id = c.member_id AND v.month = c.month
+    UPDATE tier_move v SET applied = c.applies
+    FROM (
+        -- Joined, not asked for row by row: an EXISTS here would read all of `changed` each time.
+        SELECT chosen.member_id, chosen.month, changed.member_id IS NOT NULL AS applies
+        FROM chosen LEFT JOIN changed ON changed.member_id = chosen.member_id
+    ) c WHERE v.member_id = c.member_id AND v.month = c.month
     RETURNING v.member_id
 )
 SELECT (array_agg(member_id ORDER BY member_id DESC))[1], count(*) FROM marked
@@ -176,6 +181,8 @@ async def _publish(tx: Tx, run: TierRun, batch: int) -> int:
     given = {
         "month": run.month,
         "batch": batch,
+        # What lies before is published: not to be read again by each batch.
+        "after": run.position,
         "cutoff": run.cutoff,
         "grace": run.cutoff + GRACE,
         "protected": run.cutoff - PROTECTED,
