@@ -162,61 +162,60 @@ def _refunds(here: str) -> str:
     """
 
 
+def _known_lines(here: str) -> str:
+    return f"""
+    INSERT INTO known_line
+    SELECT member_id, id, row_no, at, quantity, fen, sku, name, category,
+           row_number() OVER (PARTITION BY member_id, id, sku, quantity, fen ORDER BY row_no)
+    FROM (SELECT * FROM {here} AND NOT returned) AS staged
+    JOIN known_order USING (member_id, order_no)
+    """
+
+
+# What makes a line the same line, with how many copies of it came before in its order.
+_SAME = "member_id, order_id, sku, quantity, paid_fen"
+_NEWS = f"""
+    WITH touched AS (
+      SELECT member_id, order_id, min(at) AS at FROM known_line GROUP BY member_id, order_id
+    ), stored AS (
+      SELECT {_SAME}, row_number() OVER (PARTITION BY {_SAME} ORDER BY line_no) AS copy
+      FROM order_line JOIN touched USING (member_id, order_id)
+    ), news AS (
+      SELECT * FROM known_line k
+      WHERE NOT EXISTS (SELECT FROM stored s WHERE s.member_id = k.member_id
+        AND s.order_id = k.order_id AND s.sku = k.sku AND s.quantity = k.quantity
+        AND s.paid_fen = k.paid_fen AND s.copy = k.copy)
+    ), risen AS (
+      UPDATE member_order o SET
+        total_fen = total_fen + coalesce(n.fen, 0),
+        placed_at = least(placed_at, t.at),
+        paid_at = least(paid_at, t.at),
+        settled_at = least(settled_at, t.at)
+      FROM touched t LEFT JOIN (
+        SELECT member_id, order_id, sum(paid_fen) AS fen FROM news GROUP BY member_id, order_id
+      ) n USING (member_id, order_id)
+      WHERE o.member_id = t.member_id AND o.id = t.order_id
+        AND (n.fen IS NOT NULL OR t.at < o.placed_at)
+    )
+    INSERT INTO order_line (member_id, order_id, line_no, quantity, paid_fen, sku, name, category)
+    SELECT n.member_id, n.order_id,
+           (SELECT coalesce(max(line_no), 0) FROM order_line l
+            WHERE l.member_id = n.member_id AND l.order_id = n.order_id)
+           + row_number() OVER (PARTITION BY n.member_id, n.order_id ORDER BY n.row_no),
+           n.quantity, n.paid_fen, n.sku, n.name, n.category
+    FROM news n
+    """
+
+
 async def _add_to_known(tx: Tx, run: ImportRun, here: str) -> int:
     """Add what the file knows more of orders that were stored before."""
-    same = "member_id, order_id, sku, quantity, paid_fen"
     await tx.session.execute(text("ANALYZE file_order"))
     if not await _run(tx, _KNOWN_ORDERS, {"source": run.source}):
         return 0
     await tx.session.execute(text("ANALYZE known_order"))
-    await _run(
-        tx,
-        f"""
-        INSERT INTO known_line
-        SELECT member_id, id, row_no, at, quantity, fen, sku, name, category,
-               row_number() OVER (PARTITION BY member_id, id, sku, quantity, fen ORDER BY row_no)
-        FROM (SELECT * FROM {here} AND NOT returned) AS staged
-        JOIN known_order USING (member_id, order_no)
-        """,
-        {},
-    )
+    await _run(tx, _known_lines(here), {})
     await tx.session.execute(text("ANALYZE known_line"))
-    return await _run(
-        tx,
-        f"""
-        WITH touched AS (
-          SELECT member_id, order_id, min(at) AS at FROM known_line GROUP BY member_id, order_id
-        ), stored AS (
-          SELECT {same}, row_number() OVER (PARTITION BY {same} ORDER BY line_no) AS copy
-          FROM order_line JOIN touched USING (member_id, order_id)
-        ), news AS (
-          SELECT * FROM known_line k
-          WHERE NOT EXISTS (SELECT FROM stored s WHERE s.member_id = k.member_id
-            AND s.order_id = k.order_id AND s.sku = k.sku AND s.quantity = k.quantity
-            AND s.paid_fen = k.paid_fen AND s.copy = k.copy)
-        ), risen AS (
-          UPDATE member_order o SET
-            total_fen = total_fen + coalesce(n.fen, 0),
-            placed_at = least(placed_at, t.at),
-            paid_at = least(paid_at, t.at),
-            settled_at = least(settled_at, t.at)
-          FROM touched t LEFT JOIN (
-            SELECT member_id, order_id, sum(paid_fen) AS fen FROM news GROUP BY member_id, order_id
-          ) n USING (member_id, order_id)
-          WHERE o.member_id = t.member_id AND o.id = t.order_id
-            AND (n.fen IS NOT NULL OR t.at < o.placed_at)
-        )
-        INSERT INTO order_line
-          (member_id, order_id, line_no, quantity, paid_fen, sku, name, category)
-        SELECT n.member_id, n.order_id,
-               (SELECT coalesce(max(line_no), 0) FROM order_line l
-                WHERE l.member_id = n.member_id AND l.order_id = n.order_id)
-               + row_number() OVER (PARTITION BY n.member_id, n.order_id ORDER BY n.row_no),
-               n.quantity, n.paid_fen, n.sku, n.name, n.category
-        FROM news n
-        """,
-        {},
-    )
+    return await _run(tx, _NEWS, {})
 
 
 async def _prepare(tx: Tx) -> None:
