@@ -8,6 +8,7 @@ from uuid import uuid4
 import strawberry
 from graphql import GraphQLError
 from strawberry.exceptions import MissingQueryError
+from strawberry.schema.exceptions import CannotGetOperationTypeError
 
 from app.kernel.errors import (
     IdempotencyKeyReused,
@@ -84,8 +85,11 @@ def present(error: GraphQLError, locale: Locale = "en") -> GraphQLError:
         extensions = dict(error.extensions or {})
         extensions.setdefault("code", "BAD_USER_INPUT" if error.path else "BAD_REQUEST")
         return _copy(error, error.message, extensions)
-    if isinstance(original, MissingQueryError):  # over HTTP the view answers it, over sockets we
+    # Over HTTP the view answers these two, over sockets we do.
+    if isinstance(original, MissingQueryError):
         return _copy(error, "No GraphQL query found in the request", {"code": "BAD_REQUEST"})
+    if isinstance(original, CannotGetOperationTypeError):
+        return _copy(error, original.as_http_error_reason(), {"code": "BAD_REQUEST"})
     fault = uuid4().hex[:16]
     log.error("unexpected error in a resolver", error_id=fault, path=error.path, exc_info=original)
     return _copy(error, "Internal error.", {"code": "INTERNAL", "id": fault})

@@ -105,19 +105,19 @@ class GraphQLView(GraphQL[Ctx, None]):
     def parse_json(self, data: str | bytes) -> Any:
         """The JSON of a request's body, or an answer 400 that says what is wrong with it."""
         try:
-            body = self.decode_json(data)
+            return self.decode_json(data)
         except JSONDecodeError as error:
             raise HTTPException(400, f"Unable to parse request body as JSON: {error}") from error
-        if not isinstance(body, dict | list):
-            raise HTTPException(400, "The request body must be a JSON object")
-        return body  # pyright: ignore[reportUnknownVariableType]  # JSON of any shape
 
     def decode_json(self, data: str | bytes) -> object:
-        """Strict JSON; NUL characters, which PostgreSQL cannot store, are refused here."""
+        """A strict JSON object; NUL, which PostgreSQL cannot store, is refused here."""
         raw = data.encode(errors="surrogatepass") if isinstance(data, str) else data
         if _NUL.search(raw):
             raise JSONDecodeError("text may not hold NUL characters", "", 0)
-        return orjson.loads(raw)
+        value = orjson.loads(raw)
+        if not isinstance(value, dict):
+            raise JSONDecodeError("an object is expected", "", 0)
+        return value  # pyright: ignore[reportUnknownVariableType]  # JSON of any shape
 
     def encode_json(self, data: object) -> str:
         """JSON as text, so that sockets send text frames."""

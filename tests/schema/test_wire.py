@@ -119,14 +119,38 @@ async def test_a_subscription_over_post_is_told_where_to_go(server: Server) -> N
     assert "subscriptions are not allowed" in answer.text
 
 
-async def test_an_empty_document_over_a_socket_is_the_clients_mistake(server: Server) -> None:
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"query": ""},
+        {"query": "query a { tiers { code } }", "operationName": "b"},
+        {"query": "fragment a on Query { tiers { code } }"},
+    ],
+)
+async def test_no_operation_over_a_socket_is_the_clients_mistake(
+    server: Server, payload: dict[str, str]
+) -> None:
     socket = await open_socket(server, {})
     assert json.loads(await socket.recv())["type"] == "connection_ack"
-    await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": ""}}))
+    await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
     async with asyncio.timeout(5):
         message = json.loads(await socket.recv())
     assert message["payload"][0]["extensions"]["code"] == "BAD_REQUEST", message
     await socket.close()
+
+
+@pytest.mark.parametrize("text", ["[]", "5", "null"])
+async def test_a_socket_message_that_is_no_object_closes_with_4400(
+    server: Server, text: str
+) -> None:
+    socket = await open_socket(server, {})
+    assert json.loads(await socket.recv())["type"] == "connection_ack"
+    await socket.send(text)
+    async with asyncio.timeout(5):
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4400
 
 
 async def test_a_subscriber_resumes_without_a_gap_or_a_double(server: Server) -> None:
