@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -92,7 +91,8 @@ class Settings(BaseSettings):
             raise ValueError(f"production needs secrets of its own for {', '.join(weak)}")
         return self
 
-    @cached_property
+    # Not cached: copies of settings with another port would keep the old address.
+    @property
     def wechat_url(self) -> str:
         """Where WeChat's interface is: in development the built-in fake one of this server."""
         if self.wechat_base_url:

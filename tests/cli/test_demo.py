@@ -221,6 +221,10 @@ async def wechat_for(settings: Settings) -> AsyncIterator[Settings]:
     await serving
 
 
+WHY = """mutation($code: String!) { loginWithWechat(input: {code: $code}) {
+  __typename ... on UserError { code message } } }"""
+
+
 async def test_the_query_of_the_banner_signs_the_star_in(
     database: Database, small: Settings, api: Api
 ) -> None:
@@ -230,9 +234,11 @@ async def test_the_query_of_the_banner_signs_the_star_in(
         wechat = WeChat(served)
         signing_in = Api(replace(api.resources, wechat=wechat))
         answer = await signing_in(QUERY, VARIABLES)
+        why = await signing_in(WHY, VARIABLES)
         await wechat.close()
     assert "errors" not in answer
     told = answer["data"]["loginWithWechat"]
+    assert told.get("session"), why
     assert told["session"]["accessToken"]
     assert told["member"]["points"]["balance"] > 0
 
