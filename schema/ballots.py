@@ -14,7 +14,16 @@ from schema.enums import describe
 from schema.fields import field, query
 from schema.guard import MEMBER, STAFF
 from schema.nodes import Node, NodeLoader, global_id, key_of
-from schema.paging import Connection, connect, decode_cursor, encode_cursor, instant, page_size
+from schema.paging import (
+    After,
+    Connection,
+    First,
+    connect,
+    decode_cursor,
+    encode_cursor,
+    instant,
+    page_size,
+)
 from schema.segments import SegmentStage
 
 if TYPE_CHECKING:
@@ -254,10 +263,8 @@ class BallotsQuery:
         status: Annotated[
             BallotState | None, strawberry.argument(description="Only ballots that stand so.")
         ] = None,
-        first: Annotated[int, strawberry.argument(description="How many at most, 1 to 100.")] = 20,
-        after: Annotated[
-            str | None, strawberry.argument(description="The cursor to go on after.")
-        ] = None,
+        first: First = 20,
+        after: After = None,
     ) -> Connection[Ballot]:
         caller, size = info.context.caller, page_size(first)
         position = None if after is None else decode_cursor(after, instant, UUID)

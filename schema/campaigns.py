@@ -17,7 +17,7 @@ from schema.enums import describe
 from schema.fields import field, mutation, query, shown
 from schema.guard import STAFF, staff
 from schema.nodes import Node, NodeLoader, global_id, key_of
-from schema.paging import Connection, connect, decode_cursor, encode_cursor, page_size
+from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
 from schema.segments import SegmentStage
 
 describe(
@@ -121,10 +121,8 @@ class CampaignsQuery:
     async def campaigns(
         self,
         info: Info,
-        first: Annotated[int, strawberry.argument(description="How many at most, 1 to 100.")] = 20,
-        after: Annotated[
-            str | None, strawberry.argument(description="The cursor to go on after.")
-        ] = None,
+        first: First = 20,
+        after: After = None,
         status: Annotated[
             campaigns.CampaignState | None,
             strawberry.argument(description="Only those that stand so."),

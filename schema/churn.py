@@ -17,7 +17,7 @@ from schema.fields import field, query, subscription
 from schema.guard import staff
 from schema.live import followed, live_cursor
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
-from schema.paging import Connection, connect, decode_cursor, encode_cursor, page_size
+from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
 
 if TYPE_CHECKING:
     from schema.members import Member
@@ -156,10 +156,8 @@ class ChurnQuery:
             churn.AlertState | None,
             strawberry.argument(description="Only of this state; left out, all open ones."),
         ] = None,
-        first: Annotated[int, strawberry.argument(description="How many at most, 1 to 100.")] = 20,
-        after: Annotated[
-            str | None, strawberry.argument(description="The cursor to go on after.")
-        ] = None,
+        first: First = 20,
+        after: After = None,
     ) -> Connection[ChurnAlert]:
         size = page_size(first)
         position = None if after is None else decode_cursor(after, float, UUID)

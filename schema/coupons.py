@@ -13,7 +13,7 @@ from schema.enums import describe
 from schema.fields import field
 from schema.guard import SIGNED_IN
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
-from schema.paging import Connection, connect, decode_cursor, encode_cursor, page_size
+from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
 from schema.scalars import Fen
 
 describe(
@@ -275,10 +275,8 @@ class CouponsOfMember(MemberPart):
         status: Annotated[
             coupons.CouponState | None, strawberry.argument(description="Only those that stand so.")
         ] = None,
-        first: Annotated[int, strawberry.argument(description="How many at most, 1 to 100.")] = 20,
-        after: Annotated[
-            str | None, strawberry.argument(description="The cursor to go on after.")
-        ] = None,
+        first: First = 20,
+        after: After = None,
     ) -> Connection[Coupon]:
         size = page_size(first)
         position = None if after is None else decode_cursor(after, UUID)[0]

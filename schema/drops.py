@@ -23,7 +23,16 @@ from schema.enums import describe
 from schema.fields import field, query
 from schema.guard import SIGNED_IN, STAFF
 from schema.nodes import Node, NodeLoader, global_id, key_of
-from schema.paging import Connection, connect, decode_cursor, encode_cursor, instant, page_size
+from schema.paging import (
+    After,
+    Connection,
+    First,
+    connect,
+    decode_cursor,
+    encode_cursor,
+    instant,
+    page_size,
+)
 
 describe(
     drops.DropState,
@@ -180,10 +189,8 @@ class DropsQuery:
     async def drops(
         self,
         info: Info,
-        first: Annotated[int, strawberry.argument(description="How many at most, 1 to 100.")] = 20,
-        after: Annotated[
-            str | None, strawberry.argument(description="The cursor to go on after.")
-        ] = None,
+        first: First = 20,
+        after: After = None,
         status: Annotated[
             drops.DropState | None, strawberry.argument(description="Only those that stand so.")
         ] = None,

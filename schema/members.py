@@ -19,7 +19,16 @@ from schema.fields import field, mutation, query, subscription
 from schema.guard import MEMBER, SIGNED_IN, STAFF, sees_member, staff
 from schema.live import followed, live_cursor
 from schema.nodes import Node, NodeLoader, global_id, key_of, read_id
-from schema.paging import Connection, connect, decode_cursor, encode_cursor, instant, page_size
+from schema.paging import (
+    After,
+    Connection,
+    First,
+    connect,
+    decode_cursor,
+    encode_cursor,
+    instant,
+    page_size,
+)
 from schema.points import PointsOfMember
 from schema.segments import SegmentsOfMember
 from schema.tiers import TierOfMember
@@ -121,10 +130,8 @@ class MemberQuery:
     async def members(
         self,
         info: Info,
-        first: Annotated[int, strawberry.argument(description="How many at most, 1 to 100.")] = 20,
-        after: Annotated[
-            str | None, strawberry.argument(description="The cursor to go on after.")
-        ] = None,
+        first: First = 20,
+        after: After = None,
         search: Annotated[
             str | None, strawberry.argument(description="The beginning of a nickname.")
         ] = None,

@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
 import strawberry
@@ -14,6 +14,10 @@ from app.kernel.errors import InvalidInput
 T = TypeVar("T")
 R = TypeVar("R")
 LARGEST_PAGE = 100
+
+# The arguments of every connection.
+First = Annotated[int, strawberry.argument(description="How many at most, 1 to 100.")]
+After = Annotated[str | None, strawberry.argument(description="The cursor to go on after.")]
 
 
 @strawberry.type(description="Where a page lies in its list.")

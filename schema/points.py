@@ -1,7 +1,6 @@
 """Points over GraphQL: balances, the ledger's lines, checking in, and staff's corrections."""
 
 from datetime import date, datetime
-from typing import Annotated
 from uuid import UUID
 
 import strawberry
@@ -17,7 +16,16 @@ from schema.enums import describe
 from schema.fields import field, mutation, shown
 from schema.guard import MEMBER, staff
 from schema.nodes import MemberPart, key_of
-from schema.paging import Connection, connect, decode_cursor, encode_cursor, ordinal, page_size
+from schema.paging import (
+    After,
+    Connection,
+    First,
+    connect,
+    decode_cursor,
+    encode_cursor,
+    ordinal,
+    page_size,
+)
 from schema.scalars import Points
 
 LONGEST_KEY = 128
@@ -107,10 +115,8 @@ class PointsAccount:
     async def entries(
         self,
         info: Info,
-        first: Annotated[int, strawberry.argument(description="How many at most, 1 to 100.")] = 20,
-        after: Annotated[
-            str | None, strawberry.argument(description="The cursor to go on after.")
-        ] = None,
+        first: First = 20,
+        after: After = None,
     ) -> Connection[PointsEntry]:
         size = page_size(first)
         before = None if after is None else decode_cursor(after, ordinal)[0]
