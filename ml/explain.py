@@ -13,7 +13,7 @@ import numpy as np
 from ml.arrays import F64, I64
 from ml.features import Matrix
 from ml.ladder import Models
-from ml.phrases import PHRASES, Phrase, Raw, silence
+from ml.phrases import PHRASES, Phrase, Raw, record, silence
 
 MOST: Final = 3
 _GROUPS: Final[tuple[tuple[str, str], ...]] = (
@@ -101,9 +101,7 @@ def _told(raw: Raw, groups: list[str], weight: list[float], rank: list[int]) -> 
         said = _first(PHRASES[groups[place]], raw)
         if said is not None:
             answer.append(Reason(*said, weight=round(weight[place], 4)))
-    if not answer and (said := silence(raw)) is not None:
-        answer.append(Reason(*said, weight=0.0))
-    return answer
+    return answer or [Reason(*(silence(raw) or record(raw)), weight=0.0)]
 
 
 def _first(phrases: tuple[Phrase, ...], raw: Raw) -> tuple[str, str, str] | None:

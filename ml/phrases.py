@@ -47,6 +47,16 @@ def silence(raw: Raw) -> Said | None:
     return "no_order", f"已{days:.0f}天没有下单", f"No order for {days:.0f} days"
 
 
+def record(raw: Raw) -> tuple[str, str, str]:
+    """How often the member ordered lately: true of everybody, said where nothing else is."""
+    days = raw["orders_180"]
+    return (
+        "order_days",
+        f"近180天有{days:.0f}天下过单",
+        f"Ordered on {days:.0f} of the last 180 days",
+    )
+
+
 def _rhythm(raw: Raw) -> Said | None:
     """The gap is over the member's usual interval; needs two intervals to speak of usual."""
     usual, gap = raw["interval_median"], raw["recency"]

@@ -16,7 +16,7 @@ from ml.facts import Facts
 class Scores:
     """One entry a member: code, probability of no order in the horizon, and reasons.
 
-    `reasons` are empty but for the share most at risk that was asked for.
+    `reasons` are empty but for those most at risk, as was asked for.
     """
 
     members: I32
@@ -30,13 +30,15 @@ def score(
     *,
     as_of: int,
     reasons_for: float = 0.2,
+    reasons_above: float = 1.0,
     members: I32 | None = None,
     threads: int = 0,
 ) -> Scores:
     """Score `members` (codes, ascending; by default all with a recent order) as of `as_of`.
 
     Rows at or after `as_of` are not seen. `reasons_for` is the share of members, from the
-    riskiest down, who get up to three reasons; 0 gives none. `threads` 0 takes every core.
+    riskiest down, who get up to three reasons, and everybody whose probability is
+    `reasons_above` or more gets them too: an alert is never without. `threads` 0 takes every core.
     """
     if members is None:
         members = labels.population(facts, as_of, artifact.about.active_days)
@@ -51,7 +53,8 @@ def score(
     probability = sigmoid(odds + artifact.shift)
     reasons: list[list[Reason]] = [[] for _ in range(len(members))]
     riskiest = np.argsort(-probability, kind="stable")
-    chosen = riskiest[: math.ceil(len(members) * reasons_for)]
+    count = max(math.ceil(len(members) * reasons_for), int((probability >= reasons_above).sum()))
+    chosen = riskiest[:count]
     told = explain.reasons(artifact.models, matrix, chosen, threads=threads)
     for row, reason in zip(chosen, told, strict=True):
         reasons[row] = reason

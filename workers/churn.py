@@ -135,9 +135,10 @@ async def score_members(
     """
     async with database.read() as read:
         model = await churn.load_champion(read)
+        trigger = await churn.lowest_trigger(read)
     artifact = await asyncio.to_thread(_open, model)
     facts = await churn.read_facts(database, as_of=as_of, zone=zone)
-    scores = await asyncio.to_thread(_score, artifact, facts, as_of)
+    scores = await asyncio.to_thread(_score, artifact, facts, as_of, trigger)
     done, total = churn.Stored(), len(scores.members)
     for start in range(0, total, churn.BATCH):
         part = slice(start, start + churn.BATCH)
@@ -165,10 +166,13 @@ def _open(model: churn.ModelVersion) -> "Artifact":
         raise churn.ModelDamaged(version=model.version) from error
 
 
-def _score(artifact: "Artifact", facts: churn.ChurnFacts, as_of: datetime) -> "Scores":
+def _score(
+    artifact: "Artifact", facts: churn.ChurnFacts, as_of: datetime, trigger: float
+) -> "Scores":
     from ml.scoring import score
 
-    return score(artifact, as_arrays(facts), as_of=int(as_of.timestamp()))
+    at = int(as_of.timestamp())
+    return score(artifact, as_arrays(facts), as_of=at, reasons_above=trigger)
 
 
 def _told(reason: Any) -> Json:

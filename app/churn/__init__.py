@@ -21,7 +21,7 @@ from app.churn.queries import (
 )
 from app.churn.registry import register_model
 from app.churn.rules import TRIGGER, has_calmed, may_replace, rises_into_alert
-from app.churn.scores import BATCH, NewScores, Stored, store_scores
+from app.churn.scores import BATCH, NewScores, Stored, lowest_trigger, store_scores
 from app.churn.tables import (
     OPEN_STATES,
     AlertState,
@@ -65,6 +65,7 @@ __all__ = [
     "escalate_due",
     "has_calmed",
     "load_champion",
+    "lowest_trigger",
     "may_replace",
     "open_alert_by_member",
     "read_facts",

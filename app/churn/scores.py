@@ -38,7 +38,7 @@ from app.churn.tables import (
     ChurnScore,
     ChurnScoreHistory,
 )
-from app.kernel.db import Tx
+from app.kernel.db import Read, Tx
 from app.kernel.sets import emit_each, uuid7_each
 from app.kernel.table import Json
 from app.members import Community, Member, MemberStatus
@@ -188,6 +188,12 @@ def _trigger() -> ColumnElement[float]:
     number = cast(own.astext, Float(53))
     is_number = func.jsonb_typeof(own) == "number"
     return case((is_number, case((number.between(0, 1), number), else_=TRIGGER)), else_=TRIGGER)
+
+
+async def lowest_trigger(read: Read) -> float:
+    """The lowest trigger of any community: scores from here up may raise an alert."""
+    lowest = await read.session.scalar(select(func.min(_trigger())))
+    return TRIGGER if lowest is None else min(lowest, TRIGGER)
 
 
 async def _unlatch(tx: Tx, members: list[UUID]) -> None:

@@ -48,6 +48,14 @@ def test_only_the_riskiest_fifth_get_reasons(facts: Facts, artifact: Artifact):
     assert not any(none.reasons)
 
 
+def test_nobody_above_a_threshold_goes_without_a_reason(facts: Facts, artifact: Artifact):
+    scores = score(artifact, facts, as_of=AS_OF, reasons_for=0.01, reasons_above=0.3)
+    above = scores.probability >= 0.3
+    assert above.sum() > 0.1 * len(above)
+    without = [row for row, reasons in enumerate(scores.reasons) if above[row] and not reasons]
+    assert not without
+
+
 def test_a_member_scored_alone_gets_the_same_probability(facts: Facts, artifact: Artifact):
     scores = score(artifact, facts, as_of=AS_OF)
     for row in (0, 7, len(scores.members) - 1):
