@@ -60,6 +60,11 @@ def diagnose() -> list[Finding]:
             Finding("settings", "wrong", str(error), "Correct these in the environment or .env.")
         ]
     findings = [_names(), _disk(settings)]
+    if not settings.database_url and not (settings.data_dir / "postgres").exists():
+        # Looking must not set anything up.
+        said = f"nothing is set up at {settings.data_dir.absolute()}"
+        mend = "Run `linli up`, or set LINLI_DATABASE_URL and LINLI_REDIS_URL."
+        return [*findings, Finding("stores", "wrong", said, mend)]
     with ExitStack() as stack:
         try:
             found = stack.enter_context(
