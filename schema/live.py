@@ -2,11 +2,26 @@
 
 from collections.abc import AsyncGenerator
 
-from app.kernel.errors import InvalidInput
+from app.kernel.errors import InvalidInput, Refusal
 from app.kernel.live import CursorExpired, Fact, SlowFollower
 from schema.context import Info
-from schema.errors import ClientError
 from schema.paging import decode_cursor, encode_cursor
+
+
+class CursorTooOld(Refusal):
+    """The cursor lies outside of what is kept."""
+
+    code = "CURSOR_EXPIRED"
+    zh = "游标已过期，请不带游标重新订阅"
+    en = "This cursor is too old; subscribe without it."
+
+
+class ConsumerTooSlow(Refusal):
+    """The client did not keep up with the stream."""
+
+    code = "SLOW_CONSUMER"
+    zh = "连接过慢，请用最后的游标重新订阅"
+    en = "The connection was too slow; subscribe again with the last cursor."
 
 
 def live_cursor(seq: int) -> str:
@@ -17,21 +32,16 @@ def live_cursor(seq: int) -> str:
 async def followed(info: Info, topic: str, after: str | int | None) -> AsyncGenerator[Fact]:
     """The facts of a topic after a client's cursor (or a number taken by `live.head()`).
 
-    Raises ClientError CURSOR_EXPIRED or SLOW_CONSUMER, after which the client subscribes anew.
+    Raises CursorTooOld or ConsumerTooSlow, after which the client subscribes anew.
     """
     seq = _seq(after) if isinstance(after, str) else after
     try:
         async for fact in info.context.live.follow(topic, after=seq):
             yield fact
     except CursorExpired:
-        raise ClientError(
-            "This cursor is too old; subscribe without it.", code="CURSOR_EXPIRED"
-        ) from None
+        raise CursorTooOld() from None
     except SlowFollower:
-        raise ClientError(
-            "The connection was too slow; subscribe again with the last cursor.",
-            code="SLOW_CONSUMER",
-        ) from None
+        raise ConsumerTooSlow() from None
 
 
 def _seq(cursor: str) -> int:

@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.kernel.outbox import LiveEvent
 from app.members import member_topic
+from schema.live import live_cursor
 from tests.make.members import community, member
 from tests.schema.conftest import Server
 
@@ -133,7 +134,7 @@ async def test_no_operation_over_a_socket_is_the_clients_mistake(
     socket = await open_socket(server, {})
     assert json.loads(await socket.recv())["type"] == "connection_ack"
     await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         message = json.loads(await socket.recv())
     assert message["payload"][0]["extensions"]["code"] == "BAD_REQUEST", message
     await socket.close()
@@ -146,7 +147,7 @@ async def test_a_socket_message_that_is_no_object_closes_with_4400(
     socket = await open_socket(server, {})
     assert json.loads(await socket.recv())["type"] == "connection_ack"
     await socket.send(text)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         with pytest.raises(ConnectionClosed) as closed:
             await socket.recv()
     assert closed.value.rcvd is not None
@@ -166,7 +167,7 @@ async def test_a_subscriber_resumes_without_a_gap_or_a_double(server: Server) ->
         await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
 
     async def update(socket: ClientConnection) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             message = json.loads(await socket.recv())
         assert message["type"] == "next", message
         return message["payload"]["data"]["myUpdates"]
@@ -187,6 +188,21 @@ async def test_a_subscriber_resumes_without_a_gap_or_a_double(server: Server) ->
     assert [second["facts"]["number"], third["facts"]["number"]] == [2, 3]
 
 
+async def test_a_cursor_of_another_time_is_refused_in_the_clients_language(server: Server) -> None:
+    async with server.parts.resources.database.begin() as tx:
+        row = await member(tx)
+    hello = {"authorization": f"Bearer {await server.token(row.id)}", "locale": "zh-CN"}
+    async with await open_socket(server, hello) as socket:
+        assert json.loads(await socket.recv())["type"] == "connection_ack"
+        payload = {"query": UPDATES, "variables": {"after": live_cursor(2**40)}}
+        await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+        async with asyncio.timeout(20):
+            message = json.loads(await socket.recv())
+    error = (message["payload"].get("errors") or message["payload"])[0]
+    assert error["extensions"]["code"] == "CURSOR_EXPIRED"
+    assert "重新订阅" in error["message"]
+
+
 async def test_a_bad_token_closes_the_socket_with_4403(server: Server) -> None:
     socket = await open_socket(server, {"authorization": "Bearer nonsense"})
     with pytest.raises(ConnectionClosed) as closed:
@@ -200,7 +216,7 @@ async def test_an_anonymous_subscription_is_an_error_with_a_code(server: Server)
         assert json.loads(await socket.recv())["type"] == "connection_ack"
         payload = {"query": "subscription { myUpdates { kind } }"}
         await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             message = json.loads(await socket.recv())
     text = json.dumps(message)
     assert "NOT_SIGNED_IN" in text
