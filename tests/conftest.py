@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -95,11 +95,10 @@ async def database(session_database: Database, clock: TestClock) -> AsyncIterato
     """The database, at the test's clock, emptied afterwards."""
     session_database.clock = clock
     yield session_database
-    names = ", ".join(f'DELETE FROM "{table.name}"' for table in all_tables().sorted_tables)
     async with session_database.engine.begin() as connection:
         await connection.execute(text("SET LOCAL session_replication_role = replica"))
-        for statement in names.split(", "):
-            await connection.execute(text(statement))
+        for table in all_tables().sorted_tables:
+            await connection.execute(table.delete())
 
 
 @pytest.fixture
@@ -122,7 +121,6 @@ class Api:
     """The schema in this process: `await api(document, {"id": …}, caller=member(id))`."""
 
     resources: Resources
-    contexts: list[Ctx] = field(default_factory=list[Ctx])
 
     def context(self, caller: Caller = ANONYMOUS, locale: str = "en") -> Ctx:
         """A request's context for a caller."""
@@ -214,7 +212,7 @@ def relay(database: Database, redis: Redis) -> Callable[[], Awaitable[int]]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Doctests of `app` need no database; everything else is left as it is."""
+    """Whatever lies in tests/flows runs the whole product, and is marked so."""
     for item in items:
         if "flows" in Path(str(item.fspath)).parts:
             item.add_marker(pytest.mark.flow)

@@ -115,6 +115,8 @@ def _engine(url: str, pool_size: int, pgbouncer: bool) -> AsyncEngine:
         max_overflow=pool_size,
         pool_pre_ping=True,
         pool_timeout=10,
+        # An error's text goes to the logs, and bound values may be somebody's phone or password.
+        hide_parameters=True,
         connect_args=arguments,
     )
 

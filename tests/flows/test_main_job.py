@@ -122,20 +122,29 @@ async def test_from_real_orders_to_live_drops_and_churn_alerts(
         )
     )
     assert again["rows"] == rows
+    assert imported["orders"] > 0 < imported["refunds_matched"]
+    assert (again["members"], again["orders"], again["lines"], again["refunds"]) == (0, 0, 0, 0)
 
     stages = json.loads(house.linli("segments", "run", "--as-of", AS_OF, "--json"))
-    assert stages
+    assert stages["applied"]
+    assert stages["members"] == stages["changed"] == imported["members"]
+    assert sum(stages["stages"].values()) == imported["members"]
+    assert stages["stages"]["CHURNED"] > stages["stages"]["VIP"] > 0
     moves = json.loads(house.linli("tiers", "run", "--month", "2011-09", "--json"))
-    assert moves
+    assert moves["members"] == imported["members"]
+    assert {move["kind"] for move in moves["moves"]} == {"UPGRADE"}
+    assert moves["standings"]["GOLD"] > 0
     trained = json.loads(house.linli("train", "--as-of", AS_OF, "--json"))
-    assert trained
+    assert trained["role"] == "CHAMPION"
     scored = json.loads(house.linli("score", "--as-of", AS_OF, "--json"))
-    assert scored
+    assert scored["model"] == trained["version"]
+    assert 0 < scored["raised"] <= scored["stored"] <= imported["members"]
 
     house.linli("staff", "create", "owner", "--role", "OWNER", "--password", PASSWORD)
     boss = await token_of(house, STAFF, "staffLogin", login="owner", password=PASSWORD)
     alerts = (await house.graphql(ALERTS, token=boss))["churnAlerts"]["nodes"]
-    assert alerts
+    assert len(alerts) == min(20, scored["raised"])
+    assert alerts == sorted(alerts, key=lambda alert: -alert["probability"])
     assert all(0 < alert["probability"] <= 1 and alert["reasons"] for alert in alerts)
 
     member = alerts[0]["member"]
