@@ -22,6 +22,7 @@ from sqlalchemy.types import Text
 from app.kernel.db import Database, Read, Tx
 from app.kernel.live import CHANNEL, WAKE_CHANNEL, Fact, encode_news
 from app.kernel.log import logger
+from app.kernel.tasks import end_tasks
 from workers.reactions import Reactions
 
 POLL_SECONDS = 0.15
@@ -84,10 +85,17 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled; losing the database or Redis only makes it wait."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
-            group.create_task(self._keep_on("telling", self.tell, self._to_tell))
-            group.create_task(self._keep_on("sending", self.hand_over, self._to_send))
+        parts = [
+            asyncio.create_task(self._listen()),
+            asyncio.create_task(self._keep_on("telling", self.tell, self._to_tell)),
+            asyncio.create_task(self._keep_on("sending", self.hand_over, self._to_send)),
+        ]
+        try:
+            ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in ended:
+                part.result()
+        finally:
+            await end_tasks(parts)
 
     async def _keep_on(
         self, what: str, step: Callable[[], Awaitable[int]], wake: asyncio.Event
@@ -107,8 +115,10 @@ class Relay:
                 log.info("relay goes on", step=what)
             failing = False
             if not moved:
+                # Not wait_for: before Python 3.12 it swallows a cancellation that meets its result.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), POLL_SECONDS)
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await wake.wait()
 
     async def tell(self) -> int:
         """Move one batch of facts to their live topics and say so; answers how many events."""

@@ -23,6 +23,7 @@ from app.kernel.db import Database, Read
 from app.kernel.log import logger
 from app.kernel.outbox import LiveEvent
 from app.kernel.table import Json
+from app.kernel.tasks import end_tasks
 
 CHANNEL = "linli:live"
 WAKE_CHANNEL = "linli:outbox"
@@ -105,12 +106,7 @@ class Live:
 
     async def stop(self) -> None:
         """End the tailing and release every follower."""
-        pending = set(self._tasks)
-        while pending:
-            # Again until they have ended: a driver may take a cancellation for a time-out.
-            for task in pending:
-                task.cancel()
-            _, pending = await asyncio.wait(pending, timeout=0.5)
+        await end_tasks(self._tasks)
         for group in self._followers.values():
             for follower in group:
                 follower.overflowed = True

@@ -138,3 +138,15 @@ async def test_numbers_become_visible_in_their_order_with_many_relays(
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert len(set(seen)) == len(seen) == total
+
+
+async def test_it_ends_whenever_it_is_told_to(database: Database, redis: Redis) -> None:
+    """Cancelled while it connects, waits or is just being woken: never does it live on."""
+    for pause in (0.0, 0.0, 0.001, 0.003, 0.01, 0.05, 0.1, 0.25):
+        relay = Relay(database, redis, Post().send, REACTIONS)
+        task = asyncio.create_task(relay.run())
+        await asyncio.sleep(pause)
+        await redis.publish("linli:outbox", b"")
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=10)
+        assert done, f"it lived on after {pause} s"
