@@ -6,7 +6,7 @@ from functools import cache
 from typing import Annotated, Any
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLSchema
 from strawberry.extensions import AddValidationRules, ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
@@ -97,6 +97,11 @@ class Subscription(MemberSubscription, DropsSubscription, ChurnSubscription, Bal
 
 class LinliSchema(strawberry.Schema):
     """Strawberry's schema without its log of client mistakes; faults are logged once, by id."""
+
+    @property
+    def core(self) -> GraphQLSchema:
+        """The same schema as graphql-core knows it."""
+        return self._schema
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None

@@ -1,0 +1,168 @@
+"""The engine: prepared operations executed for a caller, answers ready for the wire."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Any
+
+import orjson
+from graphql import ExecutionResult, GraphQLError, GraphQLFormattedError, GraphQLSchema
+from graphql.execution.execute import create_source_event_stream
+from graphql.execution.executor import Executor, default_field_resolver, default_type_resolver
+from graphql.execution.values import VariableValues, get_variable_values
+
+from app.kernel.errors import Locale
+from schema.context import Ctx
+from schema.engine.documents import Documents, Operation
+from schema.errors import MOST_ERRORS, present
+
+MOST_COERCION_ERRORS = 8
+# graphql-core's own two declarations of this signature differ in a type parameter.
+_TYPE_RESOLVER: Any = default_type_resolver
+
+
+@dataclass(slots=True)
+class Answer:
+    """A GraphQL response; without `has_data` the request was refused before it was executed."""
+
+    data: dict[str, Any] | None
+    errors: list[GraphQLFormattedError]
+    extensions: dict[str, Any] | None = None
+    has_data: bool = True
+
+    def shown(self) -> dict[str, Any]:
+        """The response as the specification orders it: errors, data, extensions."""
+        shown: dict[str, Any] = {}
+        if self.errors:
+            shown["errors"] = self.errors
+        if self.has_data:
+            shown["data"] = self.data
+        if self.extensions:
+            shown["extensions"] = self.extensions
+        return shown
+
+    def encode(self) -> bytes:
+        """The response as JSON."""
+        return orjson.dumps(self.shown(), default=_plain)
+
+
+def refusal_of(errors: list[GraphQLError], locale: Locale) -> Answer:
+    """The answer to a request that is not executed."""
+    return Answer(None, presented_all(errors, locale), has_data=False)
+
+
+def presented(error: Exception, locale: Locale) -> GraphQLFormattedError:
+    """An exception as the client may see it: masked and logged unless it is the client's own."""
+    if not isinstance(error, GraphQLError):
+        error = GraphQLError(str(error), original_error=error)
+    return present(error, locale).formatted
+
+
+def presented_all(errors: list[GraphQLError], locale: Locale) -> list[GraphQLFormattedError]:
+    """Errors as the client may see them, at most eight."""
+    return [presented(error, locale) for error in errors[:MOST_ERRORS]]
+
+
+class Engine:
+    """Executes prepared operations of one schema; one a process."""
+
+    def __init__(
+        self, schema: GraphQLSchema, *, introspection: bool = True, suggestions: bool = True
+    ) -> None:
+        """Execute a schema; production hides its introspection and the suggestions."""
+        self._schema = schema
+        self._suggestions = suggestions
+        self.documents = Documents(schema, introspection=introspection, suggestions=suggestions)
+
+    async def execute(
+        self, operation: Operation, variables: Mapping[str, Any] | None, ctx: Ctx
+    ) -> Answer:
+        """Execute a query or mutation, or one that was already begun as a subscription's event."""
+        executor = self._executor(operation, variables, ctx)
+        if isinstance(executor, Answer):
+            return executor
+        return await self._run(executor, ctx)
+
+    async def subscribe(
+        self, operation: Operation, variables: Mapping[str, Any] | None, ctx: Ctx
+    ) -> Answer | AsyncGenerator[object]:
+        """The events of a subscription, or why there are none.
+
+        Each event is completed by `complete`; what the stream raises is shown by `presented`.
+        """
+        executor = self._executor(operation, variables, ctx)
+        if isinstance(executor, Answer):
+            return executor
+        source: Any = create_source_event_stream(executor)
+        if isawaitable(source):
+            source = await source
+        if isinstance(source, ExecutionResult):
+            return refusal_of(source.errors or [], ctx.locale)
+        return _events(source)
+
+    async def complete(
+        self, operation: Operation, variables: Mapping[str, Any] | None, ctx: Ctx, event: object
+    ) -> Answer:
+        """A subscription's selection, executed on one of its events."""
+        executor = self._executor(operation, variables, ctx, event)
+        if isinstance(executor, Answer):
+            return executor
+        return await self._run(executor, ctx)
+
+    async def _run(self, executor: "Executor[Any]", ctx: Ctx) -> Answer:
+        result: Any = executor.execute_operation()
+        if isawaitable(result):
+            result = await result
+        return Answer(result.data, presented_all(result.errors or [], ctx.locale))
+
+    def _executor(
+        self,
+        operation: Operation,
+        variables: Mapping[str, Any] | None,
+        ctx: Ctx,
+        root: object = None,
+    ) -> "Executor[Any] | Answer":
+        values = self._coerced(operation, variables)
+        if isinstance(values, list):
+            return refusal_of(values, ctx.locale)
+        return Executor(
+            self._schema,
+            operation.fragment_definitions,
+            operation.fragments,
+            root,
+            ctx,
+            operation.definition,
+            values,
+            default_field_resolver,
+            _TYPE_RESOLVER,
+            default_field_resolver,
+            hide_suggestions=not self._suggestions,
+        )
+
+    def _coerced(
+        self, operation: Operation, variables: Mapping[str, Any] | None
+    ) -> VariableValues | list[GraphQLError]:
+        values = get_variable_values(
+            self._schema,
+            operation.definition.variable_definitions or (),
+            dict(variables or {}),
+            max_errors=MOST_COERCION_ERRORS,
+            hide_suggestions=not self._suggestions,
+        )
+        if isinstance(values, list):
+            for error in values:
+                error.extensions = {"code": "BAD_USER_INPUT", **(error.extensions or {})}
+        return values
+
+
+async def _events(source: AsyncGenerator[object]) -> AsyncGenerator[object]:
+    async with aclosing(source) as events:
+        async for event in events:
+            yield event
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, set | tuple):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
