@@ -68,6 +68,12 @@ describe(
 )
 
 
+@strawberry.type(description="One answer to choose.")
+class BallotChoice:
+    id: strawberry.ID = strawberry.field(description="The option's id, to vote with.")
+    label: str = strawberry.field(description="The answer.")
+
+
 @strawberry.type(description="One answer to choose, with its votes where they may be seen.")
 class BallotOption:
     id: strawberry.ID = strawberry.field(description="The option's id, to vote with.")
@@ -133,6 +139,11 @@ class Ballot(Node):
 
         key = self.row.community_id
         return None if key is None else await load_community(info, key)
+
+    @field(description="The options in their order, without their votes: cheaper than the tally.")
+    async def options(self, info: Info) -> list[BallotChoice]:
+        rows = await info.context.one(ballots.options_by_ballot, self.row.id) or []
+        return [BallotChoice(id=global_id("BallotOption", row.id), label=row.label) for row in rows]
 
     @field(description="The options and, where this caller may see them, their votes.")
     async def tally(self, info: Info) -> BallotTally:

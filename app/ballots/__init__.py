@@ -13,7 +13,14 @@ from app.ballots.errors import (
     OptionNotFound,
 )
 from app.ballots.events import BallotClosed, BallotDecided, BallotOpened, VoteCast, ballot_topic
-from app.ballots.queries import Standing, by_id, page, standing, tally_by_ballot
+from app.ballots.queries import (
+    Standing,
+    by_id,
+    options_by_ballot,
+    page,
+    standing,
+    tally_by_ballot,
+)
 from app.ballots.rules import (
     MAX_LABEL,
     MAX_OPTIONS,
@@ -64,6 +71,7 @@ __all__ = [
     "decide",
     "eligible",
     "open_ballot",
+    "options_by_ballot",
     "page",
     "shows_results",
     "standing",

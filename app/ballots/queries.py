@@ -62,6 +62,18 @@ async def tally_by_ballot(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[O
     return found
 
 
+async def options_by_ballot(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[BallotOption]]:
+    """Each ballot's options in their order; no vote is counted for it."""
+    found: dict[UUID, list[BallotOption]] = {}
+    for row in await read.session.scalars(
+        select(BallotOption)
+        .where(BallotOption.ballot_id.in_(list(keys)))
+        .order_by(BallotOption.ballot_id, BallotOption.position)
+    ):
+        found.setdefault(row.ballot_id, []).append(row)
+    return found
+
+
 async def standing(
     read: Read, keys: Iterable[tuple[UUID, UUID]]
 ) -> dict[tuple[UUID, UUID], Standing]:

@@ -122,6 +122,19 @@ async def test_results_are_null_until_this_caller_may_see_them(
     assert await first_option(as_member(second)) == after
 
 
+async def test_the_options_are_those_of_the_tally_in_their_order(
+    api: Api, database: Database, as_member: AsMember
+) -> None:
+    ballot, options, (first, *_) = await make.open_ballot(database)
+    asked = "query ($id: ID!) { ballot(id: $id) { options { id label } tally { options { id } } } }"
+    answer = await api(asked, {"id": global_id("Ballot", ballot)}, caller=as_member(first))
+    shown = answer["data"]["ballot"]
+    assert [option["label"] for option in shown["options"]] == ["上午", "傍晚", "夜里"]
+    ids = [option["id"] for option in shown["options"]]
+    assert ids == [global_id("BallotOption", option) for option in options]
+    assert ids == [option["id"] for option in shown["tally"]["options"]]
+
+
 async def test_a_ballot_of_another_community_is_not_seen(
     api: Api, database: Database, owner: StaffCaller, as_member: AsMember
 ) -> None:
