@@ -30,6 +30,7 @@ JOBS = by_name(
         eco.award_member,
         eco.award_all,
         upkeep.sweep,
+        upkeep.sweep_versions,
     ]
 )
 
@@ -61,6 +62,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("coupons", coupons.move_coupons, Every(5 * _MINUTE)),
     Plan("alerts", churn.escalate_alerts, Every(5 * _MINUTE)),
     Plan("sweep", upkeep.sweep, Every(60 * _MINUTE)),
+    Plan("versions", upkeep.sweep_versions, Every(5 * _MINUTE)),
     Plan("points audit", points.audit_points, Daily(time(1, 30)), catch_up=_NIGHT),
     Plan("segments", segments.run_segments, Daily(time(2, 10)), catch_up=_NIGHT),
     Plan("badges", eco.award_all, Daily(time(2, 40)), catch_up=_NIGHT),

@@ -6,6 +6,7 @@ from sqlalchemy import text
 
 from app.kernel.db import Database
 from app.kernel.live import KEPT
+from app.kernel.versions import sweep_changes
 from workers.jobs import NIGHTLY, Work, job
 from workers.schedule import planned
 
@@ -68,3 +69,11 @@ async def sweep_all(database: Database) -> int:
 async def sweep(work: Work, *, due_at: datetime) -> None:
     """Delete old live events, idempotency keys and schedule runs."""
     await sweep_all(work.database)
+
+
+@job(queue=NIGHTLY)
+@planned
+async def sweep_versions(work: Work, *, due_at: datetime) -> None:
+    """Delete what told changes of members too long ago for anybody to remember the time before."""
+    async with work.database.begin() as tx:
+        await sweep_changes(tx)

@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
     time_zone: str = "Asia/Shanghai"
+    answer_cache_mb: Annotated[int, Field(ge=0, le=65_536)] = 64
+    answer_cache_seconds: Annotated[int, Field(ge=0, le=300)] = 5
     demo_members: Annotated[int, Field(ge=0, le=1_000_000)] = 1_500
 
     token_keys: SecretStr = SecretStr(_development_key("tokens"))
