@@ -92,8 +92,10 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         starting = asyncio.create_task(_start_live(held.resources.live))
+        held.resources.callers.start()
         yield
         starting.cancel()
+        await held.resources.callers.stop()
         await held.resources.live.stop()
         await held.resources.wechat.close()
         await held.resources.database.close()

@@ -18,6 +18,7 @@ from app.kernel.errors import Locale
 from app.kernel.live import Live
 from app.kernel.table import Json
 from app.wechat import WeChat
+from schema.edge.callers import Callers
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -45,6 +46,11 @@ class Resources:
     vault: Vault
     tokens: TokenKeys
     wechat: WeChat
+    callers: Callers = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Each process knows its callers by itself."""
+        object.__setattr__(self, "callers", Callers(self.database, self.tokens))
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import strawberry
 from app import members, staff
 from app.kernel.auth import (
     MemberCaller,
+    ReplayedToken,
     Role,
     SessionPair,
     StaffCaller,
@@ -260,7 +261,9 @@ class SessionMutation:
     ) -> RefreshSessionSuccess:
         async with info.context.begin() as tx:
             pair = await rotate_session(tx, refresh_token=input.refresh_token)
-        if pair is None:
+        if isinstance(pair, ReplayedToken):
+            info.context.resources.callers.end(pair.session_id)
+        if not isinstance(pair, SessionPair):
             raise SessionEnded()
         return RefreshSessionSuccess(session=await _tokens(info, pair))
 
@@ -271,9 +274,11 @@ class SessionMutation:
             raise NotSignedIn()
         async with info.context.begin() as tx:
             if input.everywhere:
-                await revoke_sessions_of(tx, subject_id=caller.id)
+                ended = await revoke_sessions_of(tx, subject_id=caller.id)
             else:
-                await revoke_session(tx, session_id=caller.session_id)
+                ended = await revoke_session(tx, session_id=caller.session_id)
+        # Other processes see it within seconds; this one shows its caller that it took effect.
+        info.context.resources.callers.end(caller.session_id, *ended)
         return LogoutSuccess(ended=True)
 
     @mutation(

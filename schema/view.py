@@ -18,15 +18,7 @@ from strawberry.exceptions import ConnectionRejectionError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.unset import UnsetType
 
-from app import staff
-from app.kernel.auth import (
-    ANONYMOUS,
-    BadToken,
-    Caller,
-    MemberCaller,
-    StaffCaller,
-    session_is_live,
-)
+from app.kernel.auth import ANONYMOUS
 from app.kernel.errors import Locale
 from schema.build import build_schema
 from schema.context import Ctx, Resources
@@ -65,38 +57,20 @@ class GraphQLView(GraphQL[Ctx, None]):
             address=request.client.host if request.client else None,
         )
         if isinstance(request, Request):
-            context.caller = await self._caller(headers.get("authorization"))
+            context.caller = await self._resources.callers.of_header(headers.get("authorization"))
         return context
 
     async def on_ws_connect(self, context: Ctx) -> UnsetType | dict[str, object] | None:
         """Learn who is calling from connection_init; a bad token refuses the connection."""
         given = context.connection_params or {}
         token = given.get("authorization") or given.get("Authorization")
-        caller = await self._caller(token if isinstance(token, str) else None)
+        caller = await self._resources.callers.of_header(token if isinstance(token, str) else None)
         if token and caller == ANONYMOUS:
             raise ConnectionRejectionError()
         context.caller = caller
         if isinstance(given.get("locale"), str):
             context.locale = _locale(given["locale"])
         return {}
-
-    async def _caller(self, header: str | None) -> Caller:
-        """Who an `Authorization: Bearer …` speaks for; anonymous if it speaks for nobody (now)."""
-        kind, _, token = (header or "").partition(" ")
-        if kind.lower() != "bearer" or not token:
-            return ANONYMOUS
-        database = self._resources.database
-        if token.startswith(staff.KEY_PREFIX):
-            async with database.read() as read:
-                return await staff.partner_by_key(read, token) or ANONYMOUS
-        try:
-            caller = self._resources.tokens.verify(token, database.clock())
-        except BadToken:
-            return ANONYMOUS
-        if isinstance(caller, MemberCaller | StaffCaller):
-            async with database.read() as read:
-                return caller if await session_is_live(read, caller.session_id) else ANONYMOUS
-        return ANONYMOUS
 
     async def render_graphql_ide(self, request: Request) -> Response:
         """GraphiQL from our own files: no page of ours loads code from elsewhere."""

@@ -7,9 +7,10 @@ from app.staff.commands import (
     create_account,
     create_api_key,
     disable_account,
+    revoke_api_key,
 )
 from app.staff.errors import LoginRefused, LoginTaken, WeakPassword
-from app.staff.queries import by_id, by_login, partner_by_key
+from app.staff.queries import by_id, by_login, keys_revoked_since, partner_by_key
 from app.staff.tables import ApiKey, AuditEntry, StaffAccount
 
 __all__ = [
@@ -27,5 +28,7 @@ __all__ = [
     "create_account",
     "create_api_key",
     "disable_account",
+    "keys_revoked_since",
     "partner_by_key",
+    "revoke_api_key",
 ]

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.kernel.auth import Role, Scope, revoke_sessions_of
@@ -78,6 +78,17 @@ async def create_api_key(
         .on_conflict_do_nothing(index_elements=[ApiKey.digest])
     )
     return text
+
+
+async def revoke_api_key(tx: Tx, *, name: str) -> int:
+    """End every key of a partner system of this name; answers how many there were."""
+    ended = await tx.session.scalars(
+        update(ApiKey)
+        .where(ApiKey.name == name, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=tx.now)
+        .returning(ApiKey.id)
+    )
+    return len(ended.all())
 
 
 async def audit(

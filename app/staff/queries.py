@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
@@ -34,6 +35,11 @@ async def partner_by_key(read: Read, key: str) -> PartnerCaller | None:
     if row is None:
         return None
     return PartnerCaller(row.id, frozenset(Scope(scope) for scope in row.scopes))
+
+
+async def keys_revoked_since(read: Read, since: datetime) -> list[UUID]:
+    """The partner keys that were revoked after an instant."""
+    return list(await read.session.scalars(select(ApiKey.id).where(ApiKey.revoked_at > since)))
 
 
 def key_digest(key: str) -> str:

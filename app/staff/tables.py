@@ -1,9 +1,10 @@
 """Staff accounts, partner API keys, and the audit log."""
 
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Index
+from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kernel.auth import Role
@@ -11,7 +12,7 @@ from app.kernel.table import Json, Table
 
 
 class StaffAccount(Table):
-    """A person who works for the platform."""
+    """A person who works for the platform; a LEADER for one community of it."""
 
     __tablename__ = "staff_account"
     __table_args__ = (Index(None, "login", unique=True),)
@@ -23,6 +24,8 @@ class StaffAccount(Table):
     password_hash: Mapped[str]
     created_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]
+    # Whose members a LEADER sees; a leader without one sees nobody's.
+    community_id: Mapped[UUID | None] = mapped_column(ForeignKey("community.id"))
 
 
 class ApiKey(Table):
@@ -39,11 +42,25 @@ class ApiKey(Table):
     revoked_at: Mapped[datetime | None]
 
 
+class Outcome(StrEnum):
+    """What became of an action."""
+
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+
+
 class AuditEntry(Table):
-    """What a staff account or partner did, written in the transaction that did it."""
+    """What a staff account or partner did, written in the transaction that did it.
+
+    The database refuses to change or delete an entry.
+    """
 
     __tablename__ = "audit_entry"
-    __table_args__ = (Index(None, "at"), Index(None, "actor_id", "at"))
+    __table_args__ = (
+        Index(None, "at"),
+        Index(None, "actor_id", "at"),
+        Index(None, "action", "at"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     at: Mapped[datetime]
@@ -53,3 +70,9 @@ class AuditEntry(Table):
     given: Mapped[Json]
     address: Mapped[str | None]
     request_id: Mapped[str | None]
+    outcome: Mapped[Outcome] = mapped_column(server_default=Outcome.DONE.value)
+    # What the action was about, and those of its columns that the action changed.
+    subject_kind: Mapped[str | None]
+    subject_id: Mapped[UUID | None]
+    before: Mapped[Json | None]
+    after: Mapped[Json | None]

@@ -13,22 +13,26 @@ from app.kernel.auth.callers import (
 )
 from app.kernel.auth.passwords import hash_password, password_matches
 from app.kernel.auth.sessions import (
+    ReplayedToken,
     SessionPair,
+    live_sessions,
     open_session,
     revoke_session,
     revoke_sessions_of,
+    revoked_since,
     rotate_session,
-    session_is_live,
 )
-from app.kernel.auth.tokens import BadToken, TokenKeys
+from app.kernel.auth.tokens import BadToken, Bearer, TokenKeys
 
 __all__ = [
     "ANONYMOUS",
     "Anonymous",
     "BadToken",
+    "Bearer",
     "Caller",
     "MemberCaller",
     "PartnerCaller",
+    "ReplayedToken",
     "Role",
     "Scope",
     "SessionPair",
@@ -36,11 +40,12 @@ __all__ = [
     "TokenKeys",
     "brake",
     "hash_password",
+    "live_sessions",
     "open_session",
     "password_matches",
     "release",
     "revoke_session",
     "revoke_sessions_of",
+    "revoked_since",
     "rotate_session",
-    "session_is_live",
 ]

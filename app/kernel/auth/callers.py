@@ -37,11 +37,12 @@ class MemberCaller:
 
 @dataclass(frozen=True, slots=True)
 class StaffCaller:
-    """A staff account by one of its sessions."""
+    """A staff account by one of its sessions; a LEADER's is for one community."""
 
     id: UUID
     session_id: UUID
     role: Role
+    community_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

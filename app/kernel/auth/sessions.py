@@ -2,12 +2,13 @@
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, select, update
+from sqlalchemy import ForeignKey, Index, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kernel.db import Read, Tx
@@ -21,7 +22,10 @@ class LoginSession(Table):
     """One signing-in of a member or staff account: the family of its refresh tokens."""
 
     __tablename__ = "login_session"
-    __table_args__ = (Index(None, "subject_id"),)
+    __table_args__ = (
+        Index(None, "subject_id"),
+        Index(None, "revoked_at", postgresql_where=text("revoked_at IS NOT NULL")),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     subject_kind: Mapped[str]
@@ -53,6 +57,13 @@ class SessionPair:
     refresh_token: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReplayedToken:
+    """A refresh token came a second time; its session has ended."""
+
+    session_id: UUID
+
+
 async def open_session(tx: Tx, *, kind: SubjectKind, subject_id: UUID) -> SessionPair:
     """Start a session and its first refresh token."""
     session = LoginSession(
@@ -67,11 +78,12 @@ async def open_session(tx: Tx, *, kind: SubjectKind, subject_id: UUID) -> Sessio
     return SessionPair(session.id, kind, subject_id, await _issue(tx, session.id))
 
 
-async def rotate_session(tx: Tx, *, refresh_token: str) -> SessionPair | None:
+async def rotate_session(tx: Tx, *, refresh_token: str) -> SessionPair | ReplayedToken | None:
     """Exchange a refresh token for its successor.
 
     Answers None for a token that is unknown, expired or revoked. A token that was used before is
-    stolen or replayed: its whole session ends (the caller must let this transaction commit).
+    stolen or replayed: its whole session ends, access tokens included (the caller must let this
+    transaction commit).
     """
     row = await tx.session.get(RefreshToken, _digest(refresh_token), with_for_update=True)
     if row is None:
@@ -81,40 +93,52 @@ async def rotate_session(tx: Tx, *, refresh_token: str) -> SessionPair | None:
         return None
     if row.used_at is not None:
         session.revoked_at = tx.now
-        return None
+        return ReplayedToken(session.id)
     row.used_at = tx.now
     token = await _issue(tx, session.id)
     return SessionPair(session.id, session.subject_kind, session.subject_id, token)
 
 
-async def revoke_session(tx: Tx, *, session_id: UUID) -> None:
-    """End one session; its access tokens stop working within the session cache's lifetime."""
-    await tx.session.execute(
+async def revoke_session(tx: Tx, *, session_id: UUID) -> list[UUID]:
+    """End one session, access tokens included; answers its id unless it had ended before."""
+    ended = await tx.session.scalars(
         update(LoginSession)
         .where(LoginSession.id == session_id, LoginSession.revoked_at.is_(None))
         .values(revoked_at=tx.now)
+        .returning(LoginSession.id)
     )
+    return list(ended)
 
 
-async def revoke_sessions_of(tx: Tx, *, subject_id: UUID) -> None:
-    """End every session of a member or staff account."""
-    await tx.session.execute(
+async def revoke_sessions_of(tx: Tx, *, subject_id: UUID) -> list[UUID]:
+    """End every session of a member or staff account; answers their ids."""
+    ended = await tx.session.scalars(
         update(LoginSession)
         .where(LoginSession.subject_id == subject_id, LoginSession.revoked_at.is_(None))
         .values(revoked_at=tx.now)
+        .returning(LoginSession.id)
     )
+    return list(ended)
 
 
-async def session_is_live(read: Read, session_id: UUID) -> bool:
-    """True while the session is neither revoked nor expired."""
-    row = await read.session.scalar(
+async def live_sessions(read: Read, keys: Iterable[UUID]) -> set[UUID]:
+    """Those of the sessions that are neither revoked nor expired."""
+    rows = await read.session.scalars(
         select(LoginSession.id).where(
-            LoginSession.id == session_id,
+            LoginSession.id.in_(list(keys)),
             LoginSession.revoked_at.is_(None),
             LoginSession.expires_at > read.now,
         )
     )
-    return row is not None
+    return set(rows)
+
+
+async def revoked_since(read: Read, since: datetime) -> list[UUID]:
+    """The sessions that ended by revocation after an instant."""
+    rows = await read.session.scalars(
+        select(LoginSession.id).where(LoginSession.revoked_at > since)
+    )
+    return list(rows)
 
 
 async def _issue(tx: Tx, session_id: UUID) -> str:

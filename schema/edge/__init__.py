@@ -1,0 +1,1 @@
+"""The wire: who calls, GraphQL over HTTP, graphql-transport-ws, server-sent events."""
