@@ -267,6 +267,7 @@ class BallotsQuery:
         VIEWERS,
         description="Ballots, the latest opening first: all of them, or for members those that "
         "were opened to their community.",
+        remembered=True,
     )
     async def ballots(
         self,
@@ -296,7 +297,11 @@ class BallotsQuery:
             cursor=lambda row: encode_cursor(row.opens_at, row.id),
         )
 
-    @query(VIEWERS, description="A ballot by id; null for one the caller may not see.")
+    @query(
+        VIEWERS,
+        description="A ballot by id; null for one the caller may not see.",
+        remembered=True,
+    )
     async def ballot(
         self,
         info: Info,

@@ -18,13 +18,19 @@ from schema.guard import Allow
 T = TypeVar("T")
 # The metadata key under which the shape test finds a root field's rule.
 ALLOW = "allow"
+# The one under which the engine finds whether answers may be remembered (schema/engine/answers.py).
+REMEMBERED = "remembered"
 _SECRET = {"password", "code", "refresh_token", "phone", "js_code"}
 
 
 def query(
-    allow: Allow, *, description: str, name: str | None = None
+    allow: Allow, *, description: str, name: str | None = None, remembered: bool = False
 ) -> Callable[[Callable[..., Any]], Any]:
-    """A root query: the rule is checked before the resolver runs; refusals become errors."""
+    """A root query: the rule is checked before the resolver runs; refusals become errors.
+
+    A `remembered` one shows a member nothing but facts that raise their version and what may be
+    some seconds old (time, and what others do): its answers may be given again.
+    """
 
     def decorate(resolver: Callable[..., Awaitable[T]]) -> Any:
         @functools.wraps(resolver)
@@ -36,7 +42,10 @@ def query(
                 raise refused_query(refusal, info.context.locale) from None
 
         return strawberry.field(
-            guarded, name=name, description=_with_rule(description, allow), metadata={ALLOW: allow}
+            guarded,
+            name=name,
+            description=_with_rule(description, allow),
+            metadata={ALLOW: allow, REMEMBERED: remembered},
         )
 
     return decorate

@@ -111,14 +111,18 @@ NODES: dict[str, NodeLoader] = {"Member": load_member, "Community": load_communi
 
 @strawberry.type(description="Queries of members.")
 class MemberQuery:
-    @query(SIGNED_IN, description="The signed-in member; null for staff and partners.")
+    @query(
+        SIGNED_IN,
+        description="The signed-in member; null for staff and partners.",
+        remembered=True,
+    )
     async def me(self, info: Info) -> Member | None:
         caller = info.context.caller
         if not isinstance(caller, MemberCaller):
             return None
         return await load_member(info, caller.id)
 
-    @query(SIGNED_IN, description="A member by id: oneself, or anyone for staff.")
+    @query(SIGNED_IN, description="A member by id: oneself, or anyone for staff.", remembered=True)
     async def member(
         self,
         info: Info,

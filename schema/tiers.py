@@ -138,7 +138,7 @@ class TierOfMember(MemberPart):
 
 @strawberry.type(description="Queries of tiers.")
 class TierQuery:
-    @query(PUBLIC, description="Every tier, lowest first.")
+    @query(PUBLIC, description="Every tier, lowest first.", remembered=True)
     async def tiers(self, info: Info) -> list[Tier]:
         async with info.context.database.read() as read:
             rows = await tiers.all_tiers(read)
