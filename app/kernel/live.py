@@ -9,10 +9,10 @@ and any other reads the gap first. While Redis is away the hub asks the database
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from redis.asyncio import Redis
@@ -59,16 +59,33 @@ class CursorExpired(Exception):
     """The cursor is older than what is kept, or none of ours; start again without one."""
 
 
+class Listener(Protocol):
+    """What is told of a topic's facts; it may not block, and hands on whatever takes time."""
+
+    def hear(self, fact: Fact) -> None:
+        """A fact of the topic, each once, in order."""
+
+    def lost(self) -> None:
+        """The hub has stopped: no more facts come."""
+
+
 @dataclass(eq=False, slots=True)
 class _Follower:
-    queue: asyncio.Queue[Fact | None]
+    """A listener that keeps a bounded number of facts for one that reads them in its own time."""
+
+    queue: asyncio.Queue[Fact | None] = field(default_factory=lambda: asyncio.Queue(QUEUE))
     overflowed: bool = False
 
-    def offer(self, fact: Fact) -> None:
+    def hear(self, fact: Fact) -> None:
         try:
             self.queue.put_nowait(fact)
         except asyncio.QueueFull:
             self.overflowed = True
+
+    def lost(self) -> None:
+        self.overflowed = True
+        with contextlib.suppress(asyncio.QueueFull):
+            self.queue.put_nowait(None)
 
 
 async def facts_after(read: Read, seq: int, topic: str | None = None) -> list[Fact]:
@@ -87,19 +104,30 @@ class Live:
         """Nothing runs before `start`."""
         self._database = database
         self._redis = redis
-        self._followers: dict[str, set[_Follower]] = defaultdict(set)
+        self._listeners: dict[str, dict[Listener, None]] = defaultdict(dict)
         self._last = 0
+        self._started = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
 
     @property
     def followers(self) -> int:
-        """How many followers are attached, for the metrics."""
-        return sum(len(group) for group in self._followers.values())
+        """How many listeners are attached."""
+        return sum(len(group) for group in self._listeners.values())
+
+    @property
+    def last(self) -> int:
+        """The cursor up to which everything has been handed out; every later fact will be."""
+        return self._last
+
+    async def started(self) -> None:
+        """Wait until the hub tails: the database may come later than we do."""
+        await self._started.wait()
 
     async def start(self) -> None:
         """Begin to tail from the present end."""
         self._last = await self.head()
+        self._started.set()
         self._tasks = [asyncio.create_task(self._poll())]
         if self._redis is not None:
             self._tasks.append(asyncio.create_task(self._listen(self._redis)))
@@ -107,10 +135,22 @@ class Live:
     async def stop(self) -> None:
         """End the tailing and release every follower."""
         await end_tasks(self._tasks)
-        for group in self._followers.values():
-            for follower in group:
-                follower.overflowed = True
-                follower.offer(Fact(0, "", "", {}))
+        for group in tuple(self._listeners.values()):
+            for listener in tuple(group):
+                listener.lost()
+
+    def attach(self, topic: str, listener: Listener) -> Callable[[], None]:
+        """Tell a listener of every fact of a topic after `last`; answers what detaches it."""
+        self._listeners[topic][listener] = None
+
+        def detach() -> None:
+            group = self._listeners.get(topic)
+            if group is not None:
+                group.pop(listener, None)
+                if not group:
+                    del self._listeners[topic]
+
+        return detach
 
     async def head(self) -> int:
         """The newest cursor."""
@@ -123,12 +163,12 @@ class Live:
         Raises CursorExpired for a cursor outside of what is kept, SlowFollower when the caller
         does not keep up.
         """
-        follower = _Follower(asyncio.Queue(QUEUE))
-        self._followers[topic].add(follower)
+        follower = _Follower()
+        detach = self.attach(topic, follower)
         try:
             last = await self.head() if after is None else after
             if after is not None:
-                await self._still_kept(after)
+                await self.still_kept(after)
                 async for fact in self._backlog(topic, after):
                     last = fact.seq
                     yield fact
@@ -140,22 +180,33 @@ class Live:
                     last = fact.seq
                     yield fact
         finally:
-            self._followers[topic].discard(follower)
-            if not self._followers[topic]:
-                del self._followers[topic]
+            detach()
 
     async def _backlog(self, topic: str, after: int) -> AsyncGenerator[Fact]:
         while True:
-            async with self._database.read() as read:
-                facts = await facts_after(read, after, topic)
+            facts, after = await self.kept_after(topic, after)
             for fact in facts:
                 yield fact
             if len(facts) < BATCH:
                 return
-            after = facts[-1].seq
 
-    async def _still_kept(self, after: int) -> None:
-        # A cursor of 0 asks for all there is. The sequence knows the end even when all was swept.
+    async def kept_after(self, topic: str, after: int) -> tuple[list[Fact], int]:
+        """The next facts of a topic after a cursor, at most 1,000, and how far they reach.
+
+        No fact of the topic up to there is missing, even where a replica that lags was asked.
+        """
+        async with self._database.read() as read:
+            end = await read.session.scalar(select(func.max(LiveEvent.seq))) or 0
+            facts = await facts_after(read, after, topic)
+        if len(facts) == BATCH:
+            end = facts[-1].seq
+        elif facts:
+            end = max(end, facts[-1].seq)
+        return facts, max(end, after)
+
+    async def still_kept(self, after: int) -> None:
+        """Raise CursorExpired for a cursor outside of what is kept; 0 asks for all there is."""
+        # The sequence knows the end even when all was swept.
         async with self._database.read() as read:
             kept = (await read.session.execute(text(_KEPT))).one()
         if after and not kept.oldest - 1 <= after <= kept.newest:
@@ -187,8 +238,8 @@ class Live:
             if fact.seq <= self._last:
                 continue
             self._last = fact.seq
-            for follower in tuple(self._followers.get(fact.topic, ())):
-                follower.offer(fact)
+            for listener in tuple(self._listeners.get(fact.topic, ())):
+                listener.hear(fact)
 
     async def _listen(self, redis: Redis) -> None:
         while True:
