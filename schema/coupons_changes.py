@@ -228,6 +228,7 @@ class CouponsMutation:
             MemberNotActive,
         ],
         description="Uses one of the member's coupons on an order and reckons its discount.",
+        sensitive=True,
     )
     async def redeem_coupon(self, info: Info, input: RedeemCouponInput) -> RedeemCouponSuccess:
         caller = info.context.caller

@@ -141,6 +141,7 @@ class DropsMutation:
             MemberNotActive,
         ],
         description="Claims the member's one coupon of a drop.",
+        sensitive=True,
     )
     async def claim_drop(self, info: Info, input: ClaimDropInput) -> ClaimDropSuccess:
         caller = info.context.caller

@@ -18,6 +18,9 @@ from schema.guard import Allow
 T = TypeVar("T")
 # The metadata key under which the shape test finds a root field's rule.
 ALLOW = "allow"
+# Those that the limits go by: a mutation that guessing would repeat, a plain list's usual length.
+SENSITIVE = "sensitive"
+SIZE = "size"
 # The one under which the engine finds whether answers may be remembered (schema/engine/answers.py).
 REMEMBERED = "remembered"
 _SECRET = {"password", "code", "refresh_token", "phone", "js_code"}
@@ -57,8 +60,12 @@ def mutation(
     *,
     refusals: Sequence[type[Refusal]] = (),
     description: str,
+    sensitive: bool = False,
 ) -> Callable[[Callable[..., Any]], Any]:
-    """A mutation of one `input`: answers the union of its success and its declared refusals."""
+    """A mutation of one `input`: answers the union of its success and its declared refusals.
+
+    A sensitive one is what guessing or racing would repeat: an operation holds few of them.
+    """
 
     def decorate(resolver: Callable[..., Awaitable[T]]) -> Any:
         name = "".join(part.title() for part in resolver.__name__.split("_"))
@@ -81,7 +88,7 @@ def mutation(
             guarded,
             description=_with_rule(description, allow),
             graphql_type=result_union(f"{name}Result", success, refusals),
-            metadata={ALLOW: allow},
+            metadata={ALLOW: allow, SENSITIVE: sensitive},
         )
 
     return decorate

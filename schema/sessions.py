@@ -194,6 +194,7 @@ class SessionMutation:
         MemberSession,
         refusals=[WeChatRefused, WeChatUnavailable, *_LOGIN_REFUSALS],
         description="Signs a member in by WeChat; registers them the first time.",
+        sensitive=True,
     )
     async def login_with_wechat(self, info: Info, input: LoginWithWechatInput) -> MemberSession:
         wechat = info.context.resources.wechat
@@ -216,6 +217,7 @@ class SessionMutation:
         RequestPhoneCodeSuccess,
         refusals=[members.BadPhoneNumber, members.CodeSentRecently, TooManyAttempts],
         description="Sends a one-time code to a phone.",
+        sensitive=True,
     )
     async def request_phone_code(
         self, info: Info, input: RequestPhoneCodeInput
@@ -233,6 +235,7 @@ class SessionMutation:
         MemberSession,
         refusals=[members.BadPhoneNumber, members.CodeRefused, *_LOGIN_REFUSALS],
         description="Signs a member in by phone; registers them the first time.",
+        sensitive=True,
     )
     async def login_with_phone(self, info: Info, input: LoginWithPhoneInput) -> MemberSession:
         vault = info.context.vault
@@ -286,6 +289,7 @@ class SessionMutation:
         StaffSession,
         refusals=[staff.LoginRefused, TooManyAttempts, SessionEnded],
         description="Signs a staff account in.",
+        sensitive=True,
     )
     async def staff_login(self, info: Info, input: StaffLoginInput) -> StaffSession:
         login = input.login.casefold()
