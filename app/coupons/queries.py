@@ -3,14 +3,17 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, cast, column, func, select, true, tuple_
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Integer, Uuid, any_, bindparam, column, func, select, true, tuple_
 from sqlalchemy.orm import aliased
 
 from app.coupons.tables import Batch, Coupon, CouponState, Redemption, Template
 from app.kernel.db import Read
+from app.kernel.statements import Entities, ids
+
+_TEMPLATES = Entities(select(Template).where(Template.id == any_(ids("ids"))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +38,29 @@ async def pages(read: Read, keys: Iterable[CouponPage]) -> dict[CouponPage, list
         alike[CouponPage(UUID(int=0), key.first, key.after, key.state)].append(key)
     for way, asked in alike.items():
         by_member = {key.member_id: key for key in asked}
-        for coupon in await read.session.scalars(_of_members(list(by_member), way)):
+        page = _page(way.state is not None, way.after is not None)
+        for coupon in await read.fetch(
+            page, members=list(by_member), first=way.first + 1, state=way.state, after=way.after
+        ):
             found[by_member[coupon.member_id]].append(coupon)
     return found
 
 
-def _of_members(member_ids: list[UUID], way: CouponPage) -> Select[Coupon]:
-    ids = func.unnest(cast(member_ids, ARRAY(Uuid)))
-    asked = ids.table_valued(column("member_id", Uuid), name="asked").render_derived()
+@cache
+def _page(of_state: bool, after: bool) -> Entities[Coupon]:
+    asked = (
+        func.unnest(ids("members"))
+        .table_valued(column("member_id", Uuid), name="asked")
+        .render_derived()
+    )
     page = select(Coupon).where(Coupon.member_id == asked.c.member_id)
-    if way.state is not None:
-        page = page.where(Coupon.state == way.state)
-    if way.after is not None:
-        page = page.where(Coupon.id < way.after)
-    row = aliased(Coupon, page.order_by(Coupon.id.desc()).limit(way.first + 1).lateral("page"))
-    return select(row).select_from(asked).join(row, true()).order_by(row.id.desc())
+    if of_state:
+        page = page.where(Coupon.state == bindparam("state", type_=Coupon.state.type))
+    if after:
+        page = page.where(Coupon.id < bindparam("after", type_=Uuid()))
+    newest = page.order_by(Coupon.id.desc()).limit(bindparam("first", type_=Integer()))
+    row = aliased(Coupon, newest.lateral("page"))
+    return Entities(select(row).select_from(asked).join(row, true()).order_by(row.id.desc()))
 
 
 async def by_member_and_id(
@@ -64,8 +75,7 @@ async def by_member_and_id(
 
 async def templates_by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, Template]:
     """Templates by id; unknown ids are absent."""
-    rows = await read.session.scalars(select(Template).where(Template.id.in_(list(keys))))
-    return {row.id: row for row in rows}
+    return {row.id: row for row in await read.fetch(_TEMPLATES, ids=list(keys))}
 
 
 async def batches_by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, Batch]:

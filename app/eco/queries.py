@@ -5,11 +5,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import or_, select, tuple_
+from sqlalchemy import DateTime, any_, bindparam, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from app.eco.tables import Badge, BadgeAward, EcoAction, EcoFactor, EcoState, EcoType
 from app.kernel.db import Read
+from app.kernel.statements import Rows, ids
+
+_HELD = Rows(
+    select(BadgeAward, Badge)
+    .join(Badge, Badge.code == BadgeAward.badge_code)
+    .where(
+        BadgeAward.member_id == any_(ids("ids")),
+        BadgeAward.revoked_at.is_(None),
+        or_(
+            BadgeAward.expires_at.is_(None),
+            BadgeAward.expires_at > bindparam("now", type_=DateTime(timezone=True)),
+        ),
+    )
+    .order_by(BadgeAward.issued_at.desc(), BadgeAward.badge_code)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +56,7 @@ async def current_factors(read: Read, keys: Iterable[EcoType]) -> dict[EcoType, 
 
 async def badges_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[HeldBadge]]:
     """The badges that members hold now, newest first: neither revoked nor expired."""
-    rows = await read.session.execute(
-        select(BadgeAward, Badge)
-        .join(Badge, Badge.code == BadgeAward.badge_code)
-        .where(
-            BadgeAward.member_id.in_(list(keys)),
-            BadgeAward.revoked_at.is_(None),
-            or_(BadgeAward.expires_at.is_(None), BadgeAward.expires_at > read.now),
-        )
-        .order_by(BadgeAward.issued_at.desc(), BadgeAward.badge_code)
-    )
+    rows = await read.fetch(_HELD, ids=list(keys), now=read.now)
     found: dict[UUID, list[HeldBadge]] = {}
     for award, badge in rows:
         found.setdefault(award.member_id, []).append(

@@ -6,33 +6,76 @@ that no module reads the wall clock and no fact is announced that was not commit
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from app.kernel.clock import Clock, system_clock
+from app.kernel.connections import Readers
 from app.kernel.ids import IdSource, uuid7
 from app.kernel.outbox import Event, OutboxRow, encode
+from app.kernel.statements import Statement
+
+R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
 class Read:
-    """A read-only transaction and its instant."""
+    """Reads at an instant; `session` is a read-only transaction, begun when it is first used."""
 
-    session: AsyncSession
-    now: datetime
+    __slots__ = ("_begin", "_readers", "_session", "now")
+
+    def __init__(
+        self,
+        begin: Callable[[], AsyncSession],
+        now: datetime,
+        readers: Readers | None = None,
+    ) -> None:
+        """Take a session from `begin` when one is needed; `readers` run statements without one."""
+        self.now = now
+        self._begin = begin
+        self._readers = readers
+        self._session: AsyncSession | None = None
+
+    @property
+    def session(self) -> AsyncSession:
+        """SQLAlchemy's session of this transaction."""
+        if self._session is None:
+            self._session = self._begin()
+        return self._session
+
+    async def fetch(self, statement: Statement[R], **given: object) -> list[R]:
+        """The rows of a statement with these parameters.
+
+        Inside a transaction that has begun it is asked there, after what was written in it.
+        """
+        arguments = statement.arguments(given)
+        if self._readers is not None and self._session is None:
+            return statement.rows(await self._readers.fetch(statement.sql, arguments))
+        session = self.session
+        await session.flush()
+        held = await (await session.connection()).get_raw_connection()
+        connection: Any = held.driver_connection
+        return statement.rows(await connection.fetch(statement.sql, *arguments))
+
+    async def close(self) -> None:
+        """End the session, if one was begun."""
+        if self._session is not None:
+            await self._session.close()
 
 
-@dataclass(frozen=True, slots=True)
 class Tx(Read):
     """A read-write transaction with its instant, its ids and its outbox."""
 
-    ids: IdSource
-    events: list[Event] = field(default_factory=list[Event])
+    __slots__ = ("events", "ids")
+
+    def __init__(self, session: AsyncSession, now: datetime, ids: IdSource) -> None:
+        """A transaction of this session."""
+        super().__init__(lambda: session, now)
+        self.ids = ids
+        self.events: list[Event] = []
 
     def new_id(self) -> UUID:
         """A fresh UUIDv7 at this transaction's instant."""
@@ -61,6 +104,8 @@ class Database:
         reader = self.engine if read_url is None else _engine(read_url, pool_size, pgbouncer)
         self._owned = [self.engine] if read_url is None else [self.engine, reader]
         self._reader = reader.execution_options(postgresql_readonly=True)
+        # Behind PgBouncer neither prepared statements nor a connection's settings can be relied on.
+        self._readers = None if pgbouncer else Readers(asyncpg_url(read_url or url), pool_size)
         self.clock = clock
         self._ids = ids
         self.after_emit: Callable[[], Awaitable[None]] | None = None
@@ -68,8 +113,11 @@ class Database:
     @asynccontextmanager
     async def read(self, *, now: datetime | None = None) -> AsyncGenerator[Read]:
         """A physically read-only transaction; writing in it is an error of PostgreSQL's."""
-        async with AsyncSession(self._reader, expire_on_commit=False) as session:
-            yield Read(session, now or self.clock())
+        read = Read(self._begin_reading, now or self.clock(), self._readers)
+        try:
+            yield read
+        finally:
+            await read.close()
 
     @asynccontextmanager
     async def begin(self, *, now: datetime | None = None) -> AsyncGenerator[Tx]:
@@ -83,8 +131,13 @@ class Database:
         if tx.events and self.after_emit is not None:
             await self.after_emit()
 
+    def _begin_reading(self) -> AsyncSession:
+        return AsyncSession(self._reader, expire_on_commit=False)
+
     async def close(self) -> None:
         """Return every connection."""
+        if self._readers is not None:
+            self._readers.drop_idle()
         for engine in self._owned:
             await engine.dispose()
 
@@ -98,7 +151,7 @@ def sqlalchemy_url(url: str) -> str:
 
 
 def asyncpg_url(url: str) -> str:
-    """The same address as asyncpg itself reads it, for COPY outside SQLAlchemy."""
+    """The same address as asyncpg itself reads it, for what goes past SQLAlchemy."""
     return url.replace("postgresql+asyncpg://", "postgresql://", 1)
 
 

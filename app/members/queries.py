@@ -4,22 +4,24 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import any_, func, select, tuple_
 
 from app.kernel.db import Read
+from app.kernel.statements import Entities, ids
 from app.members.tables import Community, Identity, IdentityKind, Leader, Member
+
+_MEMBERS = Entities(select(Member).where(Member.id == any_(ids("ids"))))
+_COMMUNITIES = Entities(select(Community).where(Community.id == any_(ids("ids"))))
 
 
 async def by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, Member]:
     """Members by id; unknown ids are absent."""
-    rows = await read.session.scalars(select(Member).where(Member.id.in_(list(keys))))
-    return {row.id: row for row in rows}
+    return {row.id: row for row in await read.fetch(_MEMBERS, ids=list(keys))}
 
 
 async def communities_by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, Community]:
     """Communities by id; unknown ids are absent."""
-    rows = await read.session.scalars(select(Community).where(Community.id.in_(list(keys))))
-    return {row.id: row for row in rows}
+    return {row.id: row for row in await read.fetch(_COMMUNITIES, ids=list(keys))}
 
 
 async def leaders_by_community(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[UUID]]:

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select, text, tuple_
+from sqlalchemy import Select, select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from app.kernel.clock import DEFAULT_ZONE
 from app.kernel.db import Read
+from app.kernel.statements import Lines
 from app.members import Community, Member, MemberNotFound, MemberStatus
 from app.points.rules import EXPIRING_SOON
 from app.points.tables import CheckIn, Currency, EntryKind, Lot, Source
@@ -70,7 +71,7 @@ class Place:
 
 # The account's row knows what commands and nightly jobs have done so far; lots whose instant has
 # come meanwhile are counted in or out here, so that a reader is never an hour behind.
-_BALANCES = text("""
+_BALANCES = Lines("""
 SELECT a.member_id, a.currency, a.active, a.pending, a.debt, l.matured, l.overdue, l.soon, l.next
 FROM points_account a LEFT JOIN LATERAL (
     SELECT
@@ -87,7 +88,7 @@ FROM points_account a LEFT JOIN LATERAL (
 WHERE a.member_id = ANY(CAST(:members AS uuid[]))
 """)
 
-_ENTRIES = text("""
+_ENTRIES = Lines("""
 SELECT k.n, e.seq, e.kind, e.source, e.reason, e.order_id, e.at,
     CASE WHEN e.kind = 'DEBT' OR e.active_delta + e.pending_delta < 0
         THEN -e.amount ELSE e.amount END AS amount
@@ -106,17 +107,17 @@ ORDER BY k.n, e.seq DESC
 async def balances_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, Balances]:
     """Every member's balances as of the read's instant; members without an account have zeros."""
     members = list(keys)
-    given = {"members": members, "now": read.now, "soon": read.now + EXPIRING_SOON}
+    soon = read.now + EXPIRING_SOON
     found: dict[tuple[UUID, str], Balance] = {}
-    for row in await read.session.execute(_BALANCES, given):
-        settled = min(row.debt, row.matured)
-        found[row.member_id, row.currency] = Balance(
-            currency=Currency(row.currency),
-            balance=int(row.active - row.overdue + row.matured - settled),
-            pending=int(row.pending - row.matured),
-            debt=int(row.debt - settled),
-            expiring_soon=int(row.soon),
-            next_expiry_at=row.next,
+    for row in await read.fetch(_BALANCES, members=members, now=read.now, soon=soon):
+        settled = min(row["debt"], row["matured"])
+        found[row["member_id"], row["currency"]] = Balance(
+            currency=Currency(row["currency"]),
+            balance=int(row["active"] - row["overdue"] + row["matured"] - settled),
+            pending=int(row["pending"] - row["matured"]),
+            debt=int(row["debt"] - settled),
+            expiring_soon=int(row["soon"]),
+            next_expiry_at=row["next"],
         )
     return {
         key: Balances(
@@ -131,26 +132,25 @@ async def entries_by_member(
 ) -> dict[EntriesKey, list[EntryLine]]:
     """The newest entries of each account, newest first; ask for one more to know of a next page."""
     wanted = list(keys)
-    rows = await read.session.execute(
+    rows = await read.fetch(
         _ENTRIES,
-        {
-            "members": [key.member_id for key in wanted],
-            "currencies": [key.currency.value for key in wanted],
-            "firsts": [key.first for key in wanted],
-            "befores": [key.before for key in wanted],
-        },
+        members=[key.member_id for key in wanted],
+        currencies=[key.currency.value for key in wanted],
+        firsts=[key.first for key in wanted],
+        befores=[key.before for key in wanted],
     )
     found: dict[EntriesKey, list[EntryLine]] = {key: [] for key in wanted}
     for row in rows:
-        found[wanted[row.n - 1]].append(
+        source = row["source"]
+        found[wanted[row["n"] - 1]].append(
             EntryLine(
-                seq=row.seq,
-                kind=EntryKind(row.kind),
-                amount=row.amount,
-                source=None if row.source is None else Source(row.source),
-                reason=row.reason,
-                order_id=row.order_id,
-                at=row.at,
+                seq=row["seq"],
+                kind=EntryKind(row["kind"]),
+                amount=row["amount"],
+                source=None if source is None else Source(source),
+                reason=row["reason"],
+                order_id=row["order_id"],
+                at=row["at"],
             )
         )
     return found

@@ -3,14 +3,25 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import cast
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import and_, any_, func, select, tuple_
 
 from app.kernel.db import Read
+from app.kernel.statements import Rows, ids
 from app.members import Member
 from app.tiers.errors import TiersMissing
 from app.tiers.tables import MoveKind, Standing, StandingState, Tier, TierChange, TierMove, TierRun
+
+# Every tier, beside each the standings of those members who are in it.
+_STANDINGS = Rows(
+    select(Tier, Standing)
+    .outerjoin(
+        Standing, and_(Standing.tier_code == Tier.code, Standing.member_id == any_(ids("ids")))
+    )
+    .order_by(Tier.rank)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +59,18 @@ async def tiers_by_code(read: Read, keys: Iterable[str]) -> dict[str, Tier]:
 
 async def by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, MemberTier]:
     """Each member's tier, growth and next tier. Raises TiersMissing on an empty installation."""
-    tiers = await all_tiers(read)
+    members = list(keys)
+    tiers: list[Tier] = []
+    standings: dict[UUID, Standing] = {}
+    for tier, of_one in await read.fetch(_STANDINGS, ids=members):
+        # A tier that none of them is in stands alone.
+        standing = cast("Standing | None", of_one)
+        if not tiers or tiers[-1].code != tier.code:
+            tiers.append(tier)
+        if standing is not None:
+            standings[standing.member_id] = standing
     if not tiers:
         raise TiersMissing()
-    members = list(keys)
-    rows = await read.session.scalars(select(Standing).where(Standing.member_id.in_(members)))
-    standings = {row.member_id: row for row in rows}
     places = {tier.code: place for place, tier in enumerate(tiers)}
     found: dict[UUID, MemberTier] = {}
     for key in members:

@@ -1,0 +1,111 @@
+"""Read-only connections for `Statement`s: no transaction, no reset, no round trip but the query's.
+
+A single statement needs no transaction of its own, and a connection on which nothing can be set
+needs no reset between its uses. `default_transaction_read_only` makes writing an error there.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+
+import asyncpg
+import orjson
+
+CONNECT_SECONDS = 10
+
+
+class _Lost(Exception):
+    """The server went while it was asked."""
+
+
+class Readers:
+    """Up to so many connections; the one used last is used first, so that few stay busy."""
+
+    def __init__(self, url: str, size: int) -> None:
+        """Connect to nothing yet."""
+        self._url = url
+        self._idle: list[asyncpg.Connection] = []
+        self._free = size
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def fetch(self, sql: str, arguments: Sequence[object]) -> list[asyncpg.Record]:
+        """The records of a statement; tried once more on a new connection if the server went."""
+        try:
+            return await self._fetch(sql, arguments)
+        except _Lost:
+            # The others were opened to the same server: they are as dead as this one.
+            self.drop_idle()
+        try:
+            return await self._fetch(sql, arguments)
+        except _Lost as lost:
+            raise lost.__cause__ or lost from None
+
+    def drop_idle(self) -> None:
+        """End every idle connection."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            with contextlib.suppress(Exception):
+                connection.terminate()
+
+    async def _fetch(self, sql: str, arguments: Sequence[object]) -> list[asyncpg.Record]:
+        while not self._free:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._let_next(turn)
+                raise
+        self._free -= 1
+        try:
+            connection = await self._taken()
+            try:
+                return await connection.fetch(sql, *arguments)
+            except Exception as error:
+                if connection.is_closed():
+                    raise _Lost from error
+                raise
+            finally:
+                if not connection.is_closed():
+                    self._idle.append(connection)
+        finally:
+            self._free += 1
+            self._wake()
+
+    async def _taken(self) -> "asyncpg.Connection":
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        connection = await asyncpg.connect(
+            self._url,
+            timeout=CONNECT_SECONDS,
+            server_settings={
+                "application_name": "linli",
+                "default_transaction_read_only": "on",
+            },
+        )
+        for name in ("json", "jsonb"):
+            # As SQLAlchemy's connections have it: values, not their text.
+            await connection.set_type_codec(
+                name, schema="pg_catalog", encoder=_dump, decoder=orjson.loads
+            )
+        return connection
+
+    def _let_next(self, turn: "asyncio.Future[None]") -> None:
+        if turn in self._waiting:
+            self._waiting.remove(turn)
+        elif turn.done() and not turn.cancelled():
+            self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+
+def _dump(value: object) -> str:
+    return orjson.dumps(value).decode()
