@@ -20,11 +20,11 @@ from schema.campaigns import CampaignsMutation, CampaignsQuery
 from schema.churn import ChurnQuery, ChurnSubscription
 from schema.context import Info
 from schema.coupons_changes import CouponsMutation
-from schema.documents import NoNulInTexts
 from schema.drops import DropsQuery
 from schema.drops_changes import DropsMutation
 from schema.drops_live import DropsSubscription
 from schema.eco import EcoMutation
+from schema.engine.inputs import SoundLiterals
 from schema.errors import present_all
 from schema.fields import query
 from schema.guard import PUBLIC
@@ -131,7 +131,7 @@ async def _presented(source: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
 def _extensions() -> list[Any]:
     return [
         lambda: ParserCache(maxsize=DOCUMENTS),
-        lambda: AddValidationRules([NoNulInTexts]),
+        lambda: AddValidationRules([SoundLiterals]),
         lambda: ValidationCache(maxsize=DOCUMENTS),
     ]
 

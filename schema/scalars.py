@@ -1,6 +1,7 @@
-"""Linli's own scalars: bounded integers for money and points, instants only with an offset."""
+"""Linli's own scalars: bounded integers, instants only with an offset, days and years in reason."""
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, date, datetime
 from typing import NewType
 
 import strawberry
@@ -22,15 +23,42 @@ def _integer(name: str, description: str) -> ScalarDefinition:
     return strawberry.scalar(name=name, description=description, serialize=int, parse_value=parse)
 
 
+# Instants of a shop's life; a year outside is a slip of the pen.
+YEARS = range(2000, 2200)
+# Days may be of a birth.
+YEARS_OF_DAYS = range(1900, 2200)
+_INSTANT = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
 def _parse_instant(value: object) -> datetime:
-    if isinstance(value, str) and len(value) <= 40:
+    if isinstance(value, str) and len(value) <= 40 and _INSTANT.fullmatch(value):
         try:
-            instant = datetime.fromisoformat(value)
-            if instant.tzinfo is not None:
-                return instant.astimezone(UTC)
+            instant = datetime.fromisoformat(value.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
-            pass
-    raise GraphQLError("DateTime takes an ISO 8601 instant with an offset.")
+            instant = None
+        if instant is not None and instant.year in YEARS:
+            return instant
+    raise GraphQLError(
+        "DateTime takes an ISO 8601 instant with an offset, "
+        f"from {YEARS.start} to {YEARS.stop - 1}."
+    )
+
+
+def _parse_day(value: object) -> date:
+    if isinstance(value, str) and len(value) == 10 and _DAY.fullmatch(value):
+        try:
+            day = date.fromisoformat(value)
+        except ValueError:
+            day = None
+        if day is not None and day.year in YEARS_OF_DAYS:
+            return day
+    raise GraphQLError(
+        "Date takes a calendar day such as 2026-03-18, "
+        f"from {YEARS_OF_DAYS.start} to {YEARS_OF_DAYS.stop - 1}."
+    )
 
 
 def _show_instant(value: datetime) -> str:
@@ -42,9 +70,16 @@ SCALARS: dict[object, ScalarDefinition] = {
     Points: _integer("Points", "A whole number of points, within ±2^53."),
     datetime: strawberry.scalar(
         name="DateTime",
-        description="An instant in ISO 8601 with an offset; answers are in UTC.",
+        description="An instant in ISO 8601 with an offset, of the years 2000 to 2199; answers are "
+        "in UTC.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time",
         serialize=_show_instant,
         parse_value=_parse_instant,
+    ),
+    date: strawberry.scalar(
+        name="Date",
+        description="A calendar day such as 2026-03-18, of the years 1900 to 2199.",
+        serialize=date.isoformat,
+        parse_value=_parse_day,
     ),
 }

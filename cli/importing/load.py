@@ -14,7 +14,7 @@ import orjson
 import pyarrow.csv as pa_csv
 from sqlalchemy import text
 
-from app import orders
+from app import members, orders
 from app.kernel.crypto import Vault
 from app.kernel.db import Database, Tx
 from app.orders import ImportKind, ImportPhase, ImportRun
@@ -223,7 +223,8 @@ async def _member_ids(
     cards: dict[str, orders.importing.Newcomer] = {}
     for place, (number, row) in customers.items():
         home = communities[homes[place]]
-        newcomer = orders.importing.Newcomer(f"顾客 {number}", home, checked.at(row))
+        name = members.nickname_or(f"顾客 {number}", "顾客")
+        newcomer = orders.importing.Newcomer(name, home, checked.at(row))
         cards.setdefault(number, newcomer)
     ids, fresh = await orders.importing.recognise_cards(
         tx, vault=vault, app=job.source, cards=cards

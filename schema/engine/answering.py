@@ -15,6 +15,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 from app.kernel.errors import Locale
 from schema.context import Ctx
 from schema.engine.documents import Documents, Operation
+from schema.engine.inputs import BadVariable, check_variables
 from schema.errors import MOST_ERRORS, present
 
 MOST_COERCION_ERRORS = 8
@@ -143,6 +144,10 @@ class Engine:
     def _coerced(
         self, operation: Operation, variables: Mapping[str, Any] | None
     ) -> VariableValues | list[GraphQLError]:
+        try:
+            check_variables(variables or {})
+        except BadVariable as error:
+            return [error]
         values = get_variable_values(
             self._schema,
             operation.definition.variable_definitions or (),

@@ -25,7 +25,7 @@ from graphql import (
 )
 from graphql.execution.collect_fields import FragmentDetails
 
-from schema.documents import NoNulInTexts
+from schema.engine.inputs import SoundLiterals
 
 MOST_TOKENS = 2_000
 MOST_ERRORS = 8
@@ -72,7 +72,7 @@ class Documents:
         """Prepare for a schema; production hides its introspection and the suggestions."""
         self._schema = schema
         self._suggestions = suggestions
-        self._rules = [*specified_rules, NoNulInTexts]
+        self._rules = [*specified_rules, SoundLiterals]
         if not introspection:
             self._rules.append(NoSchemaIntrospectionCustomRule)
         self._kept: OrderedDict[tuple[str, str | None], Operation | RequestRefused] = OrderedDict()
