@@ -10,6 +10,7 @@ PROGRAMS = (
     ("bench.import_orders",),
     ("bench.segments",),
     ("bench.churn",),
+    ("bench.home",),
 )
 
 
