@@ -1,8 +1,8 @@
 """The web process: GraphQL at /graphql over HTTP and sockets, health, readiness, metrics."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.kernel.auth import TokenKeys
 from app.kernel.clock import Clock, system_clock
@@ -26,9 +28,10 @@ from app.kernel.db import Database
 from app.kernel.live import WAKE_CHANNEL, Live
 from app.kernel.log import configure_logs, logger
 from app.wechat import WeChat, fake_routes
-from schema import GRAPHIQL, GraphQLView, Resources
+from schema import GRAPHIQL, GraphQLEdge, GraphQLView, Resources
 
 READY_SECONDS = 2.0
+GRAPHQL_PATH = "/graphql"
 # Revisions are numbered, so the newest file's number is the schema that this version needs.
 VERSIONS = Path(__file__).parent.parent / "migrations" / "versions"
 NEWEST_REVISION = max(
@@ -83,6 +86,31 @@ def connect(settings: Settings, clock: Clock = system_clock) -> Parts:
     return Parts(resources, redis)
 
 
+class Web(FastAPI):
+    """FastAPI for the small things; requests of GraphQL go past its middleware and routing.
+
+    Those cost as much as a small answer does.
+    """
+
+    def __init__(
+        self, graphql: ASGIApp, lifespan: Callable[["Web"], AbstractAsyncContextManager[None]]
+    ) -> None:
+        """Serve GraphQL at /graphql by its own application."""
+        super().__init__(
+            title="Linli", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+        )
+        self._graphql = graphql
+        # Behind a proxy that sets a root path the address is longer, and the router knows how.
+        self.router.routes.append(Route(GRAPHQL_PATH, graphql))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or serve one socket."""
+        if scope["type"] == "http" and scope["path"] == GRAPHQL_PATH:
+            await self._graphql(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def create_app(settings: Settings | None = None, parts: Parts | None = None) -> FastAPI:
     """The ASGI application."""
     settings = settings or load_settings()
@@ -101,17 +129,30 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         await held.resources.database.close()
         await held.redis.aclose()
 
-    app = FastAPI(title="Linli", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    view = GraphQLView(held.resources)
-    # A mount would answer /graphql with a redirect; a route takes the address as it is.
-    app.router.routes.append(Route("/graphql", view))
-    app.router.routes.append(WebSocketRoute("/graphql", view))
+    registry = CollectorRegistry()
+    app = Web(_graphql(held.resources, registry), lifespan)
+    app.router.routes.append(WebSocketRoute(GRAPHQL_PATH, GraphQLView(held.resources)))
     if settings.env != "production":
         app.router.routes.extend(fake_routes())
         app.mount("/graphiql", StaticFiles(directory=GRAPHIQL), name="graphiql")
         app.add_api_route("/", lambda: RedirectResponse("/graphql"), include_in_schema=False)
-    _add_health(app, held)
+    _add_health(app, held, registry)
     return app
+
+
+def _graphql(resources: Resources, registry: CollectorRegistry) -> ASGIApp:
+    edge = GraphQLEdge(resources, registry)
+    origins = resources.settings.origins
+    if not origins:
+        return edge
+    return CORSMiddleware(
+        edge,
+        allow_origins=sorted(origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=["x-request-id", "retry-after"],
+        max_age=600,
+    )
 
 
 async def _start_live(live: Live) -> None:
@@ -124,8 +165,7 @@ async def _start_live(live: Live) -> None:
             await asyncio.sleep(1)
 
 
-def _add_health(app: FastAPI, parts: Parts) -> None:
-    registry = CollectorRegistry()
+def _add_health(app: FastAPI, parts: Parts, registry: CollectorRegistry) -> None:
     active = Gauge("graphql_subscriptions_active", "Open subscriptions", registry=registry)
     active.set_function(lambda: parts.resources.live.followers)
 

@@ -2,6 +2,8 @@
 
 from schema.build import build_schema
 from schema.context import Ctx, Resources
-from schema.view import GRAPHIQL, GraphQLView
+from schema.edge.http import GraphQLEdge
+from schema.edge.page import GRAPHIQL
+from schema.view import GraphQLView
 
-__all__ = ["GRAPHIQL", "Ctx", "GraphQLView", "Resources", "build_schema"]
+__all__ = ["GRAPHIQL", "Ctx", "GraphQLEdge", "GraphQLView", "Resources", "build_schema"]

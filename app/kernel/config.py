@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -10,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "LINLI_"
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+\Z")
 
 
 def _development_key(purpose: str) -> str:
@@ -35,6 +37,9 @@ class Settings(BaseSettings):
     worker_threads: Annotated[int, Field(ge=1, le=64)] = 4
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
+    request_seconds: Annotated[float, Field(gt=0, le=600)] = 10
+    max_concurrent: Annotated[int, Field(ge=1, le=10_000)] = 256
+    cors_origins: str = ""
     time_zone: str = "Asia/Shanghai"
     answer_cache_mb: Annotated[int, Field(ge=0, le=65_536)] = 64
     answer_cache_seconds: Annotated[int, Field(ge=0, le=300)] = 5
@@ -56,6 +61,14 @@ class Settings(BaseSettings):
         except (KeyError, ValueError, OSError) as error:
             raise ValueError("must be an IANA time zone such as Asia/Shanghai") from error
         return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        origins = [part.strip() for part in value.split(",") if part.strip()]
+        if not all(_ORIGIN.match(origin) for origin in origins):
+            raise ValueError("must be origins like https://app.example.com, separated by commas")
+        return ",".join(origins)
 
     @field_validator("database_url", "read_database_url")
     @classmethod
@@ -92,6 +105,11 @@ class Settings(BaseSettings):
         if weak:
             raise ValueError(f"production needs secrets of its own for {', '.join(weak)}")
         return self
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The other origins whose pages may call the API from a browser."""
+        return frozenset(self.cors_origins.split(",")) if self.cors_origins else frozenset()
 
     # Not cached: copies of settings with another port would keep the old address.
     @property

@@ -1,0 +1,255 @@
+"""GraphQL over HTTP: `/graphql` of one process, straight on ASGI.
+
+What holds of every request is here in the order in which it is decided: method, media types, body,
+parameters; then, at a place among the requests that run and under a deadline, caller, document and
+execution; at last the status by media type. docs/graphql.md tells clients the same.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from graphql import OperationType
+from prometheus_client import CollectorRegistry
+
+from app.kernel.errors import Locale, Refusal
+from app.kernel.log import logger
+from schema.build import build_schema
+from schema.context import Ctx, Resources
+from schema.edge.bodies import Bodies, Receive
+from schema.edge.callers import NOBODY, Admission
+from schema.edge.exchanges import Exchange, Scope, Send
+from schema.edge.metrics import RequestMetrics
+from schema.edge.negotiation import Media, is_json
+from schema.edge.page import PAGE_HEADERS, page
+from schema.edge.parameters import Parameters, of_json, of_query_string
+from schema.edge.refusals import (
+    ClientGone,
+    DeadlineExceeded,
+    Header,
+    MutationTimedOut,
+    NotServed,
+    Overloaded,
+)
+from schema.edge.sse import Stream, answers, single
+from schema.edge.stints import DeadlinePassed, Places, Stint
+from schema.engine import Answer, Engine, Operation, RequestRefused, presented, refusal_of, refused
+
+# A page of another site can send a simple GET without asking; one of these makes it ask first.
+PREFLIGHT_HEADERS = (b"x-linli-client", b"apollo-require-preflight", b"graphql-require-preflight")
+ALLOWED = (b"allow", b"GET, POST")
+RETRY: tuple[Header, ...] = ((b"retry-after", b"1"),)
+# What balancers and clients act on keeps its status in either media type.
+_KEPT_STATUSES = frozenset({429, 503})
+_OUTCOMES = {429: "throttled", 503: "overloaded", 504: "deadline"}
+
+log = logger(__name__)
+
+
+@dataclass(slots=True)
+class Reply:
+    """What goes back to the client; the status is that of the newer media type."""
+
+    answer: Answer | AsyncGenerator[bytes]
+    status: int = 200
+    admission: Admission = NOBODY
+    headers: tuple[Header, ...] = ()
+
+
+class GraphQLEdge:
+    """The GraphQL API of one process: its engine, and its side towards HTTP."""
+
+    def __init__(self, resources: Resources, registry: CollectorRegistry | None = None) -> None:
+        """Serve the schema with these resources; figures go to the registry."""
+        settings = resources.settings
+        production = settings.env == "production"
+        self.resources = resources
+        self.engine = Engine(
+            build_schema().core, introspection=not production, suggestions=not production
+        )
+        self._bodies = Bodies()
+        self._places = Places(settings.max_concurrent)
+        self._page = None if production else page()
+        self._metrics = RequestMetrics(registry or CollectorRegistry())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        begun = perf_counter()
+        exchange = Exchange(scope, receive, send)
+        try:
+            await self._serve(exchange)
+        except NotServed as refusal:
+            exchange.outcome = "refused"
+            await exchange.refuse(refusal)
+        except ClientGone:
+            exchange.outcome = "gone"
+        except asyncio.CancelledError:
+            # The server is stopping and has waited long enough.
+            exchange.outcome = "stopped"
+            if not exchange.begun:
+                said = NotServed(503, "OVERLOADED", "The server is stopping.", headers=RETRY)
+                await exchange.refuse(said)
+        except Exception as error:  # a fault of ours: masked, and logged under its id
+            exchange.outcome = "fault"
+            await _confess(exchange, error)
+        self._metrics.count(exchange.kind, exchange.outcome, perf_counter() - begun)
+
+    async def _serve(self, exchange: Exchange) -> None:
+        exchange.check()
+        accepted = exchange.accepted
+        if exchange.method == "POST":
+            if accepted.media is None:
+                raise _not_acceptable()
+            parameters = await self._posted(exchange)
+        elif exchange.method == "GET":
+            if accepted.page and self._page is not None and not exchange.scope["query_string"]:
+                await exchange.answer(200, Media.PAGE, self._page, PAGE_HEADERS)
+                return
+            parameters = _asked(exchange)
+        else:
+            raise NotServed(
+                405, "METHOD_NOT_ALLOWED", "Use POST, or GET for queries.", headers=[ALLOWED]
+            )
+        reply = await self._reply(exchange, parameters)
+        await self._send(exchange, reply)
+
+    async def _posted(self, exchange: Exchange) -> Parameters:
+        given = exchange.given
+        if not is_json(given.get(b"content-type", b"")):
+            raise NotServed(
+                415, "UNSUPPORTED_MEDIA_TYPE", "The body must be application/json in UTF-8."
+            )
+        if given.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            raise NotServed(415, "UNSUPPORTED_MEDIA_TYPE", "The body must not be encoded.")
+        return of_json(await self._bodies.read(exchange.receive, given.get(b"content-length")))
+
+    async def _reply(self, exchange: Exchange, parameters: Parameters) -> Reply:
+        """Everything between a well-formed request and what is sent back."""
+        try:
+            seconds = self.resources.settings.request_seconds
+            async with Stint(self._places, seconds, exchange.receive) as stint:
+                return await self._work(exchange, parameters, stint)
+        except RequestRefused as refusal:
+            answer = refusal_of(refusal.errors, exchange.locale)
+            return Reply(answer, refusal.status)
+        except Overloaded as refusal:
+            return Reply(_refusing(refusal, exchange.locale), 503, headers=RETRY)
+        except DeadlinePassed:
+            mutating = exchange.kind == OperationType.MUTATION.value
+            refusal = MutationTimedOut() if mutating else DeadlineExceeded()
+            return Reply(_refusing(refusal, exchange.locale), 504)
+
+    async def _work(self, exchange: Exchange, parameters: Parameters, stint: Stint) -> Reply:
+        authorization = exchange.authorization
+        admission = (
+            NOBODY if authorization is None else await self.resources.callers.admit(authorization)
+        )
+        ctx = Ctx(
+            resources=self.resources,
+            caller=admission.caller,
+            locale=exchange.locale,
+            request_id=exchange.request_id,
+            address=exchange.address,
+        )
+        operation = self._operation(parameters)
+        exchange.kind = operation.kind.value
+        if operation.kind is OperationType.SUBSCRIPTION:
+            return await self._followed(exchange, parameters, operation, ctx, admission)
+        if operation.kind is OperationType.MUTATION:
+            if exchange.method == "GET":
+                raise NotServed(
+                    405,
+                    "METHOD_NOT_ALLOWED",
+                    "Send mutations by POST.",
+                    headers=[(b"allow", b"POST")],
+                )
+            stint.must_finish = True
+        answer = await self.engine.execute(operation, parameters.variables, ctx)
+        return Reply(answer, 200 if answer.has_data else 400, admission)
+
+    def _operation(self, parameters: Parameters) -> Operation:
+        if parameters.query is None:
+            raise refused("Documents by id are not known here.", "DOCUMENT_NOT_FOUND")
+        return self.engine.documents.prepare(parameters.query, parameters.operation_name)
+
+    async def _followed(
+        self,
+        exchange: Exchange,
+        parameters: Parameters,
+        operation: Operation,
+        ctx: Ctx,
+        admission: Admission,
+    ) -> Reply:
+        if not exchange.accepted.streams:
+            raise refused(
+                "Subscriptions need Accept: text/event-stream, or graphql-transport-ws.",
+                "BAD_REQUEST",
+            )
+        source = await self.engine.subscribe(operation, parameters.variables, ctx)
+        if isinstance(source, Answer):
+            return Reply(source, 400, admission)
+        stream = answers(self.engine, operation, ctx, source, parameters.variables)
+        return Reply(stream, 200, admission)
+
+    async def _send(self, exchange: Exchange, reply: Reply) -> None:
+        media, answer = exchange.accepted.media, reply.answer
+        if isinstance(answer, Answer):
+            exchange.outcome = _outcome(answer, reply.status)
+            body = _encoded(answer, exchange.locale)
+            if media is not Media.STREAM or reply.status in _KEPT_STATUSES:
+                kept = media is Media.RESPONSE or reply.status in _KEPT_STATUSES
+                chosen = Media.RESPONSE if media is Media.RESPONSE else Media.JSON
+                await exchange.answer(reply.status if kept else 200, chosen, body, reply.headers)
+                return
+            answer = single(body)
+        await Stream(exchange, self.resources.callers, reply.admission).write(answer)
+
+
+def _asked(exchange: Exchange) -> Parameters:
+    """The parameters of a GET, which must not be one that any page on the web can cause."""
+    if not any(exchange.given.get(name) for name in PREFLIGHT_HEADERS):
+        raise NotServed(
+            400,
+            "PREFLIGHT_REQUIRED",
+            "Send queries by POST as application/json, or GET with a header X-Linli-Client.",
+        )
+    if exchange.accepted.media is None:
+        raise _not_acceptable()
+    return of_query_string(exchange.scope["query_string"])
+
+
+def _not_acceptable() -> NotServed:
+    return NotServed(
+        406,
+        "NOT_ACCEPTABLE",
+        "Answers are application/json, application/graphql-response+json or text/event-stream.",
+    )
+
+
+def _refusing(refusal: Refusal, locale: Locale) -> Answer:
+    error: Any = {"message": refusal.message(locale), "extensions": {"code": refusal.code}}
+    return Answer(None, [error], has_data=False)
+
+
+def _outcome(answer: Answer, status: int) -> str:
+    if not answer.errors:
+        return "ok"
+    if any(error.get("extensions", {}).get("code") == "INTERNAL" for error in answer.errors):
+        return "fault"
+    return "errors" if answer.has_data else _OUTCOMES.get(status, "refused")
+
+
+def _encoded(answer: Answer, locale: Locale) -> bytes:
+    try:
+        return answer.encode()
+    except Exception as error:  # a resolver's value that JSON has no word for
+        return Answer(None, [presented(error, locale)]).encode()
+
+
+async def _confess(exchange: Exchange, error: Exception) -> None:
+    answer = Answer(None, [presented(error, exchange.locale)], has_data=False)
+    if not exchange.begun:
+        media = Media.RESPONSE if exchange.accepted.media is Media.RESPONSE else Media.JSON
+        await exchange.answer(500, media, answer.encode())
