@@ -123,6 +123,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         held.resources.callers.start()
         yield
         starting.cancel()
+        await held.resources.claims.drain()
         await held.resources.callers.stop()
         await held.resources.live.stop()
         await held.resources.wechat.close()

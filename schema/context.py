@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import strawberry
 from strawberry.dataloader import DataLoader
 
-from app import staff
+from app import drops, staff
 from app.kernel.auth import ANONYMOUS, Caller, PartnerCaller, StaffCaller, TokenKeys
 from app.kernel.config import Settings
 from app.kernel.crypto import Vault
@@ -47,9 +47,12 @@ class Resources:
     tokens: TokenKeys
     wechat: WeChat
     callers: Callers = field(init=False)
+    # What waits to be claimed from drops, of all requests.
+    claims: drops.Claims = field(init=False)
 
     def __post_init__(self) -> None:
-        """Each process knows its callers by itself."""
+        """Each process knows its callers by itself, and gathers its own claims."""
+        object.__setattr__(self, "claims", drops.Claims(self.database))
         object.__setattr__(self, "callers", Callers(self.database, self.tokens))
 
 

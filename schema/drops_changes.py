@@ -137,6 +137,7 @@ class DropsMutation:
             drops.AlreadyClaimed,
             drops.SoldOut,
             drops.NotInAudience,
+            drops.TooManyClaims,
             coupons.CouponLimitReached,
             MemberNotActive,
         ],
@@ -148,25 +149,12 @@ class DropsMutation:
         if not isinstance(caller, MemberCaller):
             raise NotSignedIn()
         drop_id = key_of(input.drop_id, "Drop", "dropId")
-        async with info.context.begin() as tx:
-
-            async def work() -> Json:
-                made = await drops.claim(tx, drop_id=drop_id, member_id=caller.id)
-                return {"coupon": str(made.coupon_id), "at": made.claimed_at.isoformat()}
-
-            answer = await once(
-                tx,
-                owner_id=caller.id,
-                command="claimDrop",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
-            )
+        made = await info.context.resources.claims.claim(
+            drop_id=drop_id, member_id=caller.id, key=input.idempotency_key, given=shown(input)
+        )
         return ClaimDropSuccess(
             drop_key=drop_id,
             claim=DropClaim(
-                member_key=caller.id,
-                coupon_key=UUID(answer["coupon"]),
-                claimed_at=datetime.fromisoformat(answer["at"]),
+                member_key=caller.id, coupon_key=made.coupon_id, claimed_at=made.claimed_at
             ),
         )

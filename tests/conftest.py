@@ -176,6 +176,7 @@ async def api(database: Database, live: Live, settings: Settings) -> AsyncIterat
         wechat=wechat,
     )
     yield Api(resources)
+    await resources.claims.drain()
     await wechat.close()
 
 

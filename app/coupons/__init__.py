@@ -25,7 +25,7 @@ from app.coupons.errors import (
     ValidityOver,
 )
 from app.coupons.events import CouponGranted, CouponRedeemed
-from app.coupons.granting import Grants, Shortage, grant, grant_set_aside
+from app.coupons.granting import Grants, Shortage, grant, grant_set_aside, new_code
 from app.coupons.queries import (
     CouponPage,
     batches_by_id,
@@ -35,7 +35,7 @@ from app.coupons.queries import (
     templates_by_id,
 )
 from app.coupons.redeeming import activate_due, expire_due, redeem
-from app.coupons.rules import Basket, Discount, Line, Terms, discount
+from app.coupons.rules import Basket, Discount, Line, Terms, discount, validity_window
 from app.coupons.tables import (
     Batch,
     BatchState,
@@ -96,10 +96,12 @@ __all__ = [
     "grant",
     "grant_set_aside",
     "move_batch",
+    "new_code",
     "pages",
     "redeem",
     "redemptions_by_member_and_id",
     "set_aside",
     "settle_aside",
     "templates_by_id",
+    "validity_window",
 ]

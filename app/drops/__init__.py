@@ -1,6 +1,7 @@
 """Drops: the face of the slice."""
 
-from app.drops.claiming import claim, claim_all
+from app.drops.batching import Claimed, Claims
+from app.drops.claiming import claim, claim_all, claim_once
 from app.drops.commands import cancel_drop, close_due, create_drop, open_drop, open_due
 from app.drops.errors import (
     AlreadyClaimed,
@@ -9,6 +10,7 @@ from app.drops.errors import (
     NotInAudience,
     NotOpen,
     SoldOut,
+    TooManyClaims,
 )
 from app.drops.events import (
     DropChanged,
@@ -25,6 +27,8 @@ from app.drops.tables import Claim, Drop, DropState
 __all__ = [
     "AlreadyClaimed",
     "Claim",
+    "Claimed",
+    "Claims",
     "Drop",
     "DropChanged",
     "DropClaimed",
@@ -37,10 +41,12 @@ __all__ = [
     "NotInAudience",
     "NotOpen",
     "SoldOut",
+    "TooManyClaims",
     "by_id",
     "cancel_drop",
     "claim",
     "claim_all",
+    "claim_once",
     "claims_by_member_and_drop",
     "close_due",
     "create_drop",

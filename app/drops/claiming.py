@@ -9,10 +9,12 @@ from app import coupons
 from app.drops.commands import announce, locked_drop, mark_open
 from app.drops.errors import AlreadyClaimed, NotInAudience, NotOpen, SoldOut
 from app.drops.events import DropClaimed, DropSoldOut
-from app.drops.rules import takes_claims
+from app.drops.rules import COMMAND, takes_claims
 from app.drops.tables import Claim, Drop, DropState
 from app.kernel.db import Tx
 from app.kernel.errors import Refusal
+from app.kernel.idempotency import once
+from app.kernel.table import Json
 from app.members import Member, MemberNotActive, MemberStatus
 from app.members import by_id as members_by_id
 
@@ -27,6 +29,25 @@ async def claim(tx: Tx, *, drop_id: UUID, member_id: UUID) -> Claim:
     if isinstance(verdict, Refusal):
         raise verdict
     return verdict
+
+
+async def claim_once(
+    tx: Tx, *, drop_id: UUID, member_id: UUID, key: str | None, given: Mapping[str, object]
+) -> Json:
+    """`claim` under an idempotency key: answers `{"coupon": id, "at": instant}`, once for a key.
+
+    The plain way, in the same order of locks as `Claims`, which does this for many at once: the
+    drop, then the key. Raises IdempotencyKeyReused, InvalidInput and what `claim` refuses.
+    """
+    await tx.session.execute(
+        select(Drop.id).where(Drop.id == drop_id).with_for_update(key_share=True)
+    )
+
+    async def work() -> Json:
+        made = await claim(tx, drop_id=drop_id, member_id=member_id)
+        return {"coupon": str(made.coupon_id), "at": made.claimed_at.isoformat()}
+
+    return await once(tx, owner_id=member_id, command=COMMAND, key=key, given=given, work=work)
 
 
 async def claim_all(

@@ -49,3 +49,11 @@ class DropNotScheduled(Refusal):
     code = "DROP_NOT_SCHEDULED"
     zh = "活动当前为{state}，无法开启"
     en = "The drop is {state} and cannot be opened."
+
+
+class TooManyClaims(Refusal):
+    """More claims wait already than this server takes; nothing was decided, so come again."""
+
+    code = "TOO_MANY_CLAIMS"
+    zh = "抢的人太多了，请稍后再试"
+    en = "Too many are claiming at once; try again in a moment."

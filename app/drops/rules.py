@@ -4,6 +4,8 @@ from datetime import datetime
 
 from app.drops.tables import Drop, DropState
 
+# Under this name the idempotency keys of claims are stored.
+COMMAND = "claimDrop"
 LIVE = frozenset({DropState.SCHEDULED, DropState.OPEN})
 
 

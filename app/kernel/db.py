@@ -100,6 +100,9 @@ class Database:
         ids: IdSource = uuid7,
     ) -> None:
         """Open no connection yet; the pool fills on demand."""
+        # For connections past the pool; see `app.drops.connecting`.
+        self.url = asyncpg_url(url)
+        self.pgbouncer = pgbouncer
         self.engine = _engine(url, pool_size, pgbouncer)
         reader = self.engine if read_url is None else _engine(read_url, pool_size, pgbouncer)
         self._owned = [self.engine] if read_url is None else [self.engine, reader]

@@ -36,6 +36,18 @@ class IdempotencyRow(Table):
     at: Mapped[datetime]
 
 
+def check_key(key: str) -> None:
+    """Raise InvalidInput unless it can be a key: 1 to 128 characters, none of them NUL."""
+    if not 0 < len(key) <= MAX_KEY or "\0" in key:
+        raise InvalidInput(field="idempotencyKey", reason=f"1 to {MAX_KEY} characters")
+
+
+def digest_of(given: Mapping[str, object]) -> str:
+    """What tells a command's inputs apart: SHA-256 of their JSON, in hexadecimal."""
+    packed = orjson.dumps(dict(given), default=str, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(packed).hexdigest()
+
+
 async def once(
     tx: Tx,
     *,
@@ -53,11 +65,8 @@ async def once(
     """
     if key is None:
         return await work()
-    if not 0 < len(key) <= MAX_KEY or "\0" in key:
-        raise InvalidInput(field="idempotencyKey", reason=f"1 to {MAX_KEY} characters")
-    digest = hashlib.sha256(
-        orjson.dumps(dict(given), default=str, option=orjson.OPT_SORT_KEYS)
-    ).hexdigest()
+    check_key(key)
+    digest = digest_of(given)
     row = (IdempotencyRow.owner_id == owner_id) & (IdempotencyRow.command == command)
     row = row & (IdempotencyRow.key == key)
     fresh = await tx.session.scalar(

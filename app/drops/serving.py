@@ -1,0 +1,315 @@
+"""Many claims of one drop in one statement: what `claim_once` does for one, for all that wait.
+
+The statement is one transaction. It is built so that every row it writes follows from a coupon that
+was really given: a coupon that meets a rival's is not given, and nothing is written for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+import orjson
+from asyncpg import Connection
+from sqlalchemy import select
+
+from app import coupons
+from app.drops.errors import AlreadyClaimed, DropNotFound, NotInAudience, NotOpen, SoldOut
+from app.drops.events import DropClaimed, DropOpened, DropSoldOut, drop_topic
+from app.drops.queries import by_id
+from app.drops.rules import COMMAND
+from app.kernel.db import Read
+from app.kernel.errors import IdempotencyKeyReused, Refusal
+from app.kernel.ids import uuid7
+from app.kernel.outbox import encode
+from app.members import Community, MemberNotActive, member_topic
+
+_NOBODY = UUID(int=0)
+
+
+class Outcome(StrEnum):
+    """What the statement says of a claim, besides the codes of refusals."""
+
+    GIVEN = "GIVEN"
+    # This key was answered before; here is that answer.
+    REPEATED = "REPEATED"
+    # In turn, but those before it took the last ones: sold out, unless one of those is undecided.
+    TOO_LATE = "TOO_LATE"
+    # The drop changed while the statement waited for its row: nothing was written.
+    STALE = "STALE"
+    # Another grant of the same template to the same member was quicker.
+    RIVALLED = "RIVALLED"
+    # The member's community runs by a zone that the terms do not hold.
+    NEW_ZONE = "NEW_ZONE"
+
+
+UNDECIDED = frozenset({Outcome.STALE, Outcome.RIVALLED, Outcome.NEW_ZONE})
+REFUSALS: Mapping[str, type[Refusal]] = {
+    Outcome.TOO_LATE: SoldOut,
+    **{
+        refusal.code: refusal
+        for refusal in (
+            IdempotencyKeyReused,
+            DropNotFound,
+            MemberNotActive,
+            AlreadyClaimed,
+            SoldOut,
+            NotOpen,
+            NotInAudience,
+            coupons.CouponLimitReached,
+        )
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One member's claim under an idempotency key, with the digest of its input."""
+
+    member_id: UUID
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the statement said of a claim; `answer` is the key's, whether fresh or repeated."""
+
+    outcome: str
+    coupon_id: UUID | None
+    answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What never changes about a drop, and the zones of the communities known when it was read."""
+
+    drop_id: UUID
+    template: coupons.Template
+    batch: coupons.Batch
+    zones: frozenset[str]
+
+
+async def terms_of(read: Read, drop_id: UUID) -> Terms | None:
+    """The terms of a drop; None if there is no such drop."""
+    drop = (await by_id(read, [drop_id])).get(drop_id)
+    if drop is None:
+        return None
+    batch = (await coupons.batches_by_id(read, [drop.batch_id]))[drop.batch_id]
+    template = (await coupons.templates_by_id(read, [batch.template_id]))[batch.template_id]
+    zones = await read.session.scalars(select(Community.time_zone).distinct())
+    return Terms(drop_id, template, batch, frozenset(zones))
+
+
+# The order of the verdicts is that of `claim_all`, the keys being asked first as `once` does.
+#
+# `seen` is the drop as the statement's snapshot has it, `held` the drop as it is once its row is
+# locked: the two differ when another transaction claimed in between. Then earlier claims may be
+# missing from the snapshot, so nothing is given (STALE) and the caller tries again. The row is
+# locked only if somebody can be served: refusals cost no lock and no write.
+#
+# Locks are taken as everywhere: the drop, the coupons by member, then the keys by member; sorting
+# the keys also makes all coupons come before the first of them. A key that another transaction has
+# stored meanwhile fails the whole statement (there it belongs to another drop's claim, since this
+# drop is held), and the caller tries again.
+STATEMENT = f"""
+WITH asked AS MATERIALIZED (
+    SELECT * FROM unnest($3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::uuid[])
+        WITH ORDINALITY AS a(member_id, key, digest, coupon_id, code, fact_id, place)
+), windows AS MATERIALIZED (
+    SELECT zone, usable_from, expires_at, CAST(facts AS jsonb) AS facts
+    FROM unnest($9::text[], $10::timestamptz[], $11::timestamptz[], $12::text[])
+        AS w(zone, usable_from, expires_at, facts)
+), seen AS MATERIALIZED (
+    SELECT d.id, d.version, d.state, d.community_id, d.batch_id, b.template_id, t.per_member,
+           d.stock - d.claimed AS remaining,
+           d.state IN ('SCHEDULED', 'OPEN') AND d.opens_at <= $2 AND d.closes_at > $2 AS takes,
+           b.state = 'ACTIVE' AND $13::boolean AS gives
+    FROM coupon_drop AS d
+    JOIN coupon_batch AS b ON b.id = d.batch_id
+    JOIN coupon_template AS t ON t.id = b.template_id
+    WHERE d.id = $1
+), judged AS MATERIALIZED (
+    SELECT a.*, w.usable_from, w.expires_at, w.facts, e.answer,
+           CASE
+               WHEN e.digest <> a.digest THEN '{IdempotencyKeyReused.code}'
+               WHEN e.digest IS NOT NULL THEN '{Outcome.REPEATED}'
+               WHEN s.id IS NULL THEN '{DropNotFound.code}'
+               WHEN m.status IS DISTINCT FROM 'ACTIVE' THEN '{MemberNotActive.code}'
+               WHEN c.member_id IS NOT NULL THEN '{AlreadyClaimed.code}'
+               WHEN s.state = 'SOLD_OUT' THEN '{SoldOut.code}'
+               WHEN NOT s.takes THEN '{NotOpen.code}'
+               WHEN s.community_id <> m.community_id THEN '{NotInAudience.code}'
+               WHEN NOT s.gives THEN '{NotOpen.code}'
+               WHEN w.zone IS NULL THEN '{Outcome.NEW_ZONE}'
+           END AS verdict
+    FROM asked AS a
+    LEFT JOIN seen AS s ON true
+    LEFT JOIN LATERAL (
+        SELECT k.digest, k.answer FROM idempotency_key AS k
+        WHERE k.owner_id = a.member_id AND k.command = '{COMMAND}' AND k.key = a.key LIMIT 1
+    ) AS e ON true
+    LEFT JOIN LATERAL (
+        SELECT m.status, m.community_id, h.time_zone
+        FROM member AS m JOIN community AS h ON h.id = m.community_id
+        WHERE m.id = a.member_id LIMIT 1
+    ) AS m ON true
+    LEFT JOIN windows AS w ON w.zone = m.time_zone
+    LEFT JOIN LATERAL (
+        SELECT c.member_id FROM drop_claim AS c
+        WHERE c.member_id = a.member_id AND c.drop_id = $1 LIMIT 1
+    ) AS c ON true
+), turn AS MATERIALIZED (
+    SELECT n.*, count(*) FILTER (WHERE n.may) OVER (
+               ORDER BY n.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ahead
+    FROM (
+        SELECT j.*, x.nth, x.nth <= s.per_member AS may
+        FROM judged AS j CROSS JOIN seen AS s CROSS JOIN LATERAL (
+            SELECT 1 + coalesce(max(o.nth), 0) AS nth FROM coupon AS o
+            WHERE o.member_id = j.member_id AND o.template_id = s.template_id
+        ) AS x
+        WHERE j.verdict IS NULL
+    ) AS n
+), held AS MATERIALIZED (
+    SELECT d.version FROM coupon_drop AS d
+    WHERE d.id = $1 AND EXISTS (SELECT FROM turn WHERE may)
+    FOR NO KEY UPDATE
+), given AS (
+    INSERT INTO coupon (member_id, id, batch_id, template_id, nth, source, source_id, state,
+                        code, usable_from, expires_at, granted_at)
+    SELECT t.member_id, t.coupon_id, s.batch_id, s.template_id, t.nth, '{coupons.Source.DROP}', $1,
+           CASE WHEN t.usable_from > $2 THEN 'WAITING' ELSE 'ACTIVE' END,
+           t.code, t.usable_from, t.expires_at, $2
+    FROM turn AS t CROSS JOIN seen AS s JOIN held AS h ON h.version = s.version
+    WHERE t.may AND t.ahead < s.remaining
+    ORDER BY t.member_id
+    ON CONFLICT (member_id, template_id, nth) DO NOTHING
+    RETURNING member_id, id
+), answered AS (
+    INSERT INTO idempotency_key (owner_id, command, key, digest, answer, at)
+    SELECT g.member_id, '{COMMAND}', a.key, a.digest,
+           jsonb_build_object('coupon', g.id, 'at', $14::text), $2
+    FROM given AS g JOIN asked AS a USING (member_id)
+    ORDER BY g.member_id, a.key
+), claimed AS (
+    INSERT INTO drop_claim (member_id, drop_id, coupon_id, claimed_at)
+    SELECT member_id, $1, id, $2 FROM given
+), counted AS (
+    UPDATE coupon_drop AS d
+    SET claimed = d.claimed + n.taken,
+        version = d.version + CASE WHEN d.state = 'SCHEDULED' THEN 2 ELSE 1 END,
+        state = CASE WHEN d.claimed + n.taken = d.stock THEN 'SOLD_OUT' ELSE 'OPEN' END
+    FROM (SELECT count(*) AS taken FROM given) AS n
+    WHERE d.id = $1 AND n.taken > 0
+    RETURNING d.version, d.state, d.stock - d.claimed AS remaining, d.opens_at, d.closes_at
+), facts AS (
+    INSERT INTO outbox (id, kind, topics, payload, at)
+    SELECT j.fact_id, '{coupons.CouponGranted.kind}', ARRAY['{member_topic("")}' || g.member_id],
+           j.facts || jsonb_build_object('member_id', g.member_id, 'coupon_id', g.id), $2
+    FROM given AS g JOIN judged AS j USING (member_id)
+    UNION ALL
+    SELECT p.fact_id, p.kind, ARRAY[$17::text],
+           jsonb_build_object(
+               'drop_id', $1, 'version', p.version, 'state', p.state, 'remaining', p.remaining,
+               'opens_at', to_json(c.opens_at AT TIME ZONE 'UTC') #>> '{{}}' || '+00:00',
+               'closes_at', to_json(c.closes_at AT TIME ZONE 'UTC') #>> '{{}}' || '+00:00'), $2
+    FROM counted AS c CROSS JOIN seen AS s CROSS JOIN LATERAL (
+        VALUES ($15::uuid, '{DropOpened.kind}', c.version - 1, 'OPEN', s.remaining,
+                s.state = 'SCHEDULED'),
+               ($16::uuid,
+                CASE c.state WHEN 'OPEN' THEN '{DropClaimed.kind}' ELSE '{DropSoldOut.kind}' END,
+                c.version, c.state, c.remaining, true)
+    ) AS p(fact_id, kind, version, state, remaining, happened)
+    WHERE p.happened
+)
+SELECT coalesce(j.verdict, CASE
+           WHEN g.id IS NOT NULL THEN '{Outcome.GIVEN}'
+           WHEN t.ahead >= s.remaining THEN '{Outcome.TOO_LATE}'
+           WHEN NOT t.may THEN '{coupons.CouponLimitReached.code}'
+           WHEN h.version = s.version THEN '{Outcome.RIVALLED}'
+           ELSE '{Outcome.STALE}'
+       END) AS outcome, g.id AS coupon_id, CAST(j.answer AS text) AS answer
+FROM judged AS j
+LEFT JOIN seen AS s ON true
+LEFT JOIN held AS h ON true
+LEFT JOIN turn AS t ON t.place = j.place
+LEFT JOIN given AS g ON g.member_id = j.member_id
+ORDER BY j.place
+"""
+LOCK = "SELECT FROM coupon_drop WHERE id = $1 FOR NO KEY UPDATE"
+
+
+async def serve(
+    connection: Connection,
+    drop_id: UUID,
+    terms: Terms | None,
+    asked: Sequence[Asked],
+    *,
+    now: datetime,
+    locked: bool,
+) -> list[Told]:
+    """Serve claims of different members in the order given; committed when this returns.
+
+    `connection` is in no transaction. `locked` takes the drop's row in a statement before: three
+    round trips more, but the outcome is never STALE. Raises asyncpg's errors; then nothing was
+    written, or the connection broke at the end and asking again under the same keys tells.
+    """
+    arguments = _arguments(drop_id, terms, asked, now)
+    if locked:
+        async with connection.transaction():
+            await connection.execute(LOCK, drop_id)
+            rows = await connection.fetch(STATEMENT, *arguments)
+    else:
+        rows = await connection.fetch(STATEMENT, *arguments)
+    return [Told(*row) for row in rows]
+
+
+def _arguments(
+    drop_id: UUID, terms: Terms | None, asked: Sequence[Asked], now: datetime
+) -> list[object]:
+    count = len(asked)
+    coded = terms is not None and terms.batch.code_mode is coupons.CodeMode.UNIQUE
+    # Ids of one instant differ by chance only; sorted, they keep the order of the facts.
+    facts = sorted(uuid7(now) for _ in range(count + 2))
+    try:
+        windows = [] if terms is None else _windows(terms, now)
+        valid = True
+    except coupons.ValidityOver:
+        windows, valid = [], False
+    return [
+        drop_id,
+        now,
+        [item.member_id for item in asked],
+        [item.key for item in asked],
+        [item.digest for item in asked],
+        [uuid7(now) for _ in asked],
+        [coupons.new_code() if coded else None for _ in asked],
+        facts[:count],
+        [window[0] for window in windows],
+        [window[1] for window in windows],
+        [window[2] for window in windows],
+        [window[3] for window in windows],
+        valid,
+        now.isoformat(),
+        facts[count],
+        facts[count + 1],
+        drop_topic(drop_id),
+    ]
+
+
+def _windows(terms: Terms, now: datetime) -> list[tuple[str, datetime, datetime, str]]:
+    """By zone: the interval in which its members can redeem, and what the fact tells alike."""
+    windows: list[tuple[str, datetime, datetime, str]] = []
+    for zone in terms.zones:
+        usable_from, expires_at = coupons.validity_window(terms.template, at=now, zone=zone)
+        fact = coupons.CouponGranted(
+            member_id=_NOBODY,
+            coupon_id=_NOBODY,
+            batch_id=terms.batch.id,
+            name=terms.template.name,
+            usable_from=usable_from,
+            expires_at=expires_at,
+        )
+        windows.append((zone, usable_from, expires_at, orjson.dumps(encode(fact)).decode()))
+    return windows
