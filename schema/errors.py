@@ -17,6 +17,7 @@ from app.kernel.errors import (
     NotAllowed,
     NotSignedIn,
     Refusal,
+    Wait,
 )
 from app.kernel.log import logger
 
@@ -35,10 +36,21 @@ class UserError:
     message: str = strawberry.field(description="A sentence for the person, in their language.")
 
 
+@strawberry.type(description="A refusal that ends by itself.")
+class Waiting(UserError):
+    retry_after_seconds: int = strawberry.field(
+        description="In how many seconds it is worth trying again."
+    )
+
+
 @cache
 def refusal_type(refusal: type[Refusal]) -> type[UserError]:
     """The GraphQL object type of a refusal: same name, implements UserError."""
-    shape = type(refusal.__name__, (UserError,), {"__module__": __name__})
+    name, inside = refusal.__name__, {"__module__": __name__}
+    if issubclass(refusal, Wait):
+        shape = type(name, (Waiting,), inside)
+    else:
+        shape = type(name, (UserError,), inside)
     description = " ".join((refusal.__doc__ or refusal.en).split())
     return strawberry.type(shape, description=description)
 
@@ -55,7 +67,10 @@ def as_type(refusal: Refusal, declared: Sequence[type[Refusal]], locale: Locale)
     """The GraphQL value of a refusal; an undeclared one is re-raised, because that is a bug."""
     for kind in (*declared, *COMMON):
         if type(refusal) is kind:
-            return refusal_type(kind)(code=refusal.code, message=refusal.message(locale))
+            given: dict[str, Any] = {"code": refusal.code, "message": refusal.message(locale)}
+            if isinstance(refusal, Wait):
+                given["retry_after_seconds"] = refusal.seconds
+            return refusal_type(kind)(**given)
     raise refusal
 
 

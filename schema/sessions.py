@@ -12,16 +12,21 @@ from app.kernel.auth import (
     Role,
     SessionPair,
     StaffCaller,
-    brake,
     open_session,
     password_matches,
-    release,
     revoke_session,
     revoke_sessions_of,
     rotate_session,
 )
 from app.kernel.errors import NotSignedIn, Refusal, TooManyAttempts
 from app.wechat import WeChatRefused, WeChatUnavailable
+from schema.brakes import (
+    ask_for_message,
+    attempt,
+    owner_came,
+    phone_of,
+    send_message,
+)
 from schema.context import Info
 from schema.enums import describe
 from schema.fields import mutation
@@ -173,13 +178,6 @@ def _community(community_id: strawberry.ID | None) -> UUID | None:
     return None if community_id is None else key_of(community_id, "Community", "communityId")
 
 
-async def _brake(info: Info, *names: str) -> None:
-    """Count the attempt before it is judged, in a transaction that commits whatever follows."""
-    async with info.context.database.begin() as tx:
-        for name in sorted(names):
-            await brake(tx, name)
-
-
 _LOGIN_REFUSALS = (
     members.CommunityNotFound,
     members.MemberNotActive,
@@ -198,8 +196,15 @@ class SessionMutation:
     )
     async def login_with_wechat(self, info: Info, input: LoginWithWechatInput) -> MemberSession:
         wechat = info.context.resources.wechat
-        found = await wechat.code_to_session(input.code)
+        counted = await attempt(info, None)
+        try:
+            found = await wechat.code_to_session(input.code)
+        except WeChatUnavailable:
+            async with info.context.begin() as tx:
+                await counted.succeeded(tx)
+            raise
         async with info.context.begin() as tx:
+            await counted.succeeded(tx)
             member = await members.recognise(
                 tx,
                 vault=info.context.vault,
@@ -222,8 +227,12 @@ class SessionMutation:
     async def request_phone_code(
         self, info: Info, input: RequestPhoneCodeInput
     ) -> RequestPhoneCodeSuccess:
+        vault = info.context.vault
+        phone = phone_of(vault, input.phone)
+        await ask_for_message(info)
         async with info.context.begin() as tx:
-            code = await members.request_phone_code(tx, vault=info.context.vault, phone=input.phone)
+            code = await members.request_phone_code(tx, vault=vault, phone=input.phone)
+            await send_message(tx, phone)
         production = info.context.settings.env == "production"
         return RequestPhoneCodeSuccess(
             expires_in_seconds=int(members.CODE_LIFETIME.total_seconds()),
@@ -239,11 +248,15 @@ class SessionMutation:
     )
     async def login_with_phone(self, info: Info, input: LoginWithPhoneInput) -> MemberSession:
         vault = info.context.vault
+        phone = phone_of(vault, input.phone)
+        counted = await attempt(info, phone)
         async with info.context.begin() as tx:
             good = await members.try_phone_code(tx, vault=vault, phone=input.phone, code=input.code)
         if not good:
             raise members.CodeRefused()
         async with info.context.begin() as tx:
+            await counted.succeeded(tx)
+            await owner_came(tx, phone)
             member = await members.sign_in_by_phone(
                 tx,
                 vault=vault,
@@ -293,16 +306,14 @@ class SessionMutation:
     )
     async def staff_login(self, info: Info, input: StaffLoginInput) -> StaffSession:
         login = input.login.casefold()
-        names = [f"staff:{login[:100]}"]
-        await _brake(info, *names)
+        counted = await attempt(info, f"staff:{login}")
         async with info.context.database.read() as read:
             account = await staff.by_login(read, login)
         hashed = None if account is None else account.password_hash
         if not await password_matches(hashed, input.password) or account is None:
             raise staff.LoginRefused()
         async with info.context.begin() as tx:
-            for name in names:
-                await release(tx, name)
+            await counted.succeeded(tx)
             pair = await open_session(tx, kind="staff", subject_id=account.id)
         return StaffSession(
             session=await _tokens(info, pair),

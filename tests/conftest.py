@@ -122,9 +122,11 @@ class Api:
 
     resources: Resources
 
-    def context(self, caller: Caller = ANONYMOUS, locale: str = "en") -> Ctx:
+    def context(
+        self, caller: Caller = ANONYMOUS, locale: str = "en", address: str | None = None
+    ) -> Ctx:
         """A request's context for a caller."""
-        return Ctx(resources=self.resources, caller=caller, locale=locale)  # pyright: ignore[reportArgumentType]
+        return Ctx(resources=self.resources, caller=caller, locale=locale, address=address)  # pyright: ignore[reportArgumentType]
 
     async def __call__(
         self,
@@ -133,10 +135,11 @@ class Api:
         *,
         caller: Caller = ANONYMOUS,
         locale: str = "en",
+        address: str | None = None,
     ) -> dict[str, Any]:
         """Run a query or mutation; answers {"data": …, "errors": […]} as JSON values."""
         result = await build_schema().execute(
-            document, variable_values=variables, context_value=self.context(caller, locale)
+            document, variable_values=variables, context_value=self.context(caller, locale, address)
         )
         errors = [error.formatted for error in result.errors or []]
         return {"data": result.data, **({"errors": errors} if errors else {})}

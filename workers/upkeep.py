@@ -12,6 +12,8 @@ from workers.schedule import planned
 
 KEYS_KEPT = timedelta(days=30)
 RUNS_KEPT = timedelta(days=60)
+# Longer than any of them is remembered (app/kernel/auth/brakes.py).
+BRAKES_KEPT = timedelta(days=2)
 BATCH = 10_000
 
 # The newest event stays whatever its age: it is where new subscribers begin.
@@ -47,7 +49,22 @@ _SCHEDULE_RUNS = text(
     """
 )
 
-_SWEEPS = ((_LIVE_EVENTS, KEPT), (_IDEMPOTENCY_KEYS, KEYS_KEPT), (_SCHEDULE_RUNS, RUNS_KEPT))
+_BRAKES = text(
+    """
+    WITH gone AS (
+        DELETE FROM login_brake WHERE name IN (
+            SELECT name FROM login_brake WHERE last_at < :before LIMIT :batch)
+        RETURNING 1
+    ) SELECT count(*) FROM gone
+    """
+)
+
+_SWEEPS = (
+    (_LIVE_EVENTS, KEPT),
+    (_IDEMPOTENCY_KEYS, KEYS_KEPT),
+    (_SCHEDULE_RUNS, RUNS_KEPT),
+    (_BRAKES, BRAKES_KEPT),
+)
 
 
 async def sweep_all(database: Database) -> int:
@@ -67,7 +84,7 @@ async def sweep_all(database: Database) -> int:
 @job(queue=NIGHTLY)
 @planned
 async def sweep(work: Work, *, due_at: datetime) -> None:
-    """Delete old live events, idempotency keys and schedule runs."""
+    """Delete old live events, idempotency keys, schedule runs and brakes on signing in."""
     await sweep_all(work.database)
 
 

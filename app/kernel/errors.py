@@ -69,7 +69,16 @@ class NotAllowed(Refusal):
     en = "You are not allowed to do this."
 
 
-class TooManyAttempts(Refusal):
+class Wait(Refusal):
+    """A refusal that ends by itself; whoever is refused learns in how many seconds."""
+
+    def __init__(self, *, seconds: int) -> None:
+        """Say how long to wait before it is worth trying again."""
+        super().__init__(seconds=seconds)
+        self.seconds = seconds
+
+
+class TooManyAttempts(Wait):
     """A brake on guessing: wait before the next attempt."""
 
     code = "TOO_MANY_ATTEMPTS"

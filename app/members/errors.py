@@ -1,6 +1,6 @@
 """Refusals of signing in and of a member's own data."""
 
-from app.kernel.errors import Refusal
+from app.kernel.errors import Refusal, Wait
 
 
 class MemberNotFound(Refusal):
@@ -43,7 +43,7 @@ class CodeRefused(Refusal):
     en = "The code is wrong or has expired."
 
 
-class CodeSentRecently(Refusal):
+class CodeSentRecently(Wait):
     """A code went to this phone less than a minute ago."""
 
     code = "CODE_SENT_RECENTLY"

@@ -1,6 +1,14 @@
 """Who is calling, and how they prove it: callers, passwords, tokens, sessions, brakes."""
 
-from app.kernel.auth.brakes import brake, release
+from app.kernel.auth.brakes import (
+    ADDRESS,
+    MESSAGES,
+    MESSAGES_FROM_ADDRESS,
+    brake,
+    release,
+    subscriber,
+    take_off,
+)
 from app.kernel.auth.callers import (
     ANONYMOUS,
     Anonymous,
@@ -25,7 +33,10 @@ from app.kernel.auth.sessions import (
 from app.kernel.auth.tokens import BadToken, Bearer, TokenKeys
 
 __all__ = [
+    "ADDRESS",
     "ANONYMOUS",
+    "MESSAGES",
+    "MESSAGES_FROM_ADDRESS",
     "Anonymous",
     "BadToken",
     "Bearer",
@@ -48,4 +59,6 @@ __all__ = [
     "revoke_sessions_of",
     "revoked_since",
     "rotate_session",
+    "subscriber",
+    "take_off",
 ]
