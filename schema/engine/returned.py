@@ -34,6 +34,7 @@ class Counter:
     shape: Shape
     # Costs that do not go by the objects that come back: of mutations and introspection.
     flat: dict[str, int]
+    is_mutation: bool
 
     def count(self, data: dict[str, Any] | None) -> int:
         """The objects below the root, at least 1.
@@ -45,7 +46,10 @@ class Counter:
             return 1
         found = 0
         for key, inner in self.shape:
-            found += _objects(data.get(key), inner)
+            value = data.get(key)
+            found += _objects(value, inner)
+            if self.is_mutation and type(value) is dict:
+                found -= 1  # part of the flat sum
         for key, cost in self.flat.items():
             found += cost if key in data else 0
         return found or 1
@@ -61,16 +65,16 @@ def counter_of(
         if isinstance(item, FragmentDefinitionNode)
     }
     roots = _collected([definition.selection_set], fragments)
+    is_mutation = definition.operation is OperationType.MUTATION
     flat: dict[str, int] = {}
     for key, nodes in roots.items():
         name = nodes[0].name.value
         if name in INTROSPECTION:
             flat[key] = rates.introspection
-        elif definition.operation is OperationType.MUTATION and name != "__typename":
-            # Its own object is part of the flat sum.
-            flat[key] = rates.mutation - (nodes[0].selection_set is not None)
+        elif is_mutation and name != "__typename":
+            flat[key] = rates.mutation
     plain = {key: nodes for key, nodes in roots.items() if nodes[0].name.value not in INTROSPECTION}
-    return Counter(_shape(plain, fragments), flat)
+    return Counter(_shape(plain, fragments), flat, is_mutation)
 
 
 def _shape(fields: dict[str, list[FieldNode]], fragments: Fragments) -> Shape:
@@ -115,6 +119,9 @@ def _objects(value: Any, shape: Shape) -> int:
         return found
     if type(value) is not list:
         return 0
-    if shape or (value and type(value[0]) is list):
-        return sum([_objects(item, shape) for item in value])
-    return len(value) - value.count(None)
+    if not shape:
+        for item in value:
+            if type(item) is dict:
+                # Flat objects need no look at each, and lists hold lists or objects, not both.
+                return len(value) - value.count(None)
+    return sum([_objects(item, shape) for item in value])
