@@ -39,17 +39,18 @@ MANY = 2_000
 
 # After a statement `touched` holds its new rows (of a deletion the old ones). A row that moves to
 # another member is told for the old one too, by a trigger on rows that costs other updates nothing.
+# The schema is named, so that writes under any search_path are told.
 FUNCTION = """
 CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     everybody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO member_change (member_id) VALUES (everybody) ON CONFLICT DO NOTHING;
+        INSERT INTO {schema}.member_change (member_id) VALUES (everybody) ON CONFLICT DO NOTHING;
     ELSIF TG_LEVEL = 'ROW' THEN
-        INSERT INTO member_change (member_id) VALUES (OLD.{column}) ON CONFLICT DO NOTHING;
+        INSERT INTO {schema}.member_change (member_id) VALUES (OLD.{column}) ON CONFLICT DO NOTHING;
     ELSE
-        INSERT INTO member_change (member_id)
+        INSERT INTO {schema}.member_change (member_id)
         WITH few AS MATERIALIZED (SELECT {column} AS member_id FROM touched LIMIT {more})
         SELECT DISTINCT
             CASE WHEN (SELECT count(*) FROM few) = {more} THEN everybody ELSE member_id END
@@ -109,8 +110,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("member_id", "xid", name=op.f("pk_member_change")),
     )
+    schema = op.get_bind().scalar(sa.text("SELECT quote_ident(current_schema())"))
     for name, column in (("tell_changes_by_member_id", "member_id"), ("tell_changes_by_id", "id")):
-        op.execute(FUNCTION.format(name=name, column=column, more=MANY + 1))
+        op.execute(FUNCTION.format(name=name, column=column, schema=schema, more=MANY + 1))
     op.execute(TRACK)
     for table in ("member", *TRACKED):
         op.execute(f"SELECT track_member_changes('{table}')")

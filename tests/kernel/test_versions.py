@@ -168,6 +168,19 @@ async def test_copy_and_upsert_raise_too(hand: asyncpg.Connection) -> None:
         assert await told(change) == {one, two}
 
 
+async def test_writes_under_another_search_path_are_told(hand: asyncpg.Connection) -> None:
+    person = uuid4()
+    async with without_other_rules(hand, "public.vote") as change:
+        await change.execute("SET LOCAL search_path = pg_catalog")
+        await change.execute(
+            "INSERT INTO public.vote (member_id, ballot_id, option_id, cast_at, changes) "
+            "VALUES ($1, $1, $1, now(), 0)",
+            person,
+        )
+        await change.execute("SET LOCAL search_path = public")
+        assert await told(change) == {person}
+
+
 async def test_everybody_raises_each_member(database: Database, hand: asyncpg.Connection) -> None:
     member = uuid4()
     before = await seen(database, member)
