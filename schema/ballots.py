@@ -9,9 +9,9 @@ import strawberry
 from app import ballots, members
 from app.ballots import BallotMethod, BallotState, ResultsVisibility, TieRule
 from app.kernel.auth import Caller, MemberCaller, StaffCaller
-from schema.context import Info
+from schema.context import Ctx, Info
 from schema.enums import describe
-from schema.fields import field, query
+from schema.fields import field, loaded, query
 from schema.guard import MEMBER, STAFF
 from schema.nodes import Node, NodeLoader, global_id, key_of
 from schema.paging import (
@@ -92,6 +92,11 @@ class BallotTally:
     )
 
 
+def choices_of(rows: list[ballots.BallotOption]) -> list[BallotChoice]:
+    """The GraphQL values of a ballot's options."""
+    return [BallotChoice(id=global_id("BallotOption", row.id), label=row.label) for row in rows]
+
+
 @strawberry.type(description="The signed-in member's own vote.")
 class OwnVote:
     option_id: strawberry.ID = strawberry.field(description="The option they chose.")
@@ -131,7 +136,7 @@ class Ballot(Node):
         description="The codes of the tiers that may vote; empty for all."
     )
 
-    @field(description="The community that is asked; null for all of them.")
+    @field(description="The community that is asked; null for all of them.", shared=True)
     async def community(
         self, info: Info
     ) -> Annotated["Community", strawberry.lazy("schema.members")] | None:
@@ -140,18 +145,21 @@ class Ballot(Node):
         key = self.row.community_id
         return None if key is None else await load_community(info, key)
 
-    @field(description="The options in their order, without their votes: cheaper than the tally.")
-    async def options(self, info: Info) -> list[BallotChoice]:
-        rows = await info.context.one(ballots.options_by_ballot, self.row.id) or []
-        return [BallotChoice(id=global_id("BallotOption", row.id), label=row.label) for row in rows]
+    options: list[BallotChoice] = loaded(
+        ballots.options_by_ballot,
+        key=lambda ballot: ballot.row.id,
+        make=choices_of,
+        absent=list,
+        description="The options in their order, without their votes: cheaper than the tally.",
+    )
 
     @field(description="The options and, where this caller may see them, their votes.")
     async def tally(self, info: Info) -> BallotTally:
-        return await tally_of(info, self.row)
+        return await tally_of(info.context, self.row)
 
     @field(description="The signed-in member's own vote; null if they have not voted.")
     async def my_vote(self, info: Info) -> OwnVote | None:
-        standing = await standing_of(info, self.row.id)
+        standing = await standing_of(info.context, self.row.id)
         if standing is None or standing.option_id is None or standing.cast_at is None:
             return None
         option = global_id("BallotOption", standing.option_id)
@@ -159,9 +167,9 @@ class Ballot(Node):
 
     @field(description="True if the signed-in member is on the roll, which opening freezes.")
     async def may_vote(self, info: Info) -> bool:
-        return await standing_of(info, self.row.id) is not None
+        return await standing_of(info.context, self.row.id) is not None
 
-    @field(description="The decision, once it is announced.")
+    @field(description="The decision, once it is announced.", shared=True)
     def decision(self) -> BallotDecision | None:
         if self.row.decided_at is None:
             return None
@@ -193,18 +201,18 @@ def ballot_of(row: ballots.Ballot) -> Ballot:
     )
 
 
-async def standing_of(info: Info, ballot_id: UUID) -> ballots.Standing | None:
+async def standing_of(ctx: Ctx, ballot_id: UUID) -> ballots.Standing | None:
     """The signed-in member's part in a ballot; None for everyone not on its roll."""
-    caller = info.context.caller
+    caller = ctx.caller
     if not isinstance(caller, MemberCaller):
         return None
-    return await info.context.one(ballots.standing, (ballot_id, caller.id))
+    return await ctx.one(ballots.standing, (ballot_id, caller.id))
 
 
-async def tally_of(info: Info, row: ballots.Ballot) -> BallotTally:
+async def tally_of(ctx: Ctx, row: ballots.Ballot) -> BallotTally:
     """The tally with its votes blanked where this caller may not see them yet."""
-    counted = await info.context.one(ballots.tally_by_ballot, row.id) or []
-    standing = await standing_of(info, row.id)
+    counted = await ctx.one(ballots.tally_by_ballot, row.id) or []
+    standing = await standing_of(ctx, row.id)
     has_voted = standing is not None and standing.option_id is not None
     open_to_caller = ballots.shows_results(row.state, row.visibility, has_voted=has_voted)
     return BallotTally(
@@ -221,33 +229,33 @@ async def tally_of(info: Info, row: ballots.Ballot) -> BallotTally:
     )
 
 
-async def home_of(info: Info, caller: Caller) -> UUID | None:
+async def home_of(ctx: Ctx, caller: Caller) -> UUID | None:
     """The community of a signed-in member; None for staff, who see all."""
     if not isinstance(caller, MemberCaller):
         return None
-    row = await info.context.one(members.by_id, caller.id)
+    row = await ctx.one(members.by_id, caller.id)
     if row is None:
         raise LookupError(f"member {caller.id} of a token")
     return row.community_id
 
 
-async def load_row(info: Info, key: UUID) -> ballots.Ballot | None:
+async def load_row(ctx: Ctx, key: UUID) -> ballots.Ballot | None:
     """A ballot that the caller may see: staff all, members what was opened to their community."""
-    caller = info.context.caller
+    caller = ctx.caller
     if not VIEWERS.test(caller):
         return None
-    row = await info.context.one(ballots.by_id, key)
+    row = await ctx.one(ballots.by_id, key)
     if row is None or isinstance(caller, StaffCaller):
         return row
     if row.state is BallotState.DRAFT:
         return None
-    home = await home_of(info, caller)
+    home = await home_of(ctx, caller)
     return row if row.community_id in (None, home) else None
 
 
 async def load_ballot(info: Info, key: UUID) -> Ballot | None:
     """A ballot under its access rule."""
-    row = await load_row(info, key)
+    row = await load_row(info.context, key)
     return None if row is None else ballot_of(row)
 
 
@@ -280,7 +288,7 @@ class BallotsQuery:
     ) -> Connection[Ballot]:
         caller, size = info.context.caller, page_size(first)
         position = None if after is None else decode_cursor(after, instant, UUID)
-        home = await home_of(info, caller)
+        home = await home_of(info.context, caller)
         async with info.context.database.read() as read:
             rows = await ballots.page(
                 read,

@@ -1,28 +1,27 @@
 """What resolvers find in `info.context`: the caller, the database, and batched reads."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable
+from collections.abc import AsyncGenerator, Hashable, Iterable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import strawberry
-from strawberry.dataloader import DataLoader
 
 from app import drops, staff
 from app.kernel.auth import ANONYMOUS, Caller, PartnerCaller, StaffCaller, TokenKeys
 from app.kernel.config import Settings
 from app.kernel.crypto import Vault
-from app.kernel.db import Database, Read, Tx
+from app.kernel.db import Database, Tx
 from app.kernel.errors import Locale
 from app.kernel.live import Live
 from app.kernel.table import Json
 from app.wechat import WeChat
+from schema.batching import Batches, Query
 from schema.edge.callers import Callers
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-Query = Callable[[Read, Iterable[K]], Awaitable[dict[K, V]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +70,7 @@ class Ctx:
     address: str | None = None
     # Filled in by the socket protocol from connection_init.
     connection_params: Json | None = None
-    _loaders: dict[object, DataLoader[Any, Any]] = field(
-        default_factory=dict[object, DataLoader[Any, Any]]
-    )
+    _batches: Batches | None = None
 
     @property
     def settings(self) -> Settings:
@@ -113,26 +110,26 @@ class Ctx:
                     request_id=self.request_id,
                 )
 
+    @property
+    def batches(self) -> Batches:
+        """The reads that siblings share."""
+        if self._batches is None:
+            self._batches = Batches(self.database)
+        return self._batches
+
+    def share(self, batches: Batches) -> None:
+        """Read together with others who hold the same batches; before the first read."""
+        self._batches = batches
+
     async def one(self, query: Query[K, V], key: K) -> V | None:
         """The query's value for one key, batched with every other key asked for meanwhile."""
-        return await self._loader(query).load(key)
+        return await self.batches.load(query, key)
 
     async def many(self, query: Query[K, V], keys: Iterable[K]) -> list[V]:
         """The query's values for several keys, in their order, absent ones left out."""
-        values = await self._loader(query).load_many(keys)
-        return [value for value in values if value is not None]
-
-    def _loader(self, query: Query[K, V]) -> DataLoader[K, V | None]:
-        loader = self._loaders.get(query)
-        if loader is None:
-
-            async def load(keys: list[K]) -> list[V | None]:
-                async with self.database.read() as read:
-                    found = await query(read, keys)
-                return [found.get(key) for key in keys]
-
-            loader = self._loaders[query] = DataLoader(load_fn=load, cache=False)
-        return loader
+        asked = list(keys)
+        found = await self.batches.found(query, asked)
+        return [found[key] for key in asked if key in found]
 
 
 Info = strawberry.Info[Ctx, None]

@@ -10,7 +10,7 @@ from app import coupons
 from app.kernel.auth import MemberCaller, StaffCaller
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import field
+from schema.fields import field, loaded
 from schema.guard import SIGNED_IN
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
 from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
@@ -141,9 +141,12 @@ class CouponBatch(Node):
     reserved_fen: Fen = strawberry.field(description="What coupons not yet used can still cost.")
     spent_fen: Fen = strawberry.field(description="What used coupons have cost.")
 
-    @field(description="What its coupons do.")
-    async def template(self, info: Info) -> CouponTemplate:
-        return await template_by_key(info, self.template_key)
+    template: CouponTemplate = loaded(
+        coupons.templates_by_id,
+        key=lambda batch: batch.template_key,
+        make=template_of,
+        description="What its coupons do.",
+    )
 
 
 def batch_of(row: coupons.Batch) -> CouponBatch:
@@ -202,14 +205,19 @@ class Coupon(Node):
     )
     granted_at: datetime = strawberry.field(description="When the member was given it.")
 
-    @field(description="What the coupon does.")
-    async def template(self, info: Info) -> CouponTemplate:
-        return await template_by_key(info, self.template_key)
-
-    @field(description="Its use on an order, once it is redeemed.")
-    async def redemption(self, info: Info) -> CouponRedemption | None:
-        row = await info.context.one(coupons.redemptions_by_member_and_id, self.key)
-        return None if row is None else redemption_of(row)
+    template: CouponTemplate = loaded(
+        coupons.templates_by_id,
+        key=lambda coupon: coupon.template_key,
+        make=template_of,
+        description="What the coupon does.",
+    )
+    redemption: CouponRedemption | None = loaded(
+        coupons.redemptions_by_member_and_id,
+        key=lambda coupon: coupon.key,
+        make=redemption_of,
+        nullable=True,
+        description="Its use on an order, once it is redeemed.",
+    )
 
 
 def coupon_of(row: coupons.Coupon) -> Coupon:

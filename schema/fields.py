@@ -2,20 +2,22 @@
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
-from dataclasses import fields, is_dataclass
-from typing import Annotated, Any, TypeVar
+from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import strawberry
 
+from app.kernel.db import Read
 from app.kernel.errors import Refusal
 from app.kernel.table import Json
 from schema.context import Action, Info, current_action
 from schema.errors import as_type, refused_query, result_union
 from schema.guard import Allow
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+V = TypeVar("V")
 # The metadata key under which the shape test finds a root field's rule.
 ALLOW = "allow"
 # Those that the limits go by: a mutation that guessing would repeat, a plain list's usual length.
@@ -23,7 +25,21 @@ SENSITIVE = "sensitive"
 SIZE = "size"
 # The one under which the engine finds whether answers may be remembered (schema/engine/answers.py).
 REMEMBERED = "remembered"
+# And the one under which it finds how a field's value is loaded for many objects at once.
+LOADS = "loads"
+# The one under which the engine finds that a resolver's answer is the same for every caller.
+SHARED = "shared"
 _SECRET = {"password", "code", "refresh_token", "phone", "js_code"}
+
+
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """Which batched query a field's value comes from, by which key, made into what."""
+
+    query: Callable[[Read, Iterable[Any]], Awaitable[dict[Any, Any]]]
+    key: Callable[[Any], Any]
+    # Takes None for what the query has nothing for.
+    make: Callable[[Any], Any]
 
 
 def query(
@@ -95,16 +111,14 @@ def mutation(
 
 
 def subscription(allow: Allow, *, description: str) -> Callable[[Callable[..., Any]], Any]:
-    """A subscription: the rule is checked before the first event."""
+    """A subscription, whose resolver answers the `Stream` to follow; the rule is checked first."""
 
-    def decorate(resolver: Callable[..., AsyncGenerator[T]]) -> Any:
+    def decorate(resolver: Callable[..., Awaitable[AsyncIterable[T]]]) -> Any:
         @functools.wraps(resolver)
-        async def guarded(self: object, info: Info, **arguments: Any) -> AsyncGenerator[T]:
+        async def guarded(self: object, info: Info, **arguments: Any) -> AsyncIterable[T]:
             try:
                 allow.require(info.context.caller)
-                async with aclosing(resolver(self, info, **arguments)) as items:
-                    async for item in items:
-                        yield item
+                return await resolver(self, info, **arguments)
             except Refusal as refusal:
                 raise refused_query(refusal, info.context.locale) from None
 
@@ -115,13 +129,23 @@ def subscription(allow: Allow, *, description: str) -> Callable[[Callable[..., A
     return decorate
 
 
-def field(*, description: str, allow: Allow | None = None) -> Callable[[Callable[..., Any]], Any]:
-    """A resolver field; a rule of its own only where it is stricter than its parent's."""
+def field(
+    *, description: str, allow: Allow | None = None, shared: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
+    """A resolver field; a rule of its own only where it is stricter than its parent's.
+
+    `shared` promises that its answer depends on nothing of the caller but the language: live
+    updates that select only such fields are worked out once for everyone.
+    """
 
     def decorate(resolver: Callable[..., Any]) -> Any:
         rule = allow
         if rule is None:
-            return strawberry.field(resolver, description=description)
+            return strawberry.field(
+                resolver, description=description, metadata={SHARED: True} if shared else None
+            )
+        if shared:
+            raise TypeError(f"{resolver.__name__} has a rule and cannot be shared")
         if not inspect.iscoroutinefunction(resolver):
             raise TypeError(f"{resolver.__name__} has a rule and must be async")
 
@@ -138,6 +162,41 @@ def field(*, description: str, allow: Allow | None = None) -> Callable[[Callable
         )
 
     return decorate
+
+
+def loaded(
+    source: Callable[[Read, Iterable[K]], Awaitable[dict[K, V]]],
+    *,
+    key: Callable[[Any], K | None],
+    make: Callable[[V], T],
+    description: str,
+    nullable: bool = False,
+    absent: Callable[[], T] | None = None,
+) -> Any:
+    """A field that is one row by key: loaded for a whole list in one statement.
+
+    For a key that is None or names no row it is null where it is nullable, or what `absent` makes;
+    else that is a fault. Its type is what `make` is annotated to return. Nothing in it depends on
+    the caller.
+    """
+    kind = get_type_hints(make)["return"]
+
+    def made(row: V | None) -> T | None:
+        if row is not None:
+            return make(row)
+        if absent is not None:
+            return absent()
+        if nullable:
+            return None
+        raise LookupError(f"{source.__module__}.{source.__name__} has nothing for a key")
+
+    async def resolver(self: object, info: Info) -> object:
+        asked = key(self)
+        return made(None if asked is None else await info.context.one(source, asked))
+
+    resolver.__annotations__["return"] = kind | None if nullable else kind
+    metadata = {LOADS: Loads(source, key, made), SHARED: True}
+    return strawberry.field(resolver, description=description, metadata=metadata)
 
 
 def shown(given: object) -> Json:

@@ -116,7 +116,7 @@ class Database:
     @asynccontextmanager
     async def read(self, *, now: datetime | None = None) -> AsyncGenerator[Read]:
         """A physically read-only transaction; writing in it is an error of PostgreSQL's."""
-        read = Read(self._begin_reading, now or self.clock(), self._readers)
+        read = self.reading(now=now)
         try:
             yield read
         finally:
@@ -133,6 +133,10 @@ class Database:
             await session.commit()
         if tx.events and self.after_emit is not None:
             await self.after_emit()
+
+    def reading(self, *, now: datetime | None = None) -> Read:
+        """The same without the block: the caller closes it."""
+        return Read(self._begin_reading, now or self.clock(), self._readers)
 
     def _begin_reading(self) -> AsyncSession:
         return AsyncSession(self._reader, expire_on_commit=False)

@@ -1,6 +1,6 @@
 """The engine: prepared operations executed for a caller, answers ready for the wire."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -9,18 +9,18 @@ from typing import Any
 import orjson
 from graphql import ExecutionResult, GraphQLError, GraphQLFormattedError, GraphQLSchema
 from graphql.execution.execute import create_source_event_stream
-from graphql.execution.executor import Executor, default_field_resolver, default_type_resolver
+from graphql.execution.executor import Executor
 from graphql.execution.values import VariableValues, get_variable_values
+from strawberry import Schema
 
 from app.kernel.errors import Locale
 from schema.context import Ctx
 from schema.engine.documents import Documents, Operation
 from schema.engine.inputs import BadVariable, check_variables
+from schema.engine.running import PlannedExecutor
 from schema.errors import MOST_ERRORS, present
 
 MOST_COERCION_ERRORS = 8
-# graphql-core's own two declarations of this signature differ in a type parameter.
-_TYPE_RESOLVER: Any = default_type_resolver
 
 
 @dataclass(slots=True)
@@ -73,8 +73,15 @@ class Engine:
     ) -> None:
         """Execute a schema; production hides its introspection and the suggestions."""
         self._schema = schema
+        # Strawberry leaves itself there; its converter knows how arguments become Python values.
+        self._declared: Schema = getattr(schema, "_strawberry_schema")  # noqa: B009
         self._suggestions = suggestions
         self.documents = Documents(schema, introspection=introspection, suggestions=suggestions)
+
+    @property
+    def schema(self) -> GraphQLSchema:
+        """The schema that operations are of."""
+        return self._schema
 
     async def execute(
         self, operation: Operation, variables: Mapping[str, Any] | None, ctx: Ctx
@@ -92,6 +99,13 @@ class Engine:
 
         Each event is completed by `complete`; what the stream raises is shown by `presented`.
         """
+        source = await self.source(operation, variables, ctx)
+        return source if isinstance(source, Answer) else _events(source)
+
+    async def source(
+        self, operation: Operation, variables: Mapping[str, Any] | None, ctx: Ctx
+    ) -> Answer | AsyncIterable[object]:
+        """What a subscription's resolver answered (a `Stream`), or why it did not."""
         executor = self._executor(operation, variables, ctx)
         if isinstance(executor, Answer):
             return executor
@@ -100,7 +114,7 @@ class Engine:
             source = await source
         if isinstance(source, ExecutionResult):
             return refusal_of(source.errors or [], ctx.locale)
-        return _events(source)
+        return source
 
     async def complete(
         self, operation: Operation, variables: Mapping[str, Any] | None, ctx: Ctx, event: object
@@ -127,17 +141,13 @@ class Engine:
         values = self._coerced(operation, variables)
         if isinstance(values, list):
             return refusal_of(values, ctx.locale)
-        return Executor(
+        return PlannedExecutor(
             self._schema,
-            operation.fragment_definitions,
-            operation.fragments,
-            root,
-            ctx,
-            operation.definition,
+            self._declared,
+            operation,
             values,
-            default_field_resolver,
-            _TYPE_RESOLVER,
-            default_field_resolver,
+            ctx,
+            root,
             hide_suggestions=not self._suggestions,
         )
 
@@ -161,8 +171,9 @@ class Engine:
         return values
 
 
-async def _events(source: AsyncGenerator[object]) -> AsyncGenerator[object]:
-    async with aclosing(source) as events:
+async def _events(source: AsyncIterable[object]) -> AsyncGenerator[object]:
+    iterator: Any = aiter(source)
+    async with aclosing(iterator) as events:
         async for event in events:
             yield event
 

@@ -7,27 +7,30 @@ whole syntax tree at every request.
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from graphql import (
+    DirectiveNode,
     DocumentNode,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
-    GraphQLSyntaxError,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
-    parse,
+    VariableNode,
+    Visitor,
     specified_rules,
     validate,
+    visit,
 )
 from graphql.execution.collect_fields import FragmentDetails
 
 from schema.engine.inputs import SoundLiterals
+from schema.engine.limits import LIMITS, Figures, Limits, measure, parsed
 
-MOST_TOKENS = 2_000
 MOST_ERRORS = 8
 # Longer texts are prepared anew each time: the memory of the cache stays bounded.
 LONGEST_KEPT = 64 * 1024
@@ -61,16 +64,28 @@ class Operation:
     name: str | None
     fragment_definitions: dict[str, FragmentDefinitionNode]
     fragments: dict[str, FragmentDetails]
+    figures: Figures
+    # The variables that @skip and @include go by, and the plans compiled for their values.
+    conditions: tuple[str, ...]
+    plans: dict[tuple[object, ...], Mapping[str, Any]] = field(
+        default_factory=dict[tuple[object, ...], Mapping[str, Any]]
+    )
 
 
 class Documents:
     """The cache from texts to operations of one schema."""
 
     def __init__(
-        self, schema: GraphQLSchema, *, introspection: bool = True, suggestions: bool = True
+        self,
+        schema: GraphQLSchema,
+        *,
+        introspection: bool = True,
+        suggestions: bool = True,
+        limits: Limits = LIMITS,
     ) -> None:
         """Prepare for a schema; production hides its introspection and the suggestions."""
         self._schema = schema
+        self._limits = limits
         self._suggestions = suggestions
         self._rules = [*specified_rules, SoundLiterals]
         if not introspection:
@@ -105,8 +120,10 @@ class Documents:
             self._kept.popitem(last=False)
 
     def _prepare(self, text: str, operation_name: str | None) -> Operation:
-        document = _parsed(text)
-        errors = validate(
+        document = self._parsed(text)
+        # The limits first: validation compares fields with fields, and must not be made to work.
+        measured = measure(self._schema, document, self._limits)
+        errors = measured.errors or validate(
             self._schema,
             document,
             self._rules,
@@ -133,16 +150,35 @@ class Documents:
             name=name,
             fragment_definitions=fragments,
             fragments={key: FragmentDetails(item, None) for key, item in fragments.items()},
+            figures=measured.of(definition),
+            conditions=_conditions(document),
         )
 
+    def _parsed(self, text: str) -> DocumentNode:
+        try:
+            return parsed(text, self._limits)
+        except GraphQLError as error:
+            raise RequestRefused([error]) from None
 
-def _parsed(text: str) -> DocumentNode:
-    try:
-        return parse(text, max_tokens=MOST_TOKENS)
-    except GraphQLSyntaxError as error:
-        raise RequestRefused(_coded([error], "GRAPHQL_PARSE_FAILED")) from None
-    except RecursionError:
-        raise refused("The document nests too deeply.", "GRAPHQL_PARSE_FAILED") from None
+
+class _Conditions(Visitor):
+    """Gathers the variables in the arguments of directives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
+        """Look at one directive."""
+        for item in node.arguments or ():
+            if isinstance(item.value, VariableNode):
+                self.names.add(item.value.name.value)
+
+
+def _conditions(document: DocumentNode) -> tuple[str, ...]:
+    found = _Conditions()
+    visit(document, found)
+    return tuple(sorted(found.names))
 
 
 def _selected(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

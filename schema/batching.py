@@ -1,0 +1,92 @@
+"""Batched reads: keys asked for at the same time are one call of their query."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from app.kernel.db import Database, Read
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+Query = Callable[[Read, Iterable[K]], Awaitable[dict[K, V]]]
+
+
+class _Left(Exception):
+    """Whoever was to ask for all was cancelled before the answer came."""
+
+
+@dataclass(eq=False, slots=True)
+class _Batch:
+    """Keys that will be asked for together, and those who wait besides the one that asks."""
+
+    keys: dict[Any, None]
+    waiting: "list[tuple[Any, asyncio.Future[Any]]]" = field(
+        default_factory=list["tuple[Any, asyncio.Future[Any]]"]
+    )
+
+
+class Batches:
+    """The batches of one request. Nothing is remembered: a later ask reads again."""
+
+    __slots__ = ("_database", "_open")
+
+    def __init__(self, database: Database) -> None:
+        """Read from this database."""
+        self._database = database
+        self._open: dict[object, _Batch] = {}
+
+    async def load(self, query: Query[K, V], key: K) -> V | None:
+        """The query's value for a key, asked for with every other key of this turn of the loop.
+
+        The first who asks waits one turn and then asks for all: neither a task nor a timer, and
+        for a single key no future either.
+        """
+        while True:
+            batch = self._open.get(query)
+            if batch is None:
+                return await self._lead(query, key)
+            batch.keys[key] = None
+            turn: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            batch.waiting.append((key, turn))
+            try:
+                return await turn
+            except _Left:
+                continue
+
+    async def found(self, query: Query[K, V], keys: Iterable[K]) -> dict[K, V]:
+        """The query's values for keys that are all known now; equal ones are asked for once."""
+        asked = list(dict.fromkeys(keys))
+        if not asked:
+            return {}
+        read = self._database.reading()
+        try:
+            return await query(read, asked)
+        finally:
+            await read.close()
+
+    async def _lead(self, query: Query[K, V], key: K) -> V | None:
+        batch = self._open[query] = _Batch({key: None})
+        try:
+            try:
+                await asyncio.sleep(0)
+            finally:
+                del self._open[query]
+            found = await self.found(query, batch.keys)
+        except asyncio.CancelledError:
+            _tell(batch, _Left())
+            raise
+        except BaseException as error:
+            _tell(batch, error)
+            raise
+        for asked, turn in batch.waiting:
+            if not turn.done():
+                turn.set_result(found.get(asked))
+        return found.get(key)
+
+
+def _tell(batch: _Batch, error: BaseException) -> None:
+    for _, turn in batch.waiting:
+        if not turn.done():
+            turn.set_exception(error)
+            turn.exception()  # whoever waited may be gone too, and need not hear of it

@@ -1,0 +1,54 @@
+"""How scalars and enums are completed: the usual case in the generated code, the rest by a call.
+
+A leaf's `check` is a Python condition over `v` under which the value is already what the answer
+holds; where it is false, the type's own `coerce_output_value` decides, as graphql-core would.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from graphql import GraphQLEnumType, GraphQLScalarType, Undefined
+
+# What a value of exactly this class needs no coercion for.
+CHECKS = {
+    "String": "v.__class__ is str",
+    "ID": "v.__class__ is str",
+    "Boolean": "v.__class__ is bool",
+    "Int": "v.__class__ is int and -2147483648 <= v <= 2147483647",
+    # Neither infinite nor not a number.
+    "Float": "v.__class__ is float and v - v == 0.0",
+}
+
+
+class GiveUp(Exception):
+    """The fast path does not know this case; the reference executor does it all over."""
+
+
+def coercion(kind: "GraphQLScalarType | GraphQLEnumType") -> Callable[[Any], Any]:
+    """The value of a leaf in the answer; raises whatever the type does, or GiveUp."""
+    if isinstance(kind, GraphQLEnumType):
+        return _enum(kind)
+    coerce = kind.coerce_output_value
+
+    def complete(value: Any) -> Any:
+        completed = coerce(value)
+        if completed is None or completed is Undefined:
+            raise GiveUp
+        return completed
+
+    return complete
+
+
+def _enum(kind: GraphQLEnumType) -> Callable[[Any], Any]:
+    coerce = kind.coerce_output_value
+    known: dict[Any, str] = {}
+
+    def complete(value: Any) -> Any:
+        # Members of an enum are few and hashable; anything else is coerced each time.
+        name = known.get(value)
+        if name is None:
+            name = coerce(value)
+            known[value] = name
+        return name
+
+    return complete
