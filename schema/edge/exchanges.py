@@ -33,6 +33,7 @@ class Exchange:
         "method",
         "outcome",
         "receive",
+        "repeats",
         "request_id",
         "scope",
         "send",
@@ -46,7 +47,8 @@ class Exchange:
         self.method: str = scope["method"]
         headers: list[Header] = scope["headers"]
         self.given = dict(headers)
-        if len(self.given) != len(headers):
+        self.repeats = len(self.given) != len(headers)
+        if self.repeats:
             self.given[b"accept"] = _joined(headers, b"accept")
         asked = self.given.get(b"x-request-id")
         good = asked is not None and _REQUEST_ID.match(asked)
@@ -57,9 +59,8 @@ class Exchange:
 
     def check(self) -> None:
         """Raise NotServed for a header that stands there twice and must not."""
-        headers: list[Header] = self.scope["headers"]
-        if len(self.given) < len(headers):
-            names = [name for name, _ in headers]
+        if self.repeats:
+            names = [name for name, _ in self.scope["headers"]]
             for name in _ONCE:
                 if names.count(name) > 1:
                     raise malformed(f"The header {name.decode()} is given twice.")
