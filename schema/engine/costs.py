@@ -151,7 +151,9 @@ def literal_int(node: IntValueNode) -> int:
 def _of_variable(name: str, fallback: int) -> Formula:
     def size(variables: Variables) -> int:
         value = variables.get(name)
-        return fallback if value is None else bounded(value, fallback)
+        if type(value) is int and 0 <= value <= MOST:
+            return value
+        return bounded(value, fallback)
 
     return size
 

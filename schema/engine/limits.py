@@ -17,11 +17,15 @@ from graphql import (
     GraphQLSchema,
     GraphQLSyntaxError,
     IntValueNode,
+    NamedTypeNode,
+    NonNullTypeNode,
     OperationDefinitionNode,
+    TypeNode,
+    VariableDefinitionNode,
     parse,
 )
 
-from schema.engine.costs import MOST, Cost, Rates, Variables, literal_int
+from schema.engine.costs import MOST, Cost, Formula, Rates, Variables, literal_int
 from schema.engine.returned import Counter, counter_of
 from schema.engine.tallies import Tallies, Tally
 
@@ -53,6 +57,8 @@ class Limits:
 
 
 LIMITS = Limits()
+# Of one operation.
+KEPT_COSTS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,16 +73,30 @@ class Figures:
     root_fields: int
     sensitive: int
     formula: Cost
-    # The operation's own defaults of variables, where they are integers.
-    defaults: dict[str, int]
+    # The variables that may be page sizes, with the operation's own defaults where it has any.
+    sizes: dict[str, int | None]
     rates: Rates
+    # Costs by the values of those variables: clients ask for the same pages again and again.
+    _known: dict[tuple[Any, ...], int] = field(default_factory=dict[tuple[Any, ...], int])
 
     def cost(self, variables: Variables | None = None) -> int:
         """How many objects are asked for with these variables, raw or coerced; at least 1."""
         if isinstance(self.formula, int):
             return self.formula or 1
-        given = self.defaults | dict(variables or {}) if self.defaults else variables or {}
-        return self.formula(given) or 1
+        given = variables or {}
+        values = tuple([given.get(name, default) for name, default in self.sizes.items()])
+        try:
+            found = self._known.get(values)
+        except TypeError:  # a list or an object, which coercion will refuse
+            return self._reckoned(self.formula, values)
+        if found is None:
+            if len(self._known) >= KEPT_COSTS:
+                self._known.clear()
+            found = self._known[values] = self._reckoned(self.formula, values)
+        return found
+
+    def _reckoned(self, formula: Formula, values: tuple[Any, ...]) -> int:
+        return formula(dict(zip(self.sizes, values, strict=True))) or 1
 
     def actual(self, data: dict[str, Any] | None) -> int:
         """How many objects an answer holds, by the rules of `cost`; at least 1."""
@@ -192,10 +212,10 @@ def _exceeded(code: str, what: str, limit: int, found: int) -> GraphQLError:
 def _figures(
     document: DocumentNode, definition: OperationDefinitionNode, tally: Tally, limits: Limits
 ) -> Figures:
-    defaults = {
-        item.variable.name.value: literal_int(item.default_value)
+    sizes = {
+        item.variable.name.value: _default(item)
         for item in definition.variable_definitions or ()
-        if isinstance(item.default_value, IntValueNode)
+        if _is_integer(item.type)
     }
     return Figures(
         document=document,
@@ -206,6 +226,16 @@ def _figures(
         root_fields=tally.roots,
         sensitive=tally.sensitive,
         formula=tally.cost,
-        defaults=defaults,
+        sizes=sizes,
         rates=limits.rates,
     )
+
+
+def _default(variable: VariableDefinitionNode) -> int | None:
+    value = variable.default_value
+    return literal_int(value) if isinstance(value, IntValueNode) else None
+
+
+def _is_integer(kind: TypeNode) -> bool:
+    named = kind.type if isinstance(kind, NonNullTypeNode) else kind
+    return isinstance(named, NamedTypeNode) and named.name.value == "Int"
