@@ -14,19 +14,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from app.kernel.embedded import Stores
-from bench.home import kinds, report
+from bench.home import kinds, node, report
 from bench.home.data import loaded, sessions
 from bench.home.driver import token
 from bench.home.facts import Differs, facts_of, require_same
-from bench.home.measuring import CONNECTIONS, Driver, Failed, Turn, measure
+from bench.home.measuring import CONNECTIONS, Driver, Failed, Load, Turn, measure
 from bench.home.profiling import profile
 from bench.home.serving import KEY, Kind, Server, start
 
 FOLDER = Path(".linli") / "bench"
 HOT_MEMBERS = 500
 COMPARED = 25
-# A turn: (server, drawn from the hot members).
-Case = tuple[Kind, bool]
 
 
 def _arguments() -> argparse.Namespace:
@@ -48,14 +46,6 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-def _cases(only: list[str] | None) -> list[Case]:
-    cases = [(kind, False) for kind in kinds.ALL] + [(kind, True) for kind in kinds.HOT]
-    words = [word.lower() for word in only or ()]
-    return [
-        case for case in cases if not words or any(word in case[0].name.lower() for word in words)
-    ]
-
-
 def _compare(servers: dict[str, Server], pairs: list[tuple[str, str]]) -> None:
     """Raise Differs unless every server tells each of some members the same."""
     for pair in random.Random(3).sample(pairs, min(COMPARED, len(pairs))):
@@ -66,31 +56,39 @@ def _compare(servers: dict[str, Server], pairs: list[tuple[str, str]]) -> None:
             require_same(first, facts, name, other)
 
 
-def _run(given: argparse.Namespace, found: Stores) -> dict[Case, list[Turn]]:
-    cases = _cases(given.only)
+def _peers(found: Stores) -> list[Kind]:
+    """The peers on Node; none, and why, where their packages cannot be had."""
+    try:
+        place = node.install(FOLDER)
+    except node.NoPeers as error:
+        print(f"without the peers on Node: {error}", file=sys.stderr)
+        return []
+    node.make_views(found.database_url)
+    return kinds.peers(place)
+
+
+def _run(
+    given: argparse.Namespace, found: Stores, on_node: list[Kind]
+) -> dict[kinds.Case, list[Turn]]:
+    cases = kinds.cases(on_node, given.only)
     pairs = sessions(found.database_url)
-    turns: dict[Case, list[Turn]] = {case: [] for case in cases}
+    turns: dict[kinds.Case, list[Turn]] = {case: [] for case in cases}
     with ExitStack() as stack:
         driver = Driver(pairs)
         stack.callback(driver.stop)
         servers: dict[str, Server] = {}
-        for kind, _ in cases:
-            if kind.name not in servers:
-                servers[kind.name] = start(kind, found, given.data)
-                stack.callback(servers[kind.name].stop)
+        for kind in dict.fromkeys(case.kind for case in cases):
+            servers[kind.name] = start(kind, found, given.data)
+            stack.callback(servers[kind.name].stop)
         _compare(servers, pairs)
         print(f"{len(servers)} servers tell {COMPARED} members the same", flush=True)
+        # Compilers and pools settle before anything counts.
+        for server in servers.values():
+            driver.turn(server, Load(given.seconds / 2, given.connections))
         for number in range(given.rounds):
-            for kind, hot in cases:
-                turn = measure(
-                    driver,
-                    servers[kind.name],
-                    found,
-                    seconds=given.seconds,
-                    connections=given.connections,
-                    hot=given.hot if hot else 0,
-                )
-                turns[kind, hot].append(turn)
+            for case in cases:
+                load = Load(given.seconds, given.connections, given.hot if case.hot else 0)
+                turns[case].append(measure(driver, servers[case.kind.name], found, load))
             print(f"round {number + 1} of {given.rounds}", flush=True)
     return turns
 
@@ -101,16 +99,16 @@ def main() -> int:
     with loaded(given.data, given.members) as found:
         try:
             if given.profile:
-                profile(found, given.data, seconds=given.seconds, connections=given.connections)
+                profile(found, given.data, Load(given.seconds, given.connections))
                 return 0
-            turns = _run(given, found)
+            on_node = _peers(found)
+            turns = _run(given, found, on_node)
         except (Differs, Failed) as error:
             print(error, file=sys.stderr)
             return 1
-    named = {f"{kind.name}{', hot members' * hot}": rows for (kind, hot), rows in turns.items()}
-    report.show(named)
+    report.show(turns, [kind.name for kind in on_node])
     if given.json:
-        figures = {name: [asdict(turn) for turn in rows] for name, rows in named.items()}
+        figures = {case.name: [asdict(turn) for turn in rows] for case, rows in turns.items()}
         given.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 

@@ -28,10 +28,10 @@ def facts_of(name: str, answer: bytes) -> dict[str, Any]:
     home = given.get("data", given)
     if not home or not home.get("me") or "errors" in given:
         raise Differs(f"{name} answers {answer[:2000].decode(errors='replace')}")
-    plain = _plain(home)
-    if not isinstance(plain, dict):
-        raise Differs("a home is an object")
-    return plain
+    # Ballots stand beside the member or, where they are a relation of theirs, below.
+    me = {**home["me"]}
+    ballots = me.pop("ballots", home.get("ballots"))
+    return {"me": _plain(me), "ballots": _plain(ballots)}
 
 
 def _plain(value: Any, name: str = "") -> Any:
@@ -40,6 +40,8 @@ def _plain(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
         if set(value) == {"nodes"}:
             return _plain(value["nodes"], name)
+        if "zh" in value:  # a benefit as it is stored
+            value = {key: value[key] for key in ("code", "quota", "window")} | {"name": value["zh"]}
         return {key: _plain(inner, key) for key, inner in value.items()}
     if name in _INSTANTS and isinstance(value, str):
         return datetime.fromisoformat(value).astimezone(UTC)

@@ -5,7 +5,8 @@ import json
 import statistics
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from app.kernel.embedded import Stores
@@ -38,6 +39,15 @@ class Turn:
         return self.application_ms + self.postgres_ms + self.valkey_ms
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How one turn asks; `hot` draws from so many members, 0 from all."""
+
+    seconds: float
+    connections: int = CONNECTIONS
+    hot: int = 0
+
+
 class Driver:
     """The load's process."""
 
@@ -52,16 +62,14 @@ class Driver:
         key = base64.b64encode(KEY).decode()
         self._ask({"key": key, "sessions": sessions})
 
-    def turn(self, server: Server, *, seconds: float, connections: int, hot: int) -> Any:
+    def turn(self, server: Server, load: Load) -> Any:
         """Load one server. Raises Failed when an answer was none."""
         seen = self._ask(
             {
                 "path": server.kind.path,
                 "body": server.kind.body,
                 "port": server.port,
-                "seconds": seconds,
-                "connections": connections,
-                "hot": hot,
+                **asdict(load),
             }
         )
         if seen["failed"]:
@@ -82,13 +90,11 @@ class Driver:
         return json.loads(pipe_out.readline())
 
 
-def measure(
-    driver: Driver, server: Server, found: Stores, *, seconds: float, connections: int, hot: int
-) -> Turn:
+def measure(driver: Driver, server: Server, found: Stores, load: Load) -> Turn:
     """One turn, after a short warm-up that is not counted."""
-    driver.turn(server, seconds=min(0.5, seconds / 4), connections=connections, hot=hot)
+    driver.turn(server, replace(load, seconds=min(0.5, load.seconds / 4)))
     before = _spent(server, found)
-    seen = driver.turn(server, seconds=seconds, connections=connections, hot=hot)
+    seen = driver.turn(server, load)
     spent = [after - at for after, at in zip(_spent(server, found), before, strict=True)]
     each = [1000 * part / seen["requests"] for part in (*spent, seen["driver_seconds"])]
     return Turn(
@@ -110,7 +116,7 @@ def _spent(server: Server, found: Stores) -> tuple[float, float, float]:
     )
 
 
-def middle(turns: list[Turn]) -> Turn:
+def middle(turns: Sequence[Turn]) -> Turn:
     """The median of each figure; of the requests the sum."""
     rows = [asdict(turn) for turn in turns]
     values = {name: statistics.median(row[name] for row in rows) for name in rows[0]}

@@ -10,14 +10,14 @@ from pathlib import Path
 from app.kernel.embedded import Stores
 from bench.home.data import sessions
 from bench.home.kinds import LINLI
-from bench.home.measuring import Driver, measure
+from bench.home.measuring import Driver, Load, measure
 from bench.home.serving import python, start
 
 TOP = 45
 WRITE_SECONDS = 30.0
 
 
-def profile(found: Stores, folder: Path, *, seconds: float, connections: int) -> None:
+def profile(found: Stores, folder: Path, load: Load) -> None:
     """Print the dearest functions by their own time and with what they call; keep the file."""
     file = folder.resolve() / "home.prof"
     file.unlink(missing_ok=True)
@@ -26,9 +26,9 @@ def profile(found: Stores, folder: Path, *, seconds: float, connections: int) ->
     driver = Driver(sessions(found.database_url))
     server = start(kind, found, folder)
     try:
-        plain = measure(driver, server, found, seconds=seconds, connections=connections, hot=0)
+        plain = measure(driver, server, found, load)
         os.kill(server.process.pid, signal.SIGUSR1)
-        seen = driver.turn(server, seconds=seconds, connections=connections, hot=0)
+        seen = driver.turn(server, load)
         os.kill(server.process.pid, signal.SIGUSR2)
         _await(file)
     finally:

@@ -3,22 +3,24 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from bench.home import kinds
+from bench.home.kinds import LINLI, LINLI_CACHED, REST, REST_PLAIN, Case
 from bench.home.measuring import Turn, middle
 
-HOT = ", hot members"
 HEAD = "CPU ms a request"
 COLUMNS = ("app", "PostgreSQL", "Valkey", "total", "driver", "req/s", "p50 ms", "p99 ms", "bytes")
 
+Turns = Mapping[Case, Sequence[Turn]]
 
-def show(turns: Mapping[str, Sequence[Turn]]) -> None:
+
+def show(turns: Turns, on_node: Sequence[str]) -> None:
     """Print medians over the rounds, then each target with its ratio."""
-    wide = max(len(name) for name in turns)
+    wide = max(len(case.name) for case in turns)
     print(f"\n{HEAD:<{wide}}" + "".join(f"{column:>12}" for column in COLUMNS))
-    for name, rows in turns.items():
-        print(f"{name:<{wide}}{_line(middle(list(rows)))}")
+    for case, rows in turns.items():
+        print(f"{case.name:<{wide}}{_line(middle(rows))}")
     print()
-    _targets(turns)
+    for line in targets({case.name: rows for case, rows in turns.items()}, on_node):
+        print(line)
 
 
 def _line(turn: Turn) -> str:
@@ -27,22 +29,26 @@ def _line(turn: Turn) -> str:
     return "".join(f"{cost:>12.3f}" for cost in costs) + "".join(f"{item:>12,.1f}" for item in rest)
 
 
-def _targets(turns: Mapping[str, Sequence[Turn]]) -> None:
-    linli, cached = turns.get(kinds.LINLI.name), turns.get(kinds.LINLI_CACHED.name + HOT)
-    rest = turns.get(kinds.REST.name)
-    plain = turns.get(kinds.REST_PLAIN.name)
-    peers = [turns[kind.name] for kind in kinds.NODE_PEERS if kind.name in turns]
-    hot = [turns[kind.name + HOT] for kind in kinds.NODE_PEERS if kind.name + HOT in turns]
+def targets(named: Mapping[str, Sequence[Turn]], on_node: Sequence[str]) -> list[str]:
+    """A line a target whose servers took part."""
+    lines: list[str] = []
+    linli = named.get(LINLI.name)
+    peers = [named[name] for name in on_node if name in named]
     if linli and peers:
-        better = min(peers, key=lambda rows: middle(list(rows)).total_ms)
-        _say("total CPU / better Node peer", linli, better, _total, "at most 0.5")
-    if linli and rest:
-        _say("total CPU / REST by hand, FastAPI", linli, rest, _total, "at most 1.0")
-    if linli and plain:
-        _say("total CPU / REST by hand, Starlette", linli, plain, _total, "at most 1.0")
+        better = min(peers, key=lambda rows: middle(rows).total_ms)
+        lines.append(_ratio("total CPU / better Node peer", linli, better, _total, "at most 0.5"))
+    for rest in (REST, REST_PLAIN):
+        if linli and rest.name in named:
+            what = f"total CPU / {rest.name}"
+            lines.append(_ratio(what, linli, named[rest.name], _total, "at most 1.0"))
+    cached = named.get(Case(LINLI_CACHED, True).name)
+    hot = [named[f"{name}, hot members"] for name in on_node if f"{name}, hot members" in named]
     if cached and hot:
-        faster = max(hot, key=lambda rows: middle(list(rows)).rate)
-        _say("cached: throughput / better Node peer", cached, faster, _rate, "at least 4")
+        faster = max(hot, key=lambda rows: middle(rows).rate)
+        lines.append(
+            _ratio("cached: req/s / better Node peer", cached, faster, _rate, "at least 4")
+        )
+    return lines
 
 
 def _total(turn: Turn) -> float:
@@ -53,15 +59,14 @@ def _rate(turn: Turn) -> float:
     return turn.rate
 
 
-def _say(
+def _ratio(
     what: str,
     ours: Sequence[Turn],
     theirs: Sequence[Turn],
     figure: Callable[[Turn], float],
     target: str,
-) -> None:
+) -> str:
     """Rounds are compared one by one, since the machine's speed varies between them."""
     ratios = [figure(one) / figure(other) for one, other in zip(ours, theirs, strict=True)]
-    low, high = min(ratios), max(ratios)
-    middle_ = statistics.median(ratios)
-    print(f"{what:<40}{middle_:>6.2f}  ({low:.2f} to {high:.2f})  target {target}")
+    spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
+    return f"{what:<44}{statistics.median(ratios):>6.2f}  {spread:<16} target: {target}"
