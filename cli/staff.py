@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app import staff
+from app import members, staff
 from app.kernel.auth import Role, Scope, hash_password
 from app.kernel.config import Settings
 from app.kernel.errors import Refusal
@@ -29,6 +29,9 @@ def create(
             help="At least 12 characters; made up and shown once when not given.",
         ),
     ] = None,
+    community: Annotated[
+        str | None, typer.Option(help="The name of a LEADER's community, whose members they see.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Create a staff account."""
@@ -36,7 +39,7 @@ def create(
     try:
         staff.check_password(chosen)
         with open_stores("linli staff create") as settings:
-            asyncio.run(_create(settings, login, name or login, role, chosen))
+            asyncio.run(_create(settings, login, name or login, role, chosen, community))
     except Refusal as refusal:
         SAYS.print(f"{refusal.message('en')} {refusal.message('zh-CN')}", style="red")
         raise typer.Exit(1) from None
@@ -50,10 +53,20 @@ def create(
         print(shown)
 
 
-async def _create(settings: Settings, login: str, name: str, role: Role, password: str) -> None:
+async def _create(
+    settings: Settings, login: str, name: str, role: Role, password: str, community: str | None
+) -> None:
     hashed = await hash_password(password)
     async with open_database(settings) as database, database.begin() as tx:
-        await staff.create_account(tx, login=login, name=name, role=role, password_hash=hashed)
+        home = None if community is None else await members.community_by_name(tx, community)
+        await staff.create_account(
+            tx,
+            login=login,
+            name=name,
+            role=role,
+            password_hash=hashed,
+            community_id=home,
+        )
 
 
 @staff_app.command()
@@ -89,3 +102,19 @@ def key(
         made = asyncio.run(run(settings))
     SAYS.print("The key, shown this once 密钥（仅显示一次）:")
     print(made)
+
+
+@staff_app.command()
+def revoke(name: Annotated[str, typer.Argument(help="The partner system's name.")]) -> None:
+    """Revoke every API key of a partner system, within seconds."""
+
+    async def run(settings: Settings) -> int:
+        async with open_database(settings) as database, database.begin() as tx:
+            return await staff.revoke_api_key(tx, name=name)
+
+    with open_stores("linli staff revoke") as settings:
+        ended = asyncio.run(run(settings))
+    if not ended:
+        SAYS.print(f"{name} has no key 没有有效密钥", style="red")
+        raise typer.Exit(1)
+    SAYS.print(f"Revoked {ended} key(s) of {name} 密钥已吊销")

@@ -8,11 +8,11 @@ import strawberry
 
 from app import ballots, members
 from app.ballots import BallotMethod, BallotState, ResultsVisibility, TieRule
-from app.kernel.auth import Caller, MemberCaller, StaffCaller
+from app.kernel.auth import Caller, MemberCaller
 from schema.context import Ctx, Info
 from schema.enums import describe
 from schema.fields import field, loaded, query
-from schema.guard import MEMBER, STAFF
+from schema.guard import MEMBER, OFFICE, STAFF, bound_to
 from schema.nodes import Node, NodeLoader, global_id, key_of
 from schema.paging import (
     After,
@@ -230,9 +230,9 @@ async def tally_of(ctx: Ctx, row: ballots.Ballot) -> BallotTally:
 
 
 async def home_of(ctx: Ctx, caller: Caller) -> UUID | None:
-    """The community of a signed-in member; None for staff, who see all."""
+    """The community of a signed-in member or leader; None for other staff, who see all."""
     if not isinstance(caller, MemberCaller):
-        return None
+        return bound_to(caller)
     row = await ctx.one(members.by_id, caller.id)
     if row is None:
         raise LookupError(f"member {caller.id} of a token")
@@ -240,12 +240,14 @@ async def home_of(ctx: Ctx, caller: Caller) -> UUID | None:
 
 
 async def load_row(ctx: Ctx, key: UUID) -> ballots.Ballot | None:
-    """A ballot that the caller may see: staff all, members what was opened to their community."""
+    """A ballot that the caller may see: staff all, members and leaders what was opened to their
+    community.
+    """
     caller = ctx.caller
     if not VIEWERS.test(caller):
         return None
     row = await ctx.one(ballots.by_id, key)
-    if row is None or isinstance(caller, StaffCaller):
+    if row is None or OFFICE.test(caller):
         return row
     if row.state is BallotState.DRAFT:
         return None
@@ -264,7 +266,7 @@ NODES: dict[str, NodeLoader] = {"Ballot": load_ballot}
 
 def _states(asked: BallotState | None, caller: Caller) -> list[BallotState]:
     wanted = list(BallotState) if asked is None else [asked]
-    if isinstance(caller, StaffCaller):
+    if OFFICE.test(caller):
         return wanted
     return [state for state in wanted if state is not BallotState.DRAFT]
 
@@ -273,8 +275,8 @@ def _states(asked: BallotState | None, caller: Caller) -> list[BallotState]:
 class BallotsQuery:
     @query(
         VIEWERS,
-        description="Ballots, the latest opening first: all of them, or for members those that "
-        "were opened to their community.",
+        description="Ballots, the latest opening first: all of them, or for members and "
+        "leaders those that were opened to their community.",
         remembered=True,
     )
     async def ballots(

@@ -7,11 +7,11 @@ from uuid import UUID
 import strawberry
 
 from app import coupons
-from app.kernel.auth import MemberCaller, StaffCaller
+from app.kernel.auth import MemberCaller
 from schema.context import Info
 from schema.enums import describe
 from schema.fields import field, loaded
-from schema.guard import SIGNED_IN
+from schema.guard import OFFICE, SIGNED_IN
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
 from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
 from schema.scalars import Fen
@@ -260,8 +260,8 @@ async def load_template(info: Info, key: UUID) -> CouponTemplate | None:
 
 
 async def load_batch(info: Info, key: UUID) -> CouponBatch | None:
-    """A batch, for staff."""
-    if not isinstance(info.context.caller, StaffCaller):
+    """A batch, for staff but leaders."""
+    if not OFFICE.test(info.context.caller):
         return None
     row = await info.context.one(coupons.batches_by_id, key)
     return None if row is None else batch_of(row)

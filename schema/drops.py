@@ -21,7 +21,7 @@ from schema.coupons import (
 )
 from schema.enums import describe
 from schema.fields import field, query
-from schema.guard import SIGNED_IN, STAFF
+from schema.guard import OFFICE, SIGNED_IN
 from schema.nodes import Node, NodeLoader, global_id, key_of
 from schema.paging import (
     After,
@@ -84,7 +84,7 @@ class Drop(Node):
             raise LookupError(f"coupon batch {self.batch_key} of a drop")
         return await template_by_key(info, batch.template_id)
 
-    @field(description="The batch that the stock is set aside from.", allow=STAFF)
+    @field(description="The batch that the stock is set aside from.", allow=OFFICE)
     async def batch(self, info: Info) -> CouponBatch:
         return await batch_by_key(info, self.batch_key)
 

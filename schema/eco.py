@@ -11,13 +11,14 @@ from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput, NotAllowed, NotSignedIn
 from app.kernel.idempotency import once
 from app.kernel.table import Json
-from app.members import MemberNotFound
+from app.members import MemberNotActive, MemberNotFound
 from schema.context import Info
 from schema.enums import describe
 from schema.fields import field, mutation, shown
-from schema.guard import MEMBER, sees_member, staff
+from schema.guard import MEMBER, staff
 from schema.nodes import MemberPart, Node, NodeLoader, global_id, key_of
 from schema.scalars import Points
+from schema.sight import sees_member_of
 
 describe(
     eco.EcoType,
@@ -85,11 +86,16 @@ def action_of(row: eco.EcoAction) -> EcoAction:
 
 
 async def load_action(info: Info, key: UUID) -> EcoAction | None:
-    """An action, for its member and for staff."""
+    """An action, for its member, their leader and staff."""
+    row = await _visible(info, key)
+    return None if row is None else action_of(row)
+
+
+async def _visible(info: Info, key: UUID) -> eco.EcoAction | None:
     row = await info.context.one(eco.actions_by_id, key)
-    if row is None or not sees_member(info.context.caller, row.member_id):
+    if row is None or not await sees_member_of(info, row.member_id):
         return None
-    return action_of(row)
+    return row
 
 
 NODES: dict[str, NodeLoader] = {"EcoAction": load_action}
@@ -195,7 +201,7 @@ class EcoMutation:
     @mutation(
         MEMBER,
         SubmitEcoActionSuccess,
-        refusals=[eco.EcoActionExists, eco.OrderNotYours, MemberNotFound],
+        refusals=[eco.EcoActionExists, eco.OrderNotYours, MemberNotActive, MemberNotFound],
         description="Hands in an eco action with its evidence, to be verified.",
     )
     async def submit_eco_action(
@@ -232,7 +238,8 @@ class EcoMutation:
         staff(Role.SUPPORT, Role.LEADER),
         VerifyEcoActionSuccess,
         refusals=[eco.EcoActionNotFound, eco.NotAwaitingVerification],
-        description="Accepts an eco action, which credits its CARBON points, or rejects it.",
+        description="Accepts an eco action, which credits its CARBON points, or rejects it; a "
+        "leader those of their community.",
     )
     async def verify_eco_action(
         self, info: Info, input: VerifyEcoActionInput
@@ -241,6 +248,8 @@ class EcoMutation:
         if not isinstance(caller, StaffCaller):
             raise NotAllowed()
         action_id = key_of(input.action_id, "EcoAction", "actionId")
+        if await _visible(info, action_id) is None:
+            raise eco.EcoActionNotFound()
         async with info.context.begin() as tx:
             done = await once(
                 tx,

@@ -49,11 +49,24 @@ def partner(scope: Scope) -> Allow:
 PUBLIC = Allow("everyone", lambda _: True)
 MEMBER = Allow("members", lambda caller: isinstance(caller, MemberCaller))
 STAFF = staff()
+# Staff who see the whole platform; a LEADER sees one community of it.
+OFFICE = staff(Role.CAMPAIGN_MANAGER, Role.SUPPORT, Role.ANALYST)
 SIGNED_IN = Allow("everyone signed in", lambda caller: not isinstance(caller, Anonymous))
 
 
-def sees_member(caller: Caller, member_id: UUID) -> bool:
-    """True for the member themselves and for staff."""
+# No community has this key: the one of a leader who was given none.
+NOWHERE = UUID(int=0)
+
+
+def bound_to(caller: Caller) -> UUID | None:
+    """The one community that a LEADER's account sees; None for everybody else."""
+    if isinstance(caller, StaffCaller) and caller.role is Role.LEADER:
+        return caller.community_id or NOWHERE
+    return None
+
+
+def sees_member(caller: Caller, member_id: UUID, community_id: UUID) -> bool:
+    """True for the member themselves, for staff, and for the leader of the member's community."""
     if isinstance(caller, MemberCaller):
         return caller.id == member_id
-    return isinstance(caller, StaffCaller) and caller.role is not Role.LEADER
+    return isinstance(caller, StaffCaller) and bound_to(caller) in (None, community_id)

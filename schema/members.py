@@ -9,14 +9,14 @@ import strawberry
 
 from app import members
 from app.kernel.auth import MemberCaller, Role
-from app.kernel.errors import NotSignedIn
+from app.kernel.errors import NotAllowed, NotSignedIn
 from schema.churn import ChurnOfMember
 from schema.context import Info
 from schema.coupons import CouponsOfMember
 from schema.eco import EcoOfMember
 from schema.enums import describe
 from schema.fields import field, mutation, query, subscription
-from schema.guard import MEMBER, SIGNED_IN, STAFF, sees_member, staff
+from schema.guard import MEMBER, SIGNED_IN, STAFF, bound_to, sees_member, staff
 from schema.live import followed, live_cursor
 from schema.nodes import Node, NodeLoader, global_id, key_of, read_id
 from schema.paging import (
@@ -93,15 +93,24 @@ def member_of(row: members.Member) -> Member:
 
 
 async def load_member(info: Info, key: UUID) -> Member | None:
-    """A member, for themselves and staff; None for everyone else."""
-    if not sees_member(info.context.caller, key):
+    """A member, for themselves, staff and their leader; None for everyone else."""
+    row = await visible_member(info, key)
+    return None if row is None else member_of(row)
+
+
+async def visible_member(info: Info, key: UUID) -> members.Member | None:
+    """The row of a member whom the caller may see."""
+    caller = info.context.caller
+    if isinstance(caller, MemberCaller) and caller.id != key:
         return None
     row = await info.context.one(members.by_id, key)
-    return None if row is None else member_of(row)
+    return row if row is not None and sees_member(caller, key, row.community_id) else None
 
 
 async def load_community(info: Info, key: UUID) -> Community | None:
     """A community, for everyone signed in."""
+    if not SIGNED_IN.test(info.context.caller):
+        return None
     row = await info.context.one(members.communities_by_id, key)
     return None if row is None else community_of(row)
 
@@ -122,7 +131,11 @@ class MemberQuery:
             return None
         return await load_member(info, caller.id)
 
-    @query(SIGNED_IN, description="A member by id: oneself, or anyone for staff.", remembered=True)
+    @query(
+        SIGNED_IN,
+        description="A member by id: oneself, anyone for staff, one's community's for leaders.",
+        remembered=True,
+    )
     async def member(
         self,
         info: Info,
@@ -130,7 +143,7 @@ class MemberQuery:
     ) -> Member | None:
         return await load_member(info, key_of(id, "Member"))
 
-    @query(STAFF, description="Members, newest first.")
+    @query(STAFF, description="Members, newest first; a leader sees their community's.")
     async def members(
         self,
         info: Info,
@@ -145,6 +158,11 @@ class MemberQuery:
     ) -> Connection[Member]:
         size = page_size(first)
         community = None if community_id is None else key_of(community_id, "Community")
+        bound = bound_to(info.context.caller)
+        if bound is not None:
+            if community not in (None, bound):
+                raise NotAllowed()
+            community = bound
         position = None if after is None else decode_cursor(after, instant, UUID)
         async with info.context.database.read() as read:
             rows = await members.page(

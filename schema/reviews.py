@@ -10,11 +10,13 @@ from app.kernel.auth import MemberCaller
 from app.kernel.errors import NotSignedIn
 from app.kernel.idempotency import once
 from app.kernel.table import Json
+from app.members import MemberNotActive, MemberNotFound
 from schema.context import Info
 from schema.enums import describe
 from schema.fields import field, mutation, shown
-from schema.guard import MEMBER, SIGNED_IN, sees_member
+from schema.guard import MEMBER, SIGNED_IN
 from schema.nodes import Node, NodeLoader, global_id
+from schema.sight import sees_member_of
 
 describe(
     reviews.ReviewState,
@@ -48,7 +50,7 @@ def review_of(row: reviews.Review) -> Review:
 
 
 async def load_review(info: Info, key: UUID) -> Review | None:
-    """A published review for everyone signed in, any other for its author and staff."""
+    """A published review for everyone signed in, any other for its author and who sees them."""
     caller = info.context.caller
     if not SIGNED_IN.test(caller):
         return None
@@ -56,7 +58,9 @@ async def load_review(info: Info, key: UUID) -> Review | None:
     if row is None:
         return None
     is_public = row.state is reviews.ReviewState.PUBLISHED
-    return review_of(row) if is_public or sees_member(caller, row.member_id) else None
+    if not is_public and not await sees_member_of(info, row.member_id):
+        return None
+    return review_of(row)
 
 
 NODES: dict[str, NodeLoader] = {"Review": load_review}
@@ -89,7 +93,12 @@ class ReviewsMutation:
     @mutation(
         MEMBER,
         SubmitReviewSuccess,
-        refusals=[reviews.NotABuyer, reviews.AlreadyReviewed],
+        refusals=[
+            reviews.NotABuyer,
+            reviews.AlreadyReviewed,
+            MemberNotActive,
+            MemberNotFound,
+        ],
         description="Reviews a product that the member bought, once; others see it after "
         "moderation.",
     )

@@ -10,7 +10,7 @@ from app.segments import Alarm, Stage
 from schema.context import Info
 from schema.enums import describe
 from schema.fields import field, query
-from schema.guard import STAFF
+from schema.guard import OFFICE
 from schema.nodes import MemberPart
 from schema.scalars import Fen
 
@@ -132,7 +132,7 @@ def summaries_of(found: Sequence[segments.StageCount]) -> list[SegmentSummary]:
 
 @strawberry.type(description="Queries of segments.")
 class SegmentsQuery:
-    @query(STAFF, description="All members by stage of the life cycle, as the last run left them.")
+    @query(OFFICE, description="All members by stage of the life cycle, as the last run left them.")
     async def segments(self, info: Info) -> SegmentOverview:
         async with info.context.database.read() as read:
             run = await segments.current_run(read)

@@ -165,7 +165,7 @@ async def _tokens(info: Info, pair: SessionPair) -> Session:
             account = (await staff.by_id(read, [pair.subject_id])).get(pair.subject_id)
         if account is None or account.disabled_at is not None:
             raise SessionEnded()
-        caller = StaffCaller(account.id, pair.session_id, account.role)
+        caller = StaffCaller(account.id, pair.session_id, account.role, account.community_id)
     info.context.caller = caller
     return Session(
         access_token=info.context.resources.tokens.sign(caller, now),

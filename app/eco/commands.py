@@ -50,7 +50,7 @@ async def submit(
 
     With an order as evidence a type counts once an order, otherwise once a business day; what was
     rejected may be handed in again. Raises EcoActionExists, OrderNotYours, InvalidInput,
-    MemberNotFound.
+    members.MemberNotFound, members.MemberNotActive.
     """
     shown = checked_text(
         evidence, field="evidence", longest=LONGEST_EVIDENCE, shortest=0 if order_id else 1
@@ -61,8 +61,7 @@ async def submit(
         )
     if order_id is not None:
         await _require_own_order(tx, member_id, order_id)
-    if not await members.by_id(tx, [member_id]):
-        raise members.MemberNotFound()
+    await members.require_active(tx, member_id)
     factor = (await current_factors(tx, [type])).get(type)
     if factor is None:
         raise InvalidInput(field="type", reason="has no factor yet", reason_zh="尚未设置系数")

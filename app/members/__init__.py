@@ -24,8 +24,10 @@ from app.members.queries import (
     by_id,
     by_identity,
     communities_by_id,
+    community_by_name,
     leaders_by_community,
     page,
+    require_active,
     zone_of,
 )
 from app.members.rules import CODE_LIFETIME, nickname_or, normal_phone
@@ -60,6 +62,7 @@ __all__ = [
     "by_id",
     "by_identity",
     "communities_by_id",
+    "community_by_name",
     "create_community",
     "leaders_by_community",
     "link_phone",
@@ -71,6 +74,7 @@ __all__ = [
     "recognise",
     "register",
     "request_phone_code",
+    "require_active",
     "sign_in_by_phone",
     "try_phone_code",
     "zone_of",

@@ -8,7 +8,15 @@ from sqlalchemy import any_, func, select, tuple_
 
 from app.kernel.db import Read
 from app.kernel.statements import Entities, ids
-from app.members.tables import Community, Identity, IdentityKind, Leader, Member
+from app.members.errors import CommunityNotFound, MemberNotActive, MemberNotFound
+from app.members.tables import (
+    Community,
+    Identity,
+    IdentityKind,
+    Leader,
+    Member,
+    MemberStatus,
+)
 
 _MEMBERS = Entities(select(Member).where(Member.id == any_(ids("ids"))))
 _COMMUNITIES = Entities(select(Community).where(Community.id == any_(ids("ids"))))
@@ -19,9 +27,29 @@ async def by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, Member]:
     return {row.id: row for row in await read.fetch(_MEMBERS, ids=list(keys))}
 
 
+async def require_active(read: Read, member_id: UUID) -> None:
+    """Raise MemberNotFound or MemberNotActive unless the member takes part."""
+    status = await read.session.scalar(select(Member.status).where(Member.id == member_id))
+    if status is None:
+        raise MemberNotFound()
+    if status is not MemberStatus.ACTIVE:
+        raise MemberNotActive()
+
+
 async def communities_by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, Community]:
     """Communities by id; unknown ids are absent."""
     return {row.id: row for row in await read.fetch(_COMMUNITIES, ids=list(keys))}
+
+
+async def community_by_name(read: Read, name: str) -> UUID:
+    """The key of a community.
+
+    Raises CommunityNotFound.
+    """
+    found = await read.session.scalar(select(Community.id).where(Community.name == name))
+    if found is None:
+        raise CommunityNotFound()
+    return found
 
 
 async def leaders_by_community(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[UUID]]:

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
-from app import orders
+from app import members, orders
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
 from app.kernel.text import checked_text
@@ -19,12 +19,13 @@ async def submit(tx: Tx, *, member_id: UUID, sku: str, rating: int, text: str) -
     """Write a review of something the member bought; others see it once it is published.
 
     Of two at once, one is kept. Raises NotABuyer without an order of the product that counts,
-    AlreadyReviewed, InvalidInput.
+    AlreadyReviewed, members.MemberNotFound, members.MemberNotActive, InvalidInput.
     """
     product = checked_text(sku, field="sku", longest=LONGEST_SKU)
     said = checked_text(text, field="text", longest=LONGEST_TEXT, shortest=0)
     if not is_rating(rating):
         raise InvalidInput(field="rating", reason="1 to 5", reason_zh="1至5")
+    await members.require_active(tx, member_id)
     bought = await orders.has_bought(tx, [(member_id, product)])
     if not bought[member_id, product]:
         raise NotABuyer()

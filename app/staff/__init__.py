@@ -9,7 +9,7 @@ from app.staff.commands import (
     disable_account,
     revoke_api_key,
 )
-from app.staff.errors import LoginRefused, LoginTaken, WeakPassword
+from app.staff.errors import LeaderNeedsCommunity, LoginRefused, LoginTaken, WeakPassword
 from app.staff.queries import by_id, by_login, keys_revoked_since, partner_by_key
 from app.staff.tables import ApiKey, AuditEntry, StaffAccount
 
@@ -17,6 +17,7 @@ __all__ = [
     "KEY_PREFIX",
     "ApiKey",
     "AuditEntry",
+    "LeaderNeedsCommunity",
     "LoginRefused",
     "LoginTaken",
     "StaffAccount",

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app.kernel.auth import Role, Scope, revoke_sessions_of
 from app.kernel.db import Tx
 from app.kernel.table import Json
-from app.staff.errors import LoginTaken, WeakPassword
+from app.staff.errors import LeaderNeedsCommunity, LoginTaken, WeakPassword
 from app.staff.queries import key_digest
 from app.staff.tables import ApiKey, AuditEntry, StaffAccount
 
@@ -25,12 +25,20 @@ def check_password(password: str) -> None:
 
 
 async def create_account(
-    tx: Tx, *, login: str, name: str, role: Role, password_hash: str
+    tx: Tx,
+    *,
+    login: str,
+    name: str,
+    role: Role,
+    password_hash: str,
+    community_id: UUID | None = None,
 ) -> StaffAccount:
     """Make a staff account; the password comes hashed, because hashing takes long.
 
-    Raises LoginTaken.
+    Raises LoginTaken, LeaderNeedsCommunity.
     """
+    if (role is Role.LEADER) != (community_id is not None):
+        raise LeaderNeedsCommunity()
     taken = await tx.session.scalar(
         insert(StaffAccount)
         .values(
@@ -40,6 +48,7 @@ async def create_account(
             role=role,
             password_hash=password_hash,
             created_at=tx.now,
+            community_id=community_id,
         )
         .on_conflict_do_nothing(index_elements=[StaffAccount.login])
         .returning(StaffAccount.id)

@@ -19,6 +19,14 @@ class LoginTaken(Refusal):
     en = "Another account has this login."
 
 
+class LeaderNeedsCommunity(Refusal):
+    """A leader's account is for one community, and only a leader's is."""
+
+    code = "LEADER_NEEDS_COMMUNITY"
+    zh = "团长账号须且仅能绑定一个小区"
+    en = "A LEADER's account is for one community, and no other role's is."
+
+
 class WeakPassword(Refusal):
     """The password is too short."""
 

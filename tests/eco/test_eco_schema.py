@@ -10,7 +10,7 @@ from app.kernel.auth import MemberCaller, Role, StaffCaller
 from schema.nodes import global_id
 from tests.conftest import Api
 from tests.make.examples import operation
-from tests.make.members import member
+from tests.make.members import community, member
 from tests.make.orders import order
 
 SUBMIT = operation("eco-action.graphql", "SubmitEcoAction")
@@ -42,7 +42,11 @@ async def test_from_submission_to_carbon_points_and_a_badge(api: Api, person: Me
     action = (await submit(api, person, idempotencyKey="k"))["action"]
     assert (await submit(api, person, idempotencyKey="k"))["action"] == action
     assert (action["status"], action["carbonPoints"]) == ("SUBMITTED", 5)
-    leader = StaffCaller(uuid4(), uuid4(), Role.LEADER)
+    far = StaffCaller(uuid4(), uuid4(), Role.LEADER, uuid4())
+    assert (await verify(api, far, action["id"]))["code"] == "ECO_ACTION_NOT_FOUND"
+    async with api.resources.database.begin() as tx:
+        home = await community(tx)
+    leader = StaffCaller(uuid4(), uuid4(), Role.LEADER, home.id)
     done = await verify(api, leader, action["id"])
     assert done["action"]["status"] == "CREDITED"
     mine = (await api(MINE, caller=person, locale="zh-CN"))["data"]["me"]
