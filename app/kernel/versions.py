@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kernel.db import Read, Tx
+from app.kernel.statements import Lines
 from app.kernel.table import Table
 
 EVERYBODY = UUID(int=0)
@@ -56,8 +57,8 @@ def version_expression(member: str) -> str:
     )
 
 
-VERSION_SQL = f"SELECT {version_expression(':member_id')}"
-_VERSION = text(VERSION_SQL)
+VERSION_SQL = f"SELECT {version_expression(':member_id')} AS version"
+_VERSION = Lines(VERSION_SQL)
 
 # Rows of transactions that are yet to come are from a dump that was restored into this cluster.
 _SWEEP = text(
@@ -93,8 +94,8 @@ async def version_of(read: Read, member_id: UUID) -> str:
     It must be read before what is to be remembered under it, in a statement of its own (READ
     COMMITTED): a change in between then makes the memory old, never the other way round.
     """
-    found = await read.session.scalar(_VERSION, {"member_id": member_id})
-    return str(found)
+    (found,) = await read.fetch(_VERSION, member_id=member_id)
+    return found["version"]
 
 
 async def sweep_changes(tx: Tx, *, kept: timedelta = CHANGES_KEPT) -> int:

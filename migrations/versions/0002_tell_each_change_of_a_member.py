@@ -45,18 +45,18 @@ CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     everybody CONSTANT uuid := '00000000-0000-0000-0000-000000000000';
 BEGIN
-    IF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO {schema}.member_change (member_id) VALUES (everybody) ON CONFLICT DO NOTHING;
-    ELSIF TG_LEVEL = 'ROW' THEN
-        INSERT INTO {schema}.member_change (member_id) VALUES (OLD.{column}) ON CONFLICT DO NOTHING;
-    ELSE
-        INSERT INTO {schema}.member_change (member_id)
-        WITH few AS MATERIALIZED (SELECT {column} AS member_id FROM touched LIMIT {more})
-        SELECT DISTINCT
-            CASE WHEN (SELECT count(*) FROM few) = {more} THEN everybody ELSE member_id END
-        FROM few
+    IF TG_LEVEL = 'ROW' THEN
+        INSERT INTO {schema}.member_change (member_id) VALUES (OLD.{column})
         ON CONFLICT DO NOTHING;
+        RETURN NULL;
+    ELSIF TG_OP <> 'TRUNCATE' THEN
+        IF NOT EXISTS (SELECT FROM touched OFFSET {many}) THEN
+            INSERT INTO {schema}.member_change (member_id) SELECT {column} FROM touched
+            ON CONFLICT DO NOTHING;
+            RETURN NULL;
+        END IF;
     END IF;
+    INSERT INTO {schema}.member_change (member_id) VALUES (everybody) ON CONFLICT DO NOTHING;
     RETURN NULL;
 END
 $$
@@ -112,7 +112,7 @@ def upgrade() -> None:
     )
     schema = op.get_bind().scalar(sa.text("SELECT quote_ident(current_schema())"))
     for name, column in (("tell_changes_by_member_id", "member_id"), ("tell_changes_by_id", "id")):
-        op.execute(FUNCTION.format(name=name, column=column, schema=schema, more=MANY + 1))
+        op.execute(FUNCTION.format(name=name, column=column, schema=schema, many=MANY))
     op.execute(TRACK)
     for table in ("member", *TRACKED):
         op.execute(f"SELECT track_member_changes('{table}')")
