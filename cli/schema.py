@@ -1,4 +1,4 @@
-"""`linli schema export`: the GraphQL schema as text."""
+"""`linli schema`: the GraphQL schema as text, and manifests of the documents it is to answer."""
 
 from pathlib import Path
 from typing import Annotated
@@ -33,10 +33,65 @@ def export(
             SAYS.print(f"{check} is not the schema in code; run `make schema`.", style="red")
             raise typer.Exit(1)
     elif file is not None:
-        try:
-            file.write_text(text, encoding="utf-8")
-        except OSError as error:
-            SAYS.print(f"Cannot write {file}: {error.strerror}.", style="red")
-            raise typer.Exit(1) from None
+        _write(file, text)
     else:
         print(text, end="")
+
+
+@schema_app.command()
+def trust(
+    files: Annotated[list[Path], typer.Argument(help="GraphQL files, one document each.")],
+    file: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here instead of printing.")
+    ] = None,
+) -> None:
+    """Check documents against schema and limits, and write the manifest of them.
+
+    `LINLI_TRUSTED_DOCUMENTS` names such a file. The text of a document is the whole file as it is.
+    """
+    from schema.engine.trusted import manifest_of
+
+    texts: dict[Path, str] = {}
+    wrong: list[str] = []
+    for place in files:
+        try:
+            texts[place] = place.read_bytes().decode("utf-8")
+        except OSError as error:
+            wrong.append(f"Cannot read {place}: {error.strerror}.")
+        except UnicodeDecodeError:
+            wrong.append(f"{place} is not UTF-8.")
+    wrong += [f"{place}: {said}" for place, text in texts.items() for said in _mistakes(text)]
+    for line in wrong:
+        SAYS.print(line, style="red", markup=False)
+    if wrong:
+        raise typer.Exit(1)
+    manifest = manifest_of(texts.values())
+    if file is None:
+        print(manifest, end="")
+    else:
+        _write(file, manifest)
+
+
+def _mistakes(text: str) -> list[str]:
+    """Why the service would refuse a document."""
+    from graphql import GraphQLError, validate
+
+    from schema import build_schema
+    from schema.engine.limits import measure, parsed
+
+    schema = build_schema().core
+    try:
+        document = parsed(text)
+    except GraphQLError as error:
+        return [error.message]
+    errors = measure(schema, document).errors or validate(schema, document)
+    places = [f" (line {error.locations[0].line})" if error.locations else "" for error in errors]
+    return [f"{error.message}{place}" for error, place in zip(errors, places, strict=True)]
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        SAYS.print(f"Cannot write {file}: {error.strerror}.", style="red")
+        raise typer.Exit(1) from None

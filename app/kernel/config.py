@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.kernel.exemptions import parse_exemptions
+
 PREFIX = "LINLI_"
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+\Z")
 
@@ -42,6 +44,13 @@ class Settings(BaseSettings):
     cors_origins: str = ""
     time_zone: str = "Asia/Shanghai"
     answer_cache_mb: Annotated[int, Field(ge=0, le=65_536)] = 64
+    rate_limit_maximum: Annotated[int, Field(ge=100, le=1_000_000_000)] = 50_000
+    rate_limit_restore: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_000
+    rate_limit_address_maximum: Annotated[int, Field(ge=100, le=1_000_000_000)] = 1_000_000
+    rate_limit_address_restore: Annotated[int, Field(ge=1, le=1_000_000_000)] = 50_000
+    rate_limit_exempt: str = ""
+    trusted_documents: Path | None = None
+    trusted_documents_exempt_staff: bool = False
     answer_cache_seconds: Annotated[int, Field(ge=0, le=300)] = 5
     demo_members: Annotated[int, Field(ge=0, le=1_000_000)] = 1_500
 
@@ -88,6 +97,31 @@ class Settings(BaseSettings):
 
     @field_validator("token_keys", "crypto_keys", "index_key")
     @classmethod
+    @field_validator("rate_limit_exempt")
+    @classmethod
+    def _exempt(cls, value: str) -> str:
+        parse_exemptions(value)
+        return value
+
+    @field_validator("trusted_documents", mode="before")
+    @classmethod
+    def _manifest(cls, value: object) -> object:
+        return value or None
+
+    @model_validator(mode="after")
+    def _rates_that_fit(self) -> "Settings":
+        for kind in ("", "address_"):
+            maximum = getattr(self, f"rate_limit_{kind}maximum")
+            if getattr(self, f"rate_limit_{kind}restore") > maximum:
+                name = f"{PREFIX}RATE_LIMIT_{kind.upper()}"
+                raise ValueError(f"{name}RESTORE must not be above {name}MAXIMUM, {maximum}")
+        if self.rate_limit_address_maximum < self.rate_limit_maximum:
+            raise ValueError(
+                f"{PREFIX}RATE_LIMIT_ADDRESS_MAXIMUM must not be below {PREFIX}RATE_LIMIT_MAXIMUM, "
+                f"{self.rate_limit_maximum}: one caller at an address would never get theirs"
+            )
+        return self
+
     def _key_ring(cls, value: SecretStr) -> SecretStr:
         parse_keys(value.get_secret_value())
         return value

@@ -10,8 +10,8 @@ from app.staff.commands import (
     revoke_api_key,
 )
 from app.staff.errors import LeaderNeedsCommunity, LoginRefused, LoginTaken, WeakPassword
-from app.staff.queries import by_id, by_login, keys_revoked_since, partner_by_key
-from app.staff.tables import ApiKey, AuditEntry, StaffAccount
+from app.staff.queries import by_id, by_login, callers_named, keys_revoked_since, partner_by_key
+from app.staff.tables import ApiKey, AuditEntry, Outcome, StaffAccount
 
 __all__ = [
     "KEY_PREFIX",
@@ -33,3 +33,5 @@ __all__ = [
     "partner_by_key",
     "revoke_api_key",
 ]
+    "callers_named",
+    "changed",

@@ -42,6 +42,20 @@ async def keys_revoked_since(read: Read, since: datetime) -> list[UUID]:
     return list(await read.session.scalars(select(ApiKey.id).where(ApiKey.revoked_at > since)))
 
 
+async def callers_named(read: Read, *, logins: Iterable[str], keys: Iterable[str]) -> set[str]:
+    """The staff accounts of some logins and the partner keys of some names, as `kind:uuid`.
+
+    Disabled accounts and revoked keys are left out; several keys may have one name.
+    """
+    accounts = select(StaffAccount.id).where(
+        StaffAccount.login.in_(list(logins)), StaffAccount.disabled_at.is_(None)
+    )
+    partners = select(ApiKey.id).where(ApiKey.name.in_(list(keys)), ApiKey.revoked_at.is_(None))
+    return {f"staff:{key}" for key in await read.session.scalars(accounts)} | {
+        f"partner:{key}" for key in await read.session.scalars(partners)
+    }
+
+
 def key_digest(key: str) -> str:
     """The stored form of an API key; keys are long random texts, so a plain digest is enough."""
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
