@@ -39,7 +39,7 @@ ANALYZE
 """
 _IMPORT = """
 INSERT INTO member_order (member_id, id, source, order_no, channel, placed_at, total_fen)
-SELECT id, gen_random_uuid(), 'bench', id::text, 'APP', now(), 1000 FROM member LIMIT 100000
+SELECT id, gen_random_uuid(), 'bench', id::text, 'APP', now(), 1000 FROM member
 """
 _EVERYBODY = "UPDATE points_account SET active = active + 1"
 _BATCH = """
@@ -109,7 +109,7 @@ async def _compare(connection: asyncpg.Connection, rounds: int) -> None:
     found = await connection.fetch("SELECT id FROM member LIMIT 500")
     some = [row["id"] for row in found]
     works = {
-        "import of 100,000 orders": lambda: _bulk(connection, _IMPORT),
+        "insert of orders": lambda: _bulk(connection, _IMPORT),
         "update of everybody": lambda: _bulk(connection, _EVERYBODY),
         "update of 1,000 members": lambda: _bulk(connection, _BATCH),
         "one move of points": lambda: _moves(connection, some),
