@@ -55,12 +55,19 @@ async def test_a_member_signs_in_through_the_fake_wechat(server: Server) -> None
 
 
 @pytest.mark.parametrize(
-    "document",
-    ["{ tiers { nope } }", "{", "{ members(first: true) { nodes { id } } }", "{ node { id } }"],
+    ("document", "code"),
+    [
+        ("{", "GRAPHQL_PARSE_FAILED"),
+        ("{ tiers { nope } }", "GRAPHQL_VALIDATION_FAILED"),
+        ("{ members(first: true) { nodes { id } } }", "GRAPHQL_VALIDATION_FAILED"),
+        ("{ node { id } }", "GRAPHQL_VALIDATION_FAILED"),
+    ],
 )
-async def test_mistakes_in_documents_are_shown_with_a_code(server: Server, document: str) -> None:
+async def test_mistakes_in_documents_are_shown_with_a_code(
+    server: Server, document: str, code: str
+) -> None:
     body = (await post(server, document)).json()
-    assert body["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+    assert body["errors"][0]["extensions"]["code"] == code
 
 
 async def test_a_signed_out_token_is_nobodys(server: Server) -> None:
@@ -79,28 +86,6 @@ async def test_a_signed_out_token_is_nobodys(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        b"{",
-        b'{"query": "{ me { id } }\\u0000"}',
-        b"\xff\xfe",
-        b'{"query": 5}',
-        b"[]",
-        b"9" * 6000,
-        b"null",
-        b"1",
-    ],
-)
-async def test_malformed_bodies_are_refused_politely(server: Server, body: bytes) -> None:
-    async with httpx2.AsyncClient() as client:
-        answer = await client.post(
-            f"{server.url}/graphql", content=body, headers={"Content-Type": "application/json"}
-        )
-    assert 400 <= answer.status_code < 500, answer.text
-    assert "Traceback" not in answer.text
-
-
-@pytest.mark.parametrize(
     ("text", "status"), [(r"\u0000", 400), (r"a\\\u0000", 400), (r"C:\\u0000", 200)]
 )
 async def test_nul_in_variables_is_refused_by_name(server: Server, text: str, status: int) -> None:
@@ -116,8 +101,8 @@ async def test_nul_in_variables_is_refused_by_name(server: Server, text: str, st
 
 async def test_a_subscription_over_post_is_told_where_to_go(server: Server) -> None:
     answer = await post(server, "subscription { myUpdates { kind } }")
-    assert answer.status_code == 400
-    assert "subscriptions are not allowed" in answer.text
+    assert answer.status_code == 200
+    assert "text/event-stream" in answer.json()["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(

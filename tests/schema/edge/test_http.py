@@ -1,14 +1,11 @@
 """GraphQL over HTTP: every rule of methods, media types, bodies and parameters."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from app.kernel.config import Settings
-from app.main import connect
 from schema import Resources
 from tests.schema.edge.asking import JSON, RESPONSE, TYPENAME, Asker, asker_with
 
@@ -17,28 +14,8 @@ TWO = "query a { __typename } query b { serverInfo { version } }"
 
 
 @pytest.fixture(scope="module")
-async def resources() -> AsyncIterator[Resources]:
-    """Resources without stores: nothing here gets as far as those."""
-    settings = Settings(
-        _env_file=None,
-        env="test",
-        database_url="postgresql://nobody@127.0.0.1:1/none",
-        redis_url="redis://127.0.0.1:1/0",
-    )
-    parts = connect(settings)
-    yield parts.resources
-    await parts.resources.wechat.close()
-    await parts.redis.aclose()
-
-
-@pytest.fixture(scope="module")
-def asker(resources: Resources) -> Asker:
-    return asker_with(resources)
-
-
-@pytest.fixture(scope="module")
-def production(resources: Resources) -> Asker:
-    return asker_with(resources, env="production")
+def production(storeless: Resources) -> Asker:
+    return asker_with(storeless, env="production")
 
 
 def encoded(**given: Any) -> bytes:
@@ -299,8 +276,8 @@ async def test_a_request_id_is_answered_back(asker: Asker, given: str, kept: boo
     assert answer.headers["x-request-id"].isascii()
 
 
-async def test_requests_are_counted_by_kind_and_outcome(resources: Resources) -> None:
-    asker = asker_with(resources)
+async def test_requests_are_counted_by_kind_and_outcome(storeless: Resources) -> None:
+    asker = asker_with(storeless)
     await asker(TYPENAME)
     await asker(b"{")
     await asker.ask("{ nope }")
