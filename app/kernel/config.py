@@ -39,11 +39,11 @@ class Settings(BaseSettings):
     worker_threads: Annotated[int, Field(ge=1, le=64)] = 4
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
+    max_sockets: Annotated[int, Field(ge=0, le=1_000_000)] = 20_000
+    max_sockets_per_caller: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
     request_seconds: Annotated[float, Field(gt=0, le=600)] = 10
     max_concurrent: Annotated[int, Field(ge=1, le=10_000)] = 256
     cors_origins: str = ""
-    time_zone: str = "Asia/Shanghai"
-    answer_cache_mb: Annotated[int, Field(ge=0, le=65_536)] = 64
     rate_limit_maximum: Annotated[int, Field(ge=100, le=1_000_000_000)] = 50_000
     rate_limit_restore: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_000
     rate_limit_address_maximum: Annotated[int, Field(ge=100, le=1_000_000_000)] = 1_000_000
@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     rate_limit_exempt: str = ""
     trusted_documents: Path | None = None
     trusted_documents_exempt_staff: bool = False
+    time_zone: str = "Asia/Shanghai"
+    answer_cache_mb: Annotated[int, Field(ge=0, le=65_536)] = 64
     answer_cache_seconds: Annotated[int, Field(ge=0, le=300)] = 5
     demo_members: Annotated[int, Field(ge=0, le=1_000_000)] = 1_500
 
@@ -95,8 +97,6 @@ class Settings(BaseSettings):
             raise ValueError("must look like redis://host:6379/0")
         return value or None
 
-    @field_validator("token_keys", "crypto_keys", "index_key")
-    @classmethod
     @field_validator("rate_limit_exempt")
     @classmethod
     def _exempt(cls, value: str) -> str:
@@ -122,6 +122,8 @@ class Settings(BaseSettings):
             )
         return self
 
+    @field_validator("token_keys", "crypto_keys", "index_key")
+    @classmethod
     def _key_ring(cls, value: SecretStr) -> SecretStr:
         parse_keys(value.get_secret_value())
         return value

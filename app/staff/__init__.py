@@ -11,7 +11,7 @@ from app.staff.commands import (
 )
 from app.staff.errors import LeaderNeedsCommunity, LoginRefused, LoginTaken, WeakPassword
 from app.staff.queries import by_id, by_login, callers_named, keys_revoked_since, partner_by_key
-from app.staff.tables import ApiKey, AuditEntry, Outcome, StaffAccount
+from app.staff.tables import ApiKey, AuditEntry, StaffAccount
 
 __all__ = [
     "KEY_PREFIX",
@@ -25,6 +25,7 @@ __all__ = [
     "audit",
     "by_id",
     "by_login",
+    "callers_named",
     "check_password",
     "create_account",
     "create_api_key",
@@ -33,5 +34,3 @@ __all__ = [
     "partner_by_key",
     "revoke_api_key",
 ]
-    "callers_named",
-    "changed",
