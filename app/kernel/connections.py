@@ -29,15 +29,20 @@ class Readers:
         self._free = size
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def fetch(self, sql: str, arguments: Sequence[object]) -> list[asyncpg.Record]:
+    async def fetch(
+        self,
+        sql: str,
+        arguments: Sequence[object],
+        record: type[asyncpg.Record] = asyncpg.Record,
+    ) -> list[asyncpg.Record]:
         """The records of a statement; tried once more on a new connection if the server went."""
         try:
-            return await self._fetch(sql, arguments)
+            return await self._fetch(sql, arguments, record)
         except _Lost:
             # The others were opened to the same server: they are as dead as this one.
             self.drop_idle()
         try:
-            return await self._fetch(sql, arguments)
+            return await self._fetch(sql, arguments, record)
         except _Lost as lost:
             raise lost.__cause__ or lost from None
 
@@ -48,7 +53,9 @@ class Readers:
             with contextlib.suppress(Exception):
                 connection.terminate()
 
-    async def _fetch(self, sql: str, arguments: Sequence[object]) -> list[asyncpg.Record]:
+    async def _fetch(
+        self, sql: str, arguments: Sequence[object], record: type[asyncpg.Record]
+    ) -> list[asyncpg.Record]:
         while not self._free:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
@@ -61,7 +68,7 @@ class Readers:
         try:
             connection = await self._taken()
             try:
-                return await connection.fetch(sql, *arguments)
+                return await connection.fetch(sql, *arguments, record_class=record)
             except Exception as error:
                 if connection.is_closed():
                     raise _Lost from error

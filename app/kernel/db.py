@@ -53,12 +53,16 @@ class Read:
         """
         arguments = statement.arguments(given)
         if self._readers is not None and self._session is None:
-            return statement.rows(await self._readers.fetch(statement.sql, arguments))
+            return statement.rows(
+                await self._readers.fetch(statement.sql, arguments, statement.record)
+            )
         session = self.session
         await session.flush()
         held = await (await session.connection()).get_raw_connection()
         connection: Any = held.driver_connection
-        return statement.rows(await connection.fetch(statement.sql, *arguments))
+        return statement.rows(
+            await connection.fetch(statement.sql, *arguments, record_class=statement.record)
+        )
 
     async def close(self) -> None:
         """End the session, if one was begun."""

@@ -2,15 +2,16 @@
 
 SQLAlchemy's session spends several times what PostgreSQL does on a read of a few rows: it looks up
 the compiled text, walks through a greenlet, begins and ends a transaction, and loads each row
-through the unit of work. A `Statement` is the same `select`, compiled when its module is loaded;
-its rows are the same objects, detached. `Read.fetch` runs it.
+through the unit of work. A `Statement` is the same `select`, compiled when its module is loaded.
+Its rows are asyncpg's own records with the attributes of the table's class: they are read like its
+objects, cost nothing to make, and cannot be changed, which would be lost. `Read.fetch` runs it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Generic, TypeVar, TypeVarTuple, cast
 
+import asyncpg
 from sqlalchemy import BindParameter, Select, bindparam, inspect, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
@@ -41,21 +42,27 @@ class Statement(Generic[R]):
     """A `select` compiled for asyncpg, with what turns its records into rows."""
 
     sql: str
+    # The class that asyncpg makes its records of.
+    record: type[asyncpg.Record] = asyncpg.Record
 
-    def __init__(self, select: "Select[*tuple[Any, ...]]") -> None:
-        """Compile the select; parameters keep their names."""
-        shapes, columns = _shapes(select)
+    def __init__(self, select: "Select[*tuple[Any, ...]]", columns: Sequence[Any]) -> None:
+        """Compile the select of these columns; parameters keep their names."""
         compiled = select.with_only_columns(*columns, maintain_column_froms=True).compile(
             dialect=_DIALECT
         )
         self.sql = str(compiled)
         if "POSTCOMPILE" in self.sql:
             raise TypeError("a list of values is a parameter of its own: use any_(ids(...))")
-        # Enums become the texts they are stored as; there is no public way to these.
-        self._processors: Mapping[str, Reader] = getattr(compiled, "_bind_processors", {})
         self._order: Sequence[str] = list(getattr(compiled, "positiontup", None) or ())
         self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
-        self._shapes = shapes
+        # Enums become the texts they are stored as; there is no public way to these. What arrays
+        # of ids and texts hold, asyncpg takes as it is.
+        processors: Mapping[str, Reader] = getattr(compiled, "_bind_processors", {})
+        self._processors = {
+            name: process
+            for name, process in processors.items()
+            if not isinstance(compiled.binds[name].type, ARRAY)
+        }
 
     def arguments(self, given: Mapping[str, object]) -> list[object]:
         """The parameters in the order of the text. Raises KeyError for one that is missing."""
@@ -67,9 +74,9 @@ class Statement(Generic[R]):
             values.append(value if process is None else process(value))
         return values
 
-    def rows(self, records: Iterable[Any]) -> list[R]:
+    def rows(self, records: list[Any]) -> list[R]:
         """The rows of asyncpg's records."""
-        raise TypeError("use Entities or Rows")
+        return records
 
 
 class Entities(Statement[T]):
@@ -77,12 +84,13 @@ class Entities(Statement[T]):
 
     def __init__(self, select: "Select[T]") -> None:
         """Compile the select."""
-        super().__init__(select)
-
-    def rows(self, records: Iterable[Any]) -> list[T]:
-        """Detached objects of the table's class."""
-        make = self._shapes[0].make
-        return [make(record) for record in records]
+        (entity,) = _entities(select)
+        mapper = _mapper_of(entity)
+        if mapper is None:
+            raise TypeError("a select of one table is expected")
+        keys = _keys(mapper)
+        super().__init__(select, [getattr(entity, key) for key in keys])
+        self.record = _record_class(mapper, keys)
 
 
 class Rows(Statement[tuple[*Ts]]):
@@ -90,12 +98,22 @@ class Rows(Statement[tuple[*Ts]]):
 
     def __init__(self, select: "Select[*Ts]") -> None:
         """Compile the select."""
-        super().__init__(select)
+        columns: list[Any] = []
+        self._makers: list[Reader] = []
+        for entity in _entities(select):
+            mapper = _mapper_of(entity)
+            if mapper is None:
+                self._makers.append(_value(entity, len(columns)))
+                columns.append(entity)
+            else:
+                self._makers.append(_view(mapper, len(columns)))
+                columns.extend(getattr(entity, key) for key in _keys(mapper))
+        super().__init__(select, columns)
 
-    def rows(self, records: Iterable[Any]) -> list[tuple[*Ts]]:
-        """Tuples in the order of the select."""
-        makers = [shape.make for shape in self._shapes]
-        made = [tuple(make(record) for make in makers) for record in records]
+    def rows(self, records: list[Any]) -> list[tuple[*Ts]]:
+        """Tuples in the order of the select; a table of an outer join may be None."""
+        makers = self._makers
+        made = [tuple([make(record) for make in makers]) for record in records]
         return cast("list[tuple[*Ts]]", made)
 
 
@@ -107,77 +125,64 @@ class Lines(Statement[Mapping[str, Any]]):
         compiled = text(sql).compile(dialect=_DIALECT)
         self.sql = str(compiled)
         self._order = list(compiled.positiontup or ())
-        self._fixed, self._processors, self._shapes = {}, {}, []
-
-    def rows(self, records: Iterable[Any]) -> list[Mapping[str, Any]]:
-        """asyncpg's own records."""
-        return list(records)
+        self._fixed, self._processors = {}, {}
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """How one thing of a select is made of a record."""
-
-    make: Callable[[Sequence[Any]], Any]
+def _entities(select: "Select[*tuple[Any, ...]]") -> Iterable[Any]:
+    return [described["expr"] for described in select.column_descriptions]
 
 
-def _shapes(select: "Select[*tuple[Any, ...]]") -> tuple[list[_Shape], list[Any]]:
-    shapes: list[_Shape] = []
-    columns: list[Any] = []
-    for described in select.column_descriptions:
-        expression: Any = described["expr"]
-        entity = inspect(expression, raiseerr=False)
-        if isinstance(entity, Mapper | AliasedInsp):
-            mapper: Mapper[Any] = entity.mapper
-            shapes.append(_Shape(_entity(mapper, len(columns))))
-            columns.extend(getattr(expression, key) for key in _keys(mapper))
-        else:
-            shapes.append(_Shape(_value(expression, len(columns))))
-            columns.append(expression)
-    return shapes, columns
+def _mapper_of(entity: Any) -> Mapper[Any] | None:
+    found = inspect(entity, raiseerr=False)
+    return found.mapper if isinstance(found, Mapper | AliasedInsp) else None
 
 
 def _keys(mapper: Mapper[Any]) -> list[str]:
     return [mapper.get_property_by_column(item).key for item in mapper.columns]
 
 
-def _entity(mapper: Mapper[Any], start: int) -> Callable[[Sequence[Any]], Any]:
-    """Makes detached objects: what a session hands out, less the session."""
-    keys = _keys(mapper)
-    stop = start + len(keys)
-    readers = [
-        (key, reader)
-        for key, column in zip(keys, mapper.columns, strict=True)
-        if (reader := _reader(column.type)) is not None
-    ]
-    blank = mapper.class_manager.new_instance
-    identity = start + keys.index(mapper.get_property_by_column(mapper.primary_key[0]).key)
-
-    def make(record: Sequence[Any]) -> Any:
-        if record[identity] is None:
-            return None  # the empty side of an outer join
-        row = blank()
-        values: dict[str, Any] = row.__dict__
-        values.update(zip(keys, record[start:stop], strict=True))
-        for key, reader in readers:
-            value = values[key]
-            if value is not None:
-                values[key] = reader(value)
-        return row
-
-    return make
+def _record_class(mapper: Mapper[Any], keys: list[str]) -> type[asyncpg.Record]:
+    """Records with a table's attributes."""
+    attributes: dict[str, Any] = {"__slots__": ()}
+    for at, (key, column) in enumerate(zip(keys, mapper.columns, strict=True)):
+        attributes[key] = property(_value_of(column.type, at))
+    return type(f"{mapper.class_.__name__}Record", (asyncpg.Record,), attributes)
 
 
-def _value(expression: ColumnElement[Any], at: int) -> Callable[[Sequence[Any]], Any]:
-    reader = _reader(expression.type)
-    if reader is None:
+def _view(mapper: Mapper[Any], start: int) -> Reader:
+    """Makes the part of a record that is one table's, None where an outer join found none."""
+    attributes: dict[str, Any] = {"__slots__": ("record",), "__init__": _take}
+    for at, (key, column) in enumerate(zip(_keys(mapper), mapper.columns, strict=True), start):
+        attributes[key] = property(_through(_value_of(column.type, at)))
+    view = type(f"{mapper.class_.__name__}View", (), attributes)
+    first = mapper.get_property_by_column(mapper.primary_key[0]).key
+    identity = itemgetter(start + _keys(mapper).index(first))
+    return lambda record: None if identity(record) is None else view(record)
+
+
+def _take(self: Any, record: Any) -> None:
+    self.record = record
+
+
+def _through(read: Reader) -> Reader:
+    return lambda view: read(view.record)
+
+
+def _value(expression: ColumnElement[Any], at: int) -> Reader:
+    return _value_of(expression.type, at)
+
+
+def _value_of(kind: TypeEngine[Any], at: int) -> Reader:
+    """Reads a column of a record."""
+    read = _reader(kind)
+    if read is None:
         return itemgetter(at)
 
-    def make(record: Sequence[Any]) -> Any:
-        value = record[at]
-        return None if value is None else reader(value)
+    def value(record: Sequence[Any]) -> Any:
+        found = record[at]
+        return None if found is None else read(found)
 
-    return make
+    return value
 
 
 def _reader(kind: TypeEngine[Any]) -> Reader | None:

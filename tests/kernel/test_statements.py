@@ -37,8 +37,9 @@ async def test_entities_are_the_objects_a_session_gives(database: Database) -> N
     assert {key: getattr(found, key) for key in columns} == {
         key: getattr(same, key) for key in columns
     }
-    assert isinstance(found, Member)
     assert found.status is MemberStatus.ACTIVE
+    with pytest.raises(AttributeError):
+        found.nickname = "a change that would be lost"
 
 
 async def test_rows_mix_tables_and_columns(database: Database) -> None:

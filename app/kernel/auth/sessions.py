@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, select, text, update
+from sqlalchemy import DateTime, ForeignKey, Index, any_, bindparam, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kernel.db import Read, Tx
+from app.kernel.statements import Rows, ids
 from app.kernel.table import Table
 
 LIFETIME = timedelta(days=60)
@@ -45,6 +46,15 @@ class RefreshToken(Table):
     session_id: Mapped[UUID] = mapped_column(ForeignKey("login_session.id", ondelete="CASCADE"))
     issued_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+
+
+_LIVE = Rows(
+    select(LoginSession.id).where(
+        LoginSession.id == any_(ids("ids")),
+        LoginSession.revoked_at.is_(None),
+        LoginSession.expires_at > bindparam("now", type_=DateTime(timezone=True)),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +133,7 @@ async def revoke_sessions_of(tx: Tx, *, subject_id: UUID) -> list[UUID]:
 
 async def live_sessions(read: Read, keys: Iterable[UUID]) -> set[UUID]:
     """Those of the sessions that are neither revoked nor expired."""
-    rows = await read.session.scalars(
-        select(LoginSession.id).where(
-            LoginSession.id.in_(list(keys)),
-            LoginSession.revoked_at.is_(None),
-            LoginSession.expires_at > read.now,
-        )
-    )
-    return set(rows)
+    return {id for (id,) in await read.fetch(_LIVE, ids=list(keys), now=read.now)}
 
 
 async def revoked_since(read: Read, since: datetime) -> list[UUID]:
