@@ -13,7 +13,7 @@ export PYTHONUTF8 := 1
 JOBS ?= 2
 PYTEST = $(BIN)/python -m pytest
 
-.PHONY: help setup setup-run run test check fix schema bench lock clean
+.PHONY: help setup setup-run clients run test check fix schema bench lock clean
 
 help: ## List these verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -35,24 +35,34 @@ $(VENV)/.dev: $(BIN)/uv requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(VENV)/.run $@
 
-setup: $(VENV)/.dev ## Install everything, tools for development included
+# What npm brings for tests/clients, by the Node of the development group; git ignores it.
+CLIENTS := tests/clients
+$(CLIENTS)/node_modules/.stamp: $(VENV)/.dev $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+	$(BIN)/python -m tests.clients.install
+	@touch $@
+
+clients: $(CLIENTS)/node_modules/.stamp
+
+setup: $(VENV)/.dev clients ## Install everything, tools for development included
 
 setup-run: $(VENV)/.run
 
 run: $(VENV)/.run ## Start everything: stores, migrations, demo, API, workers
 	@exec $(BIN)/linli up
 
-test: $(VENV)/.dev ## Run every test
-	$(PYTEST) -n $(JOBS) --dist loadgroup tests -m "not flow"
+test: $(VENV)/.dev clients ## Run every test
+	$(PYTEST) -n $(JOBS) --dist loadgroup tests --ignore=$(CLIENTS) -m "not flow"
 	$(PYTEST) app ml simulation workers cli --doctest-modules -q
-	$(PYTEST) tests -m flow
+	$(PYTEST) $(CLIENTS)
+	$(PYTEST) tests --ignore=$(CLIENTS) -m flow
 
-check: $(VENV)/.dev ## Lint, types, imports, schema snapshot, migrations, links
+check: $(VENV)/.dev clients ## Lint, types, imports, schema snapshot, migrations, links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
 	$(BIN)/linli schema export --check schema.graphql
+	$(BIN)/python -m tests.clients.lint
 	$(BIN)/python -m tests.checks
 
 fix: $(VENV)/.dev ## Format and mend what can be mended
@@ -73,4 +83,4 @@ lock: $(BIN)/uv ## Resolve the dependencies anew, with hashes and without addres
 	  $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header - > requirements/bootstrap.txt
 
 clean: ## Remove the environment and the demo's data
-	rm -rf $(VENV) .linli
+	rm -rf $(VENV) .linli $(CLIENTS)/node_modules
