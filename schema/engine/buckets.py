@@ -3,9 +3,9 @@
 A bucket holds up to `maximum` and is filled by `restore` a second; what a request costs is taken
 out. Each process spends on credit: it remembers how full it last saw a bucket, admits small sums by
 that, and tells Redis ten times a second, all buckets in one call. A sum that would take its unsaid
-spending beyond a fiftieth of the bucket is asked for first. So no more than `maximum` plus what was
-restored is ever admitted, but for a fiftieth a process; what is overspent the bucket owes, and it
-fills up from there.
+spending beyond a fiftieth of the bucket is asked for first. So what is admitted exceeds `maximum`
+and what was restored by a fiftieth a process at most (and by what the process has given back since
+it last told); what is overspent the bucket owes, and it fills up from there.
 
 While Redis is away each process goes by what it last saw: same numbers, but a bucket a process.
 The script takes several keys at once, so it wants one Redis (or Valkey), not a Redis Cluster; the
@@ -102,7 +102,8 @@ class Bucket:
     def available(self, now: float) -> float:
         """What is in it, by what is known; below 0 when it was overspent."""
         level = self.level + (now - self.at) * self.rate.restore
-        return min(self.rate.maximum, level) - self.unsaid - self.underway
+        known = min(self.rate.maximum, level) - self.unsaid - self.underway
+        return min(self.rate.maximum, known)
 
     def settle(self, level: float, now: float) -> None:
         """Take over a level."""
@@ -140,7 +141,7 @@ class Buckets:
                 if now - bucket.seen < FRESH_SECONDS:
                     return False
                 break
-            if bucket.unsaid + bucket.underway + amount > bucket.credit:
+            if max(0, bucket.unsaid) + bucket.underway + amount > bucket.credit:
                 break
         else:
             self.spend(buckets, amount)
