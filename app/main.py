@@ -28,7 +28,7 @@ from app.kernel.db import Database
 from app.kernel.live import WAKE_CHANNEL, Live
 from app.kernel.log import configure_logs, logger
 from app.wechat import WeChat, fake_routes
-from schema import GRAPHIQL, GraphQLEdge, GraphQLView, Resources
+from schema import GRAPHIQL, GraphQLEdge, Resources, Sockets
 
 READY_SECONDS = 2.0
 GRAPHQL_PATH = "/graphql"
@@ -93,20 +93,25 @@ class Web(FastAPI):
     """
 
     def __init__(
-        self, graphql: ASGIApp, lifespan: Callable[["Web"], AbstractAsyncContextManager[None]]
+        self,
+        graphql: ASGIApp,
+        sockets: ASGIApp,
+        lifespan: Callable[["Web"], AbstractAsyncContextManager[None]],
     ) -> None:
-        """Serve GraphQL at /graphql by its own application."""
+        """Serve GraphQL at /graphql by applications of its own for requests and for sockets."""
         super().__init__(
             title="Linli", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
         )
-        self._graphql = graphql
+        self._graphql = {"http": graphql, "websocket": sockets}
         # Behind a proxy that sets a root path the address is longer, and the router knows how.
         self.router.routes.append(Route(GRAPHQL_PATH, graphql))
+        self.router.routes.append(WebSocketRoute(GRAPHQL_PATH, sockets))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or serve one socket."""
-        if scope["type"] == "http" and scope["path"] == GRAPHQL_PATH:
-            await self._graphql(scope, receive, send)
+        graphql = self._graphql.get(scope["type"])
+        if graphql is not None and scope["path"] == GRAPHQL_PATH:
+            await graphql(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -124,6 +129,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         yield
         starting.cancel()
         await held.resources.claims.drain()
+        await edge.close()
         await held.resources.callers.stop()
         await held.resources.live.stop()
         await held.resources.wechat.close()
@@ -131,19 +137,20 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         await held.redis.aclose()
 
     registry = CollectorRegistry()
-    app = Web(_graphql(held.resources, registry), lifespan)
-    app.router.routes.append(WebSocketRoute(GRAPHQL_PATH, GraphQLView(held.resources)))
+    edge = GraphQLEdge(held.resources, registry, held.redis)
+    app = Web(_cross_origin(edge, settings), Sockets(edge), lifespan)
     if settings.env != "production":
         app.router.routes.extend(fake_routes())
         app.mount("/graphiql", StaticFiles(directory=GRAPHIQL), name="graphiql")
         app.add_api_route("/", lambda: RedirectResponse("/graphql"), include_in_schema=False)
+    active = Gauge("graphql_subscriptions_active", "Open subscriptions", registry=registry)
+    active.set_function(lambda: edge.fanout.active)
     _add_health(app, held, registry)
     return app
 
 
-def _graphql(resources: Resources, registry: CollectorRegistry) -> ASGIApp:
-    edge = GraphQLEdge(resources, registry)
-    origins = resources.settings.origins
+def _cross_origin(edge: GraphQLEdge, settings: Settings) -> ASGIApp:
+    origins = settings.origins
     if not origins:
         return edge
     return CORSMiddleware(
@@ -167,9 +174,6 @@ async def _start_live(live: Live) -> None:
 
 
 def _add_health(app: FastAPI, parts: Parts, registry: CollectorRegistry) -> None:
-    active = Gauge("graphql_subscriptions_active", "Open subscriptions", registry=registry)
-    active.set_function(lambda: parts.resources.live.followers)
-
     async def healthz() -> Response:
         return PlainTextResponse("ok")
 

@@ -17,6 +17,7 @@ def serve() -> None:
     _refuse_taken_port(settings)
     with open_stores("linli serve") as found:
         from app.main import create_app
+        from schema.edge.wire import SocketProtocol
 
         app = create_app(found)
         uvicorn.run(
@@ -25,8 +26,7 @@ def serve() -> None:
             port=found.port,
             log_config=None,
             access_log=False,
-            ws="websockets-sansio",
-            ws_max_size=256 * 1024,
+            ws=SocketProtocol,
             timeout_graceful_shutdown=5,
             server_header=False,
         )

@@ -4,6 +4,6 @@ from schema.build import build_schema
 from schema.context import Ctx, Resources
 from schema.edge.http import GraphQLEdge
 from schema.edge.page import GRAPHIQL
-from schema.view import GraphQLView
+from schema.edge.sockets import Sockets
 
-__all__ = ["GRAPHIQL", "Ctx", "GraphQLEdge", "GraphQLView", "Resources", "build_schema"]
+__all__ = ["GRAPHIQL", "Ctx", "GraphQLEdge", "Resources", "Sockets", "build_schema"]

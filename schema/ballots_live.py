@@ -1,7 +1,6 @@
 """Following a ballot's tally."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncIterable
 from typing import Annotated
 from uuid import UUID
 
@@ -10,14 +9,11 @@ import strawberry
 from app import ballots
 from app.kernel.live import Fact
 from schema.ballots import VIEWERS, Ballot, BallotTally, ballot_of, load_row, tally_of
-from schema.context import Info
+from schema.context import Ctx, Info
 from schema.fields import subscription
-from schema.live import followed, live_cursor
+from schema.live import live_cursor, resumed
 from schema.nodes import key_of
-from schema.pacing import paced
-
-# Five updates a second at most, however many vote.
-PACE_SECONDS = 0.2
+from schema.streams import Look, StateStream
 
 
 @strawberry.type(description="A ballot and its tally at one moment.")
@@ -29,6 +25,25 @@ class BallotTallyUpdate:
     tally: BallotTally = strawberry.field(
         description="The votes as they are now, null where this caller may not see them yet."
     )
+
+
+class _Counting:
+    """A ballot that is watched by those who may see it: read anew for each look."""
+
+    def __init__(self, key: UUID) -> None:
+        self._key = key
+
+    def hear(self, fact: Fact) -> None:
+        """Facts only say that there is something to count."""
+
+    async def look(self, ctx: Ctx, seq: int) -> Look[BallotTallyUpdate]:
+        """The ballot and its tally, the last one with the decision. Raises BallotNotFound."""
+        row = await ctx.one(ballots.by_id, self._key)
+        if row is None:
+            raise ballots.BallotNotFound()
+        tally = await tally_of(ctx, row)
+        event = BallotTallyUpdate(cursor=live_cursor(seq), ballot=ballot_of(row), tally=tally)
+        return Look(event, place=seq, last=row.decided_at is not None)
 
 
 @strawberry.type(description="Subscriptions of ballots.")
@@ -47,33 +62,17 @@ class BallotsSubscription:
             str | None,
             strawberry.argument(description="The cursor of the last update seen, to miss none."),
         ] = None,
-    ) -> AsyncGenerator[BallotTallyUpdate]:
+    ) -> AsyncIterable[BallotTallyUpdate]:
         key = key_of(ballot_id, "Ballot", "ballotId")
-        # The cursor first, then the picture: whatever changes in between is shown twice, not never.
-        head = await info.context.live.head()
-        update, decided = await _look(info, key, head)
-        if after is None or decided:
-            yield update
-        if decided:
-            return
-        facts = followed(info, ballots.ballot_topic(key), head if after is None else after)
-        changes = paced(facts, seconds=PACE_SECONDS, merge=_later)
-        async with aclosing(changes):
-            async for fact in changes:
-                update, decided = await _look(info, key, fact.seq)
-                yield update
-                if decided:
-                    return
-
-
-def _later(_: Fact, later: Fact) -> Fact:
-    return later
-
-
-async def _look(info: Info, key: UUID, seq: int) -> tuple[BallotTallyUpdate, bool]:
-    row = await load_row(info, key)
-    if row is None:
-        raise ballots.BallotNotFound()
-    tally = await tally_of(info, row)
-    update = BallotTallyUpdate(cursor=live_cursor(seq), ballot=ballot_of(row), tally=tally)
-    return update, row.decided_at is not None
+        seen = await resumed(info.context, after)
+        row = await load_row(info.context, key)
+        if row is None:
+            raise ballots.BallotNotFound()
+        return StateStream[BallotTallyUpdate](
+            ctx=info.context,
+            topic=ballots.ballot_topic(key),
+            # Only here does it depend on the reader which votes they see.
+            shared=row.visibility is not ballots.ResultsVisibility.UNTIL_VOTED,
+            state=_Counting(key),
+            seen=seen,
+        )

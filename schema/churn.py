@@ -1,6 +1,6 @@
 """The risk of members leaving: scores, and the staff's queue of alerts, live."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncIterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -10,14 +10,16 @@ import strawberry
 from app import churn, members
 from app.kernel.auth import Role
 from app.kernel.errors import Locale
+from app.kernel.live import Fact
 from app.kernel.table import Json
-from schema.context import Info
+from schema.context import Ctx, Info
 from schema.enums import describe
 from schema.fields import field, query, subscription
 from schema.guard import staff
-from schema.live import followed, live_cursor
+from schema.live import live_cursor, resumed
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
 from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
+from schema.streams import FactStream
 
 if TYPE_CHECKING:
     from schema.members import Member
@@ -52,7 +54,7 @@ class ChurnRisk:
     horizon_days: int = strawberry.field(description="The days ahead that it speaks of.")
     as_of: datetime = strawberry.field(description="The instant before which facts were seen.")
 
-    @field(description="The weightiest facts behind it, in the reader's language.")
+    @field(description="The weightiest facts behind it, in the reader's language.", shared=True)
     def reasons(self, info: Info) -> list[str]:
         return spoken(self.stored, info.context.locale)
 
@@ -96,11 +98,11 @@ class ChurnAlert(Node):
     )
     closed_at: datetime | None = strawberry.field(description="When it ended.")
 
-    @field(description="The weightiest facts behind it, in the reader's language.")
+    @field(description="The weightiest facts behind it, in the reader's language.", shared=True)
     def reasons(self, info: Info) -> list[str]:
         return spoken(self.stored, info.context.locale)
 
-    @field(description="The member it is about.")
+    @field(description="The member it is about.", shared=True)
     async def member(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")]:
         from schema.members import member_of  # the Member type has a part of this module in it
 
@@ -109,7 +111,7 @@ class ChurnAlert(Node):
             raise LookupError(f"member {self.member_key} of an alert")
         return member_of(row)
 
-    @field(description="Its history, oldest first.")
+    @field(description="Its history, oldest first.", shared=True)
     async def steps(self, info: Info) -> list[ChurnAlertStep]:
         rows = await info.context.one(churn.steps_by_alert, self.key)
         return [ChurnAlertStep(state=row.state, at=row.at, reason=row.reason) for row in rows or ()]
@@ -185,6 +187,16 @@ class ChurnAlertRaised:
     alert: ChurnAlert = strawberry.field(description="The alert as it is now.")
 
 
+async def _raised(ctx: Ctx, fact: Fact) -> ChurnAlertRaised | None:
+    # Whoever follows the topic may see its alerts: that was asked when they subscribed.
+    if fact.kind != churn.RiskRaised.kind:
+        return None
+    row = await ctx.one(churn.alert_by_id, UUID(fact.payload["alert_id"]))
+    return (
+        None if row is None else ChurnAlertRaised(cursor=live_cursor(fact.seq), alert=alert_of(row))
+    )
+
+
 @strawberry.type(description="Subscriptions of alerts.")
 class ChurnSubscription:
     @subscription(WATCHERS, description="Each alert at the moment it is raised.")
@@ -195,10 +207,11 @@ class ChurnSubscription:
             str | None,
             strawberry.argument(description="The cursor of the last alert seen, to miss none."),
         ] = None,
-    ) -> AsyncGenerator[ChurnAlertRaised]:
-        async for fact in followed(info, churn.ALERTS_TOPIC, after):
-            if fact.kind != churn.RiskRaised.kind:
-                continue
-            alert = await load_alert(info, UUID(fact.payload["alert_id"]))
-            if alert is not None:
-                yield ChurnAlertRaised(cursor=live_cursor(fact.seq), alert=alert)
+    ) -> AsyncIterable[ChurnAlertRaised]:
+        return FactStream[ChurnAlertRaised](
+            ctx=info.context,
+            topic=churn.ALERTS_TOPIC,
+            shared=True,
+            event=_raised,
+            after=await resumed(info.context, after),
+        )

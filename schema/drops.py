@@ -77,7 +77,7 @@ class Drop(Node):
         description="The neighbourhood whose members may claim; null for all."
     )
 
-    @field(description="What the coupons do.")
+    @field(description="What the coupons do.", shared=True)
     async def template(self, info: Info) -> CouponTemplate:
         batch = await info.context.one(coupons.batches_by_id, self.batch_key)
         if batch is None:

@@ -1,24 +1,21 @@
 """A drop's stock as it goes, live, at a pace that people can watch."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncIterable
 from typing import Annotated
 from uuid import UUID
 
 import strawberry
 
 from app import drops
-from schema.context import Info
+from app.kernel.live import Fact
+from schema.context import Ctx, Info
 from schema.drops import Drop, Picture, drop_of
 from schema.fields import subscription
 from schema.guard import SIGNED_IN
-from schema.live import followed
+from schema.live import check_reached, natural
 from schema.nodes import key_of
-from schema.pacing import paced
 from schema.paging import decode_cursor, encode_cursor
-
-# At most five pictures a second.
-PACE_SECONDS = 0.2
+from schema.streams import Look, StateStream
 
 
 @strawberry.type(description="A drop as it looked at a moment.")
@@ -29,22 +26,31 @@ class DropUpdate:
     drop: Drop = strawberry.field(description="The drop at that moment.")
 
 
-def _update(row: drops.Drop, picture: Picture) -> DropUpdate:
-    return DropUpdate(
-        cursor=encode_cursor(picture.seq, picture.version), drop=drop_of(row, picture)
-    )
+class _Showing:
+    """A drop that is watched: its row as it was read once, its newest picture from the facts."""
 
+    def __init__(self, key: UUID) -> None:
+        self._key = key
+        self._row: drops.Drop | None = None
+        self._picture: Picture | None = None
 
-def _natural(value: object) -> int:
-    if not isinstance(value, int) or not 0 <= value < 2**63:
-        raise ValueError("not a place in a stream")
-    return value
+    def hear(self, fact: Fact) -> None:
+        """Keep the newest picture: facts may arrive out of order."""
+        picture = Picture.of_fact(fact)
+        self._picture = picture if self._picture is None else self._picture.merged(picture)
 
-
-async def _pictures(info: Info, drop_id: UUID, after: int) -> AsyncGenerator[Picture]:
-    async with aclosing(followed(info, drops.drop_topic(drop_id), after)) as facts:
-        async for fact in facts:
-            yield Picture.of_fact(fact)
+    async def look(self, ctx: Ctx, seq: int) -> Look[DropUpdate]:
+        """The newest picture. Raises DropNotFound."""
+        if self._row is None:
+            self._row = await ctx.one(drops.by_id, self._key)
+            if self._row is None:
+                raise drops.DropNotFound()
+            read = Picture.of_row(self._row, seq)
+            self._picture = read if self._picture is None else self._picture.merged(read)
+        picture = self._picture or Picture.of_row(self._row, seq)
+        cursor = encode_cursor(max(seq, picture.seq), picture.version)
+        event = DropUpdate(cursor=cursor, drop=drop_of(self._row, picture))
+        return Look(event, place=picture.version)
 
 
 @strawberry.type(description="Subscriptions of drops.")
@@ -65,25 +71,16 @@ class DropsSubscription:
             str | None,
             strawberry.argument(description="The cursor of the last update seen, to miss none."),
         ] = None,
-    ) -> AsyncGenerator[DropUpdate]:
+    ) -> AsyncIterable[DropUpdate]:
         key = key_of(drop_id, "Drop", "dropId")
-        seen = None if after is None else decode_cursor(after, _natural, _natural)
-        # The cursor first, then the picture: whatever changes in between is in the picture too.
-        head = seen[0] if seen is not None else await info.context.live.head()
-        row = await info.context.one(drops.by_id, key)
-        if row is None:
-            raise drops.DropNotFound()
-        if seen is None:
-            version = row.version
-            yield _update(row, Picture.of_row(row, head))
-        else:
-            version = seen[1]
-        changes = paced(
-            _pictures(info, key, head), seconds=PACE_SECONDS, merge=lambda a, b: a.merged(b)
+        seen: int | None = None
+        if after is not None:
+            seq, seen = decode_cursor(after, natural, natural)
+            await check_reached(info.context, seq)
+        return StateStream[DropUpdate](
+            ctx=info.context,
+            topic=drops.drop_topic(key),
+            shared=True,
+            state=_Showing(key),
+            seen=seen,
         )
-        async with aclosing(changes):
-            async for picture in changes:
-                # A picture already shown, or overtaken by a newer one, is not shown again.
-                if picture.version > version:
-                    version = picture.version
-                    yield _update(row, picture)

@@ -1,10 +1,7 @@
-"""How subscriptions follow live topics: cursors in, facts out, failures as errors clients know."""
+"""Cursors of live streams, and how a stream may fail, as clients know it."""
 
-from collections.abc import AsyncGenerator
-
-from app.kernel.errors import InvalidInput, Refusal
-from app.kernel.live import CursorExpired, Fact, SlowFollower
-from schema.context import Info
+from app.kernel.errors import Refusal
+from schema.context import Ctx
 from schema.paging import decode_cursor, encode_cursor
 
 
@@ -24,30 +21,39 @@ class ConsumerTooSlow(Refusal):
     en = "The connection was too slow; subscribe again with the last cursor."
 
 
+class StreamEnded(Refusal):
+    """The server is about to stop."""
+
+    code = "STREAM_ENDED"
+    zh = "服务正在重启，请用最后的游标重新订阅"
+    en = "The server is restarting; subscribe again with the last cursor."
+
+
 def live_cursor(seq: int) -> str:
     """The cursor that a client keeps."""
     return encode_cursor(seq)
 
 
-async def followed(info: Info, topic: str, after: str | int | None) -> AsyncGenerator[Fact]:
-    """The facts of a topic after a client's cursor (or a number taken by `live.head()`).
+async def resumed(ctx: Ctx, after: str | None) -> int | None:
+    """The number behind a client's cursor; None for a client that has none.
 
-    Raises CursorTooOld or ConsumerTooSlow, after which the client subscribes anew.
+    Raises CursorTooOld for one from another time's log.
     """
-    seq = _seq(after) if isinstance(after, str) else after
-    try:
-        async for fact in info.context.live.follow(topic, after=seq):
-            yield fact
-    except CursorExpired:
-        raise CursorTooOld() from None
-    except SlowFollower:
-        raise ConsumerTooSlow() from None
-
-
-def _seq(cursor: str) -> int:
-    seq = int(decode_cursor(cursor, int)[0])
-    if not 0 <= seq < 2**63:
-        raise InvalidInput(
-            field="after", reason="this is not a cursor of this stream", reason_zh="游标无效"
-        )
+    if after is None:
+        return None
+    (seq,) = decode_cursor(after, natural)
+    await check_reached(ctx, seq)
     return seq
+
+
+async def check_reached(ctx: Ctx, seq: int) -> None:
+    """Raise CursorTooOld for a number that the log has not come to: it is of another log."""
+    if seq > ctx.live.last and seq > await ctx.live.head():
+        raise CursorTooOld()
+
+
+def natural(value: object) -> int:
+    """A place in a stream, as `decode_cursor` reads it; raises ValueError for what is none."""
+    if not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ValueError("not a place in a stream")
+    return value

@@ -1,6 +1,6 @@
 """Members, their communities, and what happens to them, live."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterable
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -10,14 +10,16 @@ import strawberry
 from app import members
 from app.kernel.auth import MemberCaller, Role
 from app.kernel.errors import NotAllowed, NotSignedIn
+from app.kernel.live import Fact
+from app.staff import Subject
 from schema.churn import ChurnOfMember
-from schema.context import Info
+from schema.context import Ctx, Info
 from schema.coupons import CouponsOfMember
 from schema.eco import EcoOfMember
 from schema.enums import describe
 from schema.fields import field, mutation, query, subscription
 from schema.guard import MEMBER, SIGNED_IN, STAFF, bound_to, sees_member, staff
-from schema.live import followed, live_cursor
+from schema.live import live_cursor, resumed
 from schema.nodes import Node, NodeLoader, global_id, key_of, read_id
 from schema.paging import (
     After,
@@ -31,6 +33,7 @@ from schema.paging import (
 )
 from schema.points import PointsOfMember
 from schema.segments import SegmentsOfMember
+from schema.streams import FactStream
 from schema.tiers import TierOfMember
 
 describe(
@@ -202,6 +205,18 @@ class MemberUpdate:
         return member_of(row)
 
 
+async def _update(ctx: Ctx, fact: Fact) -> MemberUpdate | None:
+    caller = ctx.caller
+    if not isinstance(caller, MemberCaller):
+        return None
+    return MemberUpdate(
+        member_key=caller.id,
+        cursor=live_cursor(fact.seq),
+        kind=fact.kind,
+        facts=strawberry.scalars.JSON(fact.payload),
+    )
+
+
 @strawberry.type(description="Subscriptions of members.")
 class MemberSubscription:
     @subscription(MEMBER, description="Everything that happens to the signed-in member.")
@@ -212,17 +227,17 @@ class MemberSubscription:
             str | None,
             strawberry.argument(description="The cursor of the last update seen, to miss none."),
         ] = None,
-    ) -> AsyncGenerator[MemberUpdate]:
+    ) -> AsyncIterable[MemberUpdate]:
         caller = info.context.caller
         if not isinstance(caller, MemberCaller):
             raise NotSignedIn()
-        async for fact in followed(info, members.member_topic(caller.id), after):
-            yield MemberUpdate(
-                member_key=caller.id,
-                cursor=live_cursor(fact.seq),
-                kind=fact.kind,
-                facts=strawberry.scalars.JSON(fact.payload),
-            )
+        return FactStream[MemberUpdate](
+            ctx=info.context,
+            topic=members.member_topic(caller.id),
+            shared=False,
+            event=_update,
+            after=await resumed(info.context, after),
+        )
 
 
 async def load_node(info: Info, id: str, nodes: dict[str, NodeLoader]) -> Node | None:
@@ -254,7 +269,10 @@ class MemberMutation:
     )
     async def link_phone(self, info: Info, input: LinkPhoneInput) -> LinkPhoneSuccess:
         key = key_of(input.member_id, "Member", "memberId")
-        async with info.context.begin() as tx:
+        kind, number = members.IdentityKind.PHONE, members.normal_phone(input.phone) or ""
+        blind = info.context.vault.blind(kind, number)
+        phone = {"member_id": key, "kind": kind, "blind": blind}
+        async with info.context.begin(about=Subject(members.Identity, phone)) as tx:
             row = await members.link_phone(
                 tx, vault=info.context.vault, member_id=key, phone=input.phone
             )

@@ -152,9 +152,14 @@ class Api:
         caller: Caller = ANONYMOUS,
     ) -> Any:
         """The async iterator of a subscription's results."""
-        return await build_schema().subscribe(
+        answer: Any = await build_schema().subscribe(
             document, variable_values=variables, context_value=self.context(caller)
         )
+        return answer if hasattr(answer, "__anext__") else _once(answer)
+
+
+async def _once(refusal: Any) -> AsyncIterator[Any]:
+    yield refusal
 
 
 @pytest.fixture

@@ -13,13 +13,16 @@ from typing import Any
 
 from graphql import OperationType
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
+from app.kernel.auth import ANONYMOUS, Caller
 from app.kernel.errors import Locale, Refusal
 from app.kernel.log import logger
 from schema.build import build_schema
 from schema.context import Ctx, Resources
 from schema.edge.bodies import Bodies, Receive
 from schema.edge.callers import NOBODY, Admission
+from schema.edge.desk import Desk, OverBudget, Served
 from schema.edge.exchanges import Exchange, Scope, Send
 from schema.edge.metrics import RequestMetrics
 from schema.edge.negotiation import Media, is_json
@@ -36,6 +39,7 @@ from schema.edge.refusals import (
 from schema.edge.sse import Stream, answers, single
 from schema.edge.stints import DeadlinePassed, Places, Stint
 from schema.engine import Answer, Engine, Operation, RequestRefused, presented, refusal_of, refused
+from schema.engine.fanout import Fanout
 
 # A page of another site can send a simple GET without asking; one of these makes it ask first.
 PREFLIGHT_HEADERS = (b"x-linli-client", b"apollo-require-preflight", b"graphql-require-preflight")
@@ -52,7 +56,7 @@ log = logger(__name__)
 class Reply:
     """What goes back to the client; the status is that of the newer media type."""
 
-    answer: Answer | AsyncGenerator[bytes]
+    answer: Served | AsyncGenerator[bytes]
     status: int = 200
     admission: Admission = NOBODY
     headers: tuple[Header, ...] = ()
@@ -61,18 +65,35 @@ class Reply:
 class GraphQLEdge:
     """The GraphQL API of one process: its engine, and its side towards HTTP."""
 
-    def __init__(self, resources: Resources, registry: CollectorRegistry | None = None) -> None:
-        """Serve the schema with these resources; figures go to the registry."""
+    def __init__(
+        self,
+        resources: Resources,
+        registry: CollectorRegistry | None = None,
+        redis: Redis | None = None,
+    ) -> None:
+        """Serve the schema with these resources; figures go to the registry.
+
+        Rates are shared with other processes by Redis.
+        """
+        registry = registry or CollectorRegistry()
         settings = resources.settings
         production = settings.env == "production"
         self.resources = resources
         self.engine = Engine(
             build_schema().core, introspection=not production, suggestions=not production
         )
+        self.fanout = Fanout(self.engine, resources)
+        # How many requests run at once, and the time that each has.
+        self.seconds = settings.request_seconds
         self._bodies = Bodies()
-        self._places = Places(settings.max_concurrent)
+        self.places = Places(settings.max_concurrent)
         self._page = None if production else page()
-        self._metrics = RequestMetrics(registry or CollectorRegistry())
+        self.desk = Desk(resources, self.engine, registry, redis)
+        self._metrics = RequestMetrics(registry)
+
+    async def close(self) -> None:
+        """End what goes on behind the requests."""
+        await self.desk.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -128,12 +149,16 @@ class GraphQLEdge:
     async def _reply(self, exchange: Exchange, parameters: Parameters) -> Reply:
         """Everything between a well-formed request and what is sent back."""
         try:
-            seconds = self.resources.settings.request_seconds
-            async with Stint(self._places, seconds, exchange.receive) as stint:
+            async with Stint(self.places, self.seconds, exchange.receive) as stint:
                 return await self._work(exchange, parameters, stint)
-        except RequestRefused as refusal:
+        except OverBudget as refusal:
+            wait = str(refusal.retry_after).encode()
+            headers = ((b"retry-after", wait),) if refusal.status == 429 else ()
             answer = refusal_of(refusal.errors, exchange.locale)
-            return Reply(answer, refusal.status)
+            answer.extensions = refusal.extensions
+            return Reply(_served(answer), refusal.status, headers=headers)
+        except RequestRefused as refusal:
+            return Reply(_served(refusal_of(refusal.errors, exchange.locale)), refusal.status)
         except Overloaded as refusal:
             return Reply(_refusing(refusal, exchange.locale), 503, headers=RETRY)
         except DeadlinePassed:
@@ -153,7 +178,7 @@ class GraphQLEdge:
             request_id=exchange.request_id,
             address=exchange.address,
         )
-        operation = self._operation(parameters)
+        operation = self.desk.operation(parameters, ctx.caller)
         exchange.kind = operation.kind.value
         if operation.kind is OperationType.SUBSCRIPTION:
             return await self._followed(exchange, parameters, operation, ctx, admission)
@@ -166,13 +191,12 @@ class GraphQLEdge:
                     headers=[(b"allow", b"POST")],
                 )
             stint.must_finish = True
-        answer = await self.engine.execute(operation, parameters.variables, ctx)
-        return Reply(answer, 200 if answer.has_data else 400, admission)
+        served = await self.desk.execute(operation, parameters.variables, ctx)
+        return Reply(served, 200 if served.has_data else 400, admission)
 
-    def _operation(self, parameters: Parameters) -> Operation:
-        if parameters.query is None:
-            raise refused("Documents by id are not known here.", "DOCUMENT_NOT_FOUND")
-        return self.engine.documents.prepare(parameters.query, parameters.operation_name)
+    def operation(self, parameters: Parameters, caller: Caller = ANONYMOUS) -> Operation:
+        """What a request asks for. Raises RequestRefused."""
+        return self.desk.operation(parameters, caller)
 
     async def _followed(
         self,
@@ -187,17 +211,17 @@ class GraphQLEdge:
                 "Subscriptions need Accept: text/event-stream, or graphql-transport-ws.",
                 "BAD_REQUEST",
             )
-        source = await self.engine.subscribe(operation, parameters.variables, ctx)
-        if isinstance(source, Answer):
-            return Reply(source, 400, admission)
-        stream = answers(self.engine, operation, ctx, source, parameters.variables)
-        return Reply(stream, 200, admission)
+        await self.desk.charge(operation, parameters.variables, ctx)
+        stream = await self.fanout.listen(operation, parameters.variables, ctx)
+        if isinstance(stream, Answer):
+            return Reply(_served(stream), 400, admission)
+        return Reply(answers(stream, exchange.locale), 200, admission)
 
     async def _send(self, exchange: Exchange, reply: Reply) -> None:
         media, answer = exchange.accepted.media, reply.answer
-        if isinstance(answer, Answer):
+        if isinstance(answer, Served):
             exchange.outcome = _outcome(answer, reply.status)
-            body = _encoded(answer, exchange.locale)
+            body = answer.body
             if media is not Media.STREAM or reply.status in _KEPT_STATUSES:
                 kept = media is Media.RESPONSE or reply.status in _KEPT_STATUSES
                 chosen = Media.RESPONSE if media is Media.RESPONSE else Media.JSON
@@ -228,24 +252,21 @@ def _not_acceptable() -> NotServed:
     )
 
 
-def _refusing(refusal: Refusal, locale: Locale) -> Answer:
+def _served(answer: Answer) -> Served:
+    return Served(answer.encode(), answer.errors, answer.has_data)
+
+
+def _refusing(refusal: Refusal, locale: Locale) -> Served:
     error: Any = {"message": refusal.message(locale), "extensions": {"code": refusal.code}}
-    return Answer(None, [error], has_data=False)
+    return _served(Answer(None, [error], has_data=False))
 
 
-def _outcome(answer: Answer, status: int) -> str:
+def _outcome(answer: Served, status: int) -> str:
     if not answer.errors:
         return "ok"
     if any(error.get("extensions", {}).get("code") == "INTERNAL" for error in answer.errors):
         return "fault"
     return "errors" if answer.has_data else _OUTCOMES.get(status, "refused")
-
-
-def _encoded(answer: Answer, locale: Locale) -> bytes:
-    try:
-        return answer.encode()
-    except Exception as error:  # a resolver's value that JSON has no word for
-        return Answer(None, [presented(error, locale)]).encode()
 
 
 async def _confess(exchange: Exchange, error: Exception) -> None:

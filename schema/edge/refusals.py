@@ -36,6 +36,14 @@ class Overloaded(Refusal):
     en = "The server is busy; try again in a moment."
 
 
+class TooManyOperations(Refusal):
+    """A socket has as many operations under way as it may have."""
+
+    code = "TOO_MANY_OPERATIONS"
+    zh = "此连接上的操作过多，请先结束一些"
+    en = "Too many operations on this socket; complete some first."
+
+
 class SessionOver(Refusal):
     """The session behind a stream ended, or its token expired."""
 

@@ -10,12 +10,13 @@ import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from schema.context import Ctx
+from app.kernel.errors import Locale
 from schema.edge.callers import Admission, Callers, Ended
 from schema.edge.exchanges import Exchange
 from schema.edge.negotiation import Media
 from schema.edge.refusals import Header, SessionOver, errors_of
-from schema.engine import Answer, Engine, Operation, presented
+from schema.engine import Answer, presented
+from schema.engine.fanout import SubscriptionFailed
 
 PING_SECONDS = 12.0
 # A client that reads nothing for so long has its connection closed; it resumes from its cursor.
@@ -25,20 +26,16 @@ _PING = b":\n\n"
 _HEADERS: tuple[Header, ...] = ((b"x-accel-buffering", b"no"),)
 
 
-async def answers(
-    engine: Engine,
-    operation: Operation,
-    ctx: Ctx,
-    source: AsyncGenerator[object],
-    variables: dict[str, object] | None,
-) -> AsyncGenerator[bytes]:
-    """The responses of a subscription that has begun, encoded, its last error among them."""
+async def answers(stream: AsyncGenerator[bytes], locale: Locale) -> AsyncGenerator[bytes]:
+    """The responses of a subscription that has begun, its last error among them."""
     try:
-        async with aclosing(source) as events:
-            async for event in events:
-                yield (await engine.complete(operation, variables, ctx, event)).encode()
+        async with aclosing(stream) as responses:
+            async for response in responses:
+                yield response
+    except SubscriptionFailed as failure:
+        yield Answer(None, failure.errors, has_data=False).encode()
     except Exception as error:  # whatever ends the stream, the client sees its masked form
-        yield Answer(None, [presented(error, ctx.locale)], has_data=False).encode()
+        yield Answer(None, [presented(error, locale)], has_data=False).encode()
 
 
 async def single(answer: bytes) -> AsyncGenerator[bytes]:

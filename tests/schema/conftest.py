@@ -13,6 +13,7 @@ from app.kernel.auth import MemberCaller, StaffCaller, open_session
 from app.kernel.config import Settings
 from app.kernel.db import Database
 from app.main import Parts, connect, create_app
+from schema.edge.wire import SocketProtocol
 from tests.conftest import TestClock
 
 
@@ -45,7 +46,7 @@ async def server(
     chosen = settings.model_copy(update={"env": "development"})
     parts = connect(chosen, clock)
     config = uvicorn.Config(
-        create_app(chosen, parts), port=0, log_config=None, ws="websockets-sansio", lifespan="on"
+        create_app(chosen, parts), port=0, log_config=None, ws=SocketProtocol, lifespan="on"
     )
     running = uvicorn.Server(config)
     task = listening.create_task(running.serve())

@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 
 from app.kernel.auth import MemberCaller, StaffCaller
 from app.staff import AuditEntry
+from schema.live import live_cursor
 from schema.nodes import global_id
 from tests.conftest import Api
 from tests.make.members import member
@@ -50,7 +51,9 @@ async def test_an_error_in_a_subscription_is_masked_too(api: Api, as_member: Any
         row = await member(tx)
     caller: MemberCaller = as_member(row.id)
     async with without(api, "live_event"):
-        stream = await api.subscribe("subscription { myUpdates { kind } }", caller=caller)
+        after = {"after": live_cursor(2**40)}
+        document = "subscription($after: String) { myUpdates(after: $after) { kind } }"
+        stream = await api.subscribe(document, after, caller=caller)
         result = await anext(stream)
     told = [error.formatted for error in result.errors]
     assert told[0]["extensions"]["code"] == "INTERNAL"
