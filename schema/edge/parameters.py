@@ -26,6 +26,20 @@ class Parameters:
     extensions: dict[str, Any] | None
     document_id: str | None
 
+    @property
+    def is_named(self) -> bool:
+        """Whether the document is named by what it hashes to."""
+        return self.document_id is not None or _persisted(self.extensions)
+
+    @property
+    def naming(self) -> dict[str, Any]:
+        """What tells which document is meant."""
+        return {
+            "query": self.query,
+            "documentId": self.document_id,
+            "extensions": self.extensions,
+        }
+
 
 def of_json(body: bytes) -> Parameters:
     """The parameters in a JSON body; raises NotServed (400) with what is wrong with it."""
@@ -92,7 +106,7 @@ def json_value(raw: bytes, where: str) -> Any:
 
 
 def _persisted(extensions: dict[str, Any] | None) -> bool:
-    return extensions is not None and isinstance(extensions.get("persistedQuery"), dict)
+    return extensions is not None and extensions.get("persistedQuery") is not None
 
 
 def _text(given: Mapping[str, Any], name: str) -> str | None:

@@ -28,6 +28,12 @@ class Answered:
         return orjson.loads(self.body)
 
     @property
+    def data(self) -> Any:
+        """The data of an answer without errors."""
+        assert "errors" not in self.json, self.json
+        return self.json["data"]
+
+    @property
     def code(self) -> str:
         """The code of the first error."""
         return self.json["errors"][0]["extensions"]["code"]

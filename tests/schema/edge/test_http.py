@@ -9,7 +9,7 @@ import pytest
 from schema import Resources
 from tests.schema.edge.asking import JSON, RESPONSE, TYPENAME, Asker, asker_with
 
-GOOD = {"data": {"__typename": "Query"}}
+GOOD = {"__typename": "Query"}
 TWO = "query a { __typename } query b { serverInfo { version } }"
 
 
@@ -25,7 +25,7 @@ def encoded(**given: Any) -> bytes:
 @pytest.mark.parametrize("media", [JSON, RESPONSE])
 async def test_a_query_is_answered_in_the_type_asked_for(asker: Asker, media: str) -> None:
     answer = await asker(TYPENAME, accept=media)
-    assert (answer.status, answer.json) == (200, GOOD)
+    assert (answer.status, answer.data) == (200, GOOD)
     assert answer.headers["content-type"] == f"{media}; charset=utf-8"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"
@@ -131,7 +131,7 @@ async def test_what_is_no_request_is_answered_400(asker: Asker, body: bytes, med
 async def test_absent_null_and_unknown_parameters_are_no_mistake(
     asker: Asker, more: dict[str, Any]
 ) -> None:
-    assert (await asker(encoded(query="{ __typename }", **more))).json == GOOD
+    assert (await asker(encoded(query="{ __typename }", **more))).data == GOOD
 
 
 async def test_the_operation_that_is_named_is_the_one_that_runs(asker: Asker) -> None:
@@ -207,7 +207,7 @@ async def test_queries_may_come_by_get(asker: Asker, header: str, media: str) ->
         "extensions": "{}",
     }
     answer = await ask_by_get(asker, given, accept=media, **{header: "1"})
-    assert (answer.status, answer.media, answer.json) == (200, media, GOOD)
+    assert (answer.status, answer.media, answer.data) == (200, media, GOOD)
 
 
 async def test_a_get_that_any_page_could_cause_is_refused(asker: Asker) -> None:
