@@ -10,7 +10,9 @@ import typer
 from app import members, staff
 from app.kernel.auth import Role, Scope, hash_password
 from app.kernel.config import Settings
+from app.kernel.db import Tx
 from app.kernel.errors import Refusal
+from app.kernel.table import Json
 from cli.session import open_database, open_stores
 from cli.starting import SAYS
 
@@ -67,6 +69,7 @@ async def _create(
             password_hash=hashed,
             community_id=home,
         )
+        await _audit(tx, "createStaff", {"login": login, "role": role.value})
 
 
 @staff_app.command()
@@ -75,6 +78,7 @@ def disable(login: Annotated[str, typer.Argument(help="The account's name.")]) -
 
     async def run(settings: Settings) -> bool:
         async with open_database(settings) as database, database.begin() as tx:
+            await _audit(tx, "disableStaff", {"login": login})
             return await staff.disable_account(tx, login=login)
 
     with open_stores("linli staff disable") as settings:
@@ -96,7 +100,9 @@ def key(
 
     async def run(settings: Settings) -> str:
         async with open_database(settings) as database, database.begin() as tx:
-            return await staff.create_api_key(tx, name=name, scopes=scope or list(Scope))
+            scopes = scope or list(Scope)
+            await _audit(tx, "createKey", {"name": name, "scopes": [item.value for item in scopes]})
+            return await staff.create_api_key(tx, name=name, scopes=scopes)
 
     with open_stores("linli staff key") as settings:
         made = asyncio.run(run(settings))
@@ -110,6 +116,7 @@ def revoke(name: Annotated[str, typer.Argument(help="The partner system's name."
 
     async def run(settings: Settings) -> int:
         async with open_database(settings) as database, database.begin() as tx:
+            await _audit(tx, "revokeKey", {"name": name})
             return await staff.revoke_api_key(tx, name=name)
 
     with open_stores("linli staff revoke") as settings:
@@ -118,3 +125,8 @@ def revoke(name: Annotated[str, typer.Argument(help="The partner system's name."
         SAYS.print(f"{name} has no key 没有有效密钥", style="red")
         raise typer.Exit(1)
     SAYS.print(f"Revoked {ended} key(s) of {name} 密钥已吊销")
+
+
+async def _audit(tx: Tx, action: str, given: Json) -> None:
+    actor = staff.Actor("operator", staff.OPERATOR)
+    await staff.audit(tx, actor=actor, action=action, given=given)

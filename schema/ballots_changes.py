@@ -13,8 +13,9 @@ from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput, NotSignedIn
 from app.kernel.idempotency import once
 from app.kernel.table import Json
+from app.staff import subject
 from schema.ballots import Ballot, ballot_of
-from schema.context import Info
+from schema.context import Info, note_made
 from schema.fields import field, mutation, shown
 from schema.guard import MEMBER, staff
 from schema.nodes import key_of
@@ -201,6 +202,7 @@ class BallotsMutation:
 
             async def work() -> Json:
                 made = await ballots.create(tx, draft=input.draft(), staff_id=caller.id)
+                note_made(subject(ballots.Ballot, made.id))
                 return {"ballot": str(made.id)}
 
             key = input.idempotency_key
@@ -215,7 +217,7 @@ class BallotsMutation:
     )
     async def open_ballot(self, info: Info, input: OpenBallotInput) -> OpenBallotSuccess:
         key = key_of(input.ballot_id, "Ballot", "ballotId")
-        async with info.context.begin() as tx:
+        async with info.context.begin(about=subject(ballots.Ballot, key)) as tx:
             await ballots.open_ballot(tx, ballot_id=key)
         return OpenBallotSuccess(key=key)
 
@@ -235,7 +237,7 @@ class BallotsMutation:
         if not isinstance(caller, StaffCaller):
             raise NotSignedIn()
         key = key_of(input.ballot_id, "Ballot", "ballotId")
-        async with info.context.begin() as tx:
+        async with info.context.begin(about=subject(ballots.Ballot, key)) as tx:
             await ballots.conclude(
                 tx,
                 ballot_id=key,

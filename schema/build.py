@@ -12,7 +12,8 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from schema import ballots, campaigns, churn, coupons, drops, eco, members, reviews
+from schema import audit, ballots, campaigns, churn, coupons, drops, eco, members, reviews
+from schema.audit import AuditQuery
 from schema.ballots import BallotsQuery
 from schema.ballots_changes import BallotsMutation
 from schema.ballots_live import BallotsSubscription
@@ -48,6 +49,7 @@ NODES: dict[str, NodeLoader] = {
     **ballots.NODES,
     **reviews.NODES,
     **eco.NODES,
+    **audit.NODES,
 }
 DOCUMENTS = 512
 
@@ -61,6 +63,7 @@ class Query(
     ChurnQuery,
     CampaignsQuery,
     BallotsQuery,
+    AuditQuery,
     ServerQuery,
 ):
     @query(PUBLIC, description="Fetches any object again by its id, under its own access rule.")

@@ -11,7 +11,8 @@ from app.kernel.auth import Role, StaffCaller
 from app.kernel.errors import NotSignedIn
 from app.kernel.idempotency import once
 from app.kernel.table import Json
-from schema.context import Info
+from app.staff import subject
+from schema.context import Info, note_made
 from schema.coupons import CouponBatch, batch_by_key
 from schema.enums import describe
 from schema.fields import field, mutation, query, shown
@@ -220,6 +221,7 @@ class CampaignsMutation:
                     holdout_permille=input.holdout_permille,
                     by=caller.id,
                 )
+                note_made(subject(campaigns.Campaign, made.id))
                 return {"campaign": str(made.id)}
 
             answer = await once(
@@ -240,7 +242,7 @@ class CampaignsMutation:
     )
     async def start_campaign(self, info: Info, input: StartCampaignInput) -> StartCampaignSuccess:
         key = key_of(input.campaign_id, "Campaign", "campaignId")
-        async with info.context.begin() as tx:
+        async with info.context.begin(about=subject(campaigns.Campaign, key)) as tx:
             row = await campaigns.start(tx, campaign_id=key)
         return StartCampaignSuccess(campaign=campaign_of(row))
 
@@ -252,6 +254,6 @@ class CampaignsMutation:
     )
     async def pause_campaign(self, info: Info, input: PauseCampaignInput) -> PauseCampaignSuccess:
         key = key_of(input.campaign_id, "Campaign", "campaignId")
-        async with info.context.begin() as tx:
+        async with info.context.begin(about=subject(campaigns.Campaign, key)) as tx:
             row = await campaigns.pause(tx, campaign_id=key)
         return PauseCampaignSuccess(campaign=campaign_of(row))

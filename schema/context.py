@@ -24,15 +24,32 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Action:
     """The mutation under way, for the audit log."""
 
     name: str
     given: Json
+    # What it made, where there was nothing before; and figures of what has no one row.
+    made: staff.Subject | None = None
+    figures: Json | None = None
 
 
 current_action: ContextVar[Action | None] = ContextVar("current_action", default=None)
+
+
+def note_made(made: staff.Subject) -> None:
+    """Tell the audit log which row the mutation under way has made."""
+    action = current_action.get()
+    if action is not None:
+        action.made = made
+
+
+def note_figures(given: Json, figures: Json | None = None) -> None:
+    """Give the audit log these instead of the input and of a row: of batches and personal data."""
+    action = current_action.get()
+    if action is not None:
+        action.given, action.figures = given, figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +110,52 @@ class Ctx:
         return self.resources.vault
 
     @asynccontextmanager
-    async def begin(self) -> AsyncGenerator[Tx]:
-        """A transaction of this caller: what staff and partners change is audited in it."""
+    async def begin(self, *, about: staff.Subject | None = None) -> AsyncGenerator[Tx]:
+        """A transaction of this caller: what staff and partners change is audited in it.
+
+        `about` is the row that is going to change: the log keeps how it was and how it became.
+        """
+        action, actor = current_action.get(), self.actor
         async with self.database.begin() as tx:
+            if action is None or actor is None:
+                yield tx
+                return
+            before = None if about is None else await staff.snapshot(tx, about)
             yield tx
-            action, caller = current_action.get(), self.caller
-            if action is not None and isinstance(caller, StaffCaller | PartnerCaller):
-                kind = "staff" if isinstance(caller, StaffCaller) else "partner"
-                await staff.audit(
-                    tx,
-                    actor_kind=kind,
-                    actor_id=caller.id,
-                    action=action.name,
-                    given=action.given,
-                    address=self.address,
-                    request_id=self.request_id,
-                )
+            await tx.session.flush()
+            row = about or action.made
+            now = action.figures if row is None else await staff.snapshot(tx, row)
+            before, after = staff.changed(before, now)
+            await staff.audit(
+                tx,
+                actor=actor,
+                action=action.name,
+                given=action.given,
+                about=row,
+                before=before,
+                after=after,
+            )
+
+    @property
+    def actor(self) -> staff.Actor | None:
+        """The caller as the audit log names them; None for those whose actions it does not keep."""
+        if isinstance(self.caller, StaffCaller | PartnerCaller):
+            return staff.Actor.of(self.caller, self.address, self.request_id)
+        return None
+
+    async def note_refusal(self, code: str) -> None:
+        """Write down that staff or a partner tried what they may not do; the input is not kept."""
+        action, actor = current_action.get(), self.actor
+        if action is None or actor is None:
+            return
+        async with self.database.begin() as tx:
+            await staff.audit(
+                tx,
+                actor=actor,
+                action=action.name,
+                given={"refused": code},
+                outcome=staff.Outcome.REFUSED,
+            )
 
     @property
     def batches(self) -> Batches:

@@ -12,7 +12,8 @@ from app.kernel.errors import NotSignedIn
 from app.kernel.idempotency import once
 from app.kernel.table import Json
 from app.members import MemberNotActive
-from schema.context import Info
+from app.staff import subject
+from schema.context import Info, note_made
 from schema.coupons import (
     Coupon,
     CouponBatch,
@@ -175,6 +176,7 @@ class RedeemCouponSuccess:
 
 async def _create(tx: Tx, input: CreateCouponTemplateInput, by: UUID) -> Json:
     template = await coupons.create_template(tx, draft=input.draft(), by=by)
+    note_made(subject(coupons.Template, template.id))
     if input.batch is None:
         return {"template": str(template.id), "batch": None}
     batch = await coupons.create_batch(

@@ -11,7 +11,8 @@ from app.kernel.errors import NotSignedIn
 from app.kernel.idempotency import once
 from app.kernel.table import Json
 from app.members import CommunityNotFound, MemberNotActive
-from schema.context import Info
+from app.staff import subject
+from schema.context import Info, note_made
 from schema.drops import Drop, DropClaim, drop_by_key, drop_of
 from schema.fields import field, mutation, shown
 from schema.guard import MEMBER, staff
@@ -105,6 +106,7 @@ class DropsMutation:
                     community_id=community_id,
                     by=caller.id,
                 )
+                note_made(subject(drops.Drop, made.id))
                 return {"drop": str(made.id)}
 
             answer = await once(
@@ -124,8 +126,9 @@ class DropsMutation:
         description="Opens a scheduled drop now, before its hour if need be.",
     )
     async def open_drop(self, info: Info, input: OpenDropInput) -> OpenDropSuccess:
-        async with info.context.begin() as tx:
-            row = await drops.open_drop(tx, drop_id=key_of(input.drop_id, "Drop", "dropId"))
+        key = key_of(input.drop_id, "Drop", "dropId")
+        async with info.context.begin(about=subject(drops.Drop, key)) as tx:
+            row = await drops.open_drop(tx, drop_id=key)
         return OpenDropSuccess(drop=drop_of(row))
 
     @mutation(

@@ -12,6 +12,7 @@ from app.kernel.errors import InvalidInput, NotAllowed, NotSignedIn
 from app.kernel.idempotency import once
 from app.kernel.table import Json
 from app.members import MemberNotActive, MemberNotFound
+from app.staff import subject
 from schema.context import Info
 from schema.enums import describe
 from schema.fields import field, mutation, shown
@@ -250,7 +251,7 @@ class EcoMutation:
         action_id = key_of(input.action_id, "EcoAction", "actionId")
         if await _visible(info, action_id) is None:
             raise eco.EcoActionNotFound()
-        async with info.context.begin() as tx:
+        async with info.context.begin(about=subject(eco.EcoAction, action_id)) as tx:
             done = await once(
                 tx,
                 owner_id=caller.id,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import strawberry
 
 from app.kernel.db import Read
-from app.kernel.errors import Refusal
+from app.kernel.errors import NotAllowed, Refusal
 from app.kernel.table import Json
 from schema.context import Action, Info, current_action
 from schema.errors import as_type, refused_query, result_union
@@ -96,6 +96,8 @@ def mutation(
                 allow.require(info.context.caller)
                 return await resolver(self, info, input)
             except Refusal as refusal:
+                if isinstance(refusal, NotAllowed):
+                    await info.context.note_refusal(refusal.code)
                 return as_type(refusal, refusals, info.context.locale)
             finally:
                 current_action.reset(token)

@@ -1,5 +1,7 @@
 """Reports of partner systems: orders and events, with a verdict on each row."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -8,7 +10,7 @@ import strawberry
 from app import members, orders
 from app.kernel.auth import Role, Scope
 from app.kernel.errors import InvalidInput, Locale
-from schema.context import Action, Info, current_action
+from schema.context import Info, note_figures
 from schema.enums import describe
 from schema.fields import mutation
 from schema.guard import partner, staff
@@ -257,11 +259,10 @@ def _event(given: EventInput) -> orders.ReportedEvent:
     )
 
 
-def _audit_size(**facts: str | int) -> None:
+def _audit_size(verdicts: Sequence[orders.Verdict], **facts: str) -> None:
     """Audit how much was reported, not the rows: they hold personal data, and are stored anyway."""
-    action = current_action.get()
-    if action is not None:
-        current_action.set(Action(action.name, dict(facts)))
+    found = Counter(verdict.status.value for verdict in verdicts)
+    note_figures({**facts, "rows": len(verdicts)}, dict(found))
 
 
 @strawberry.type(description="Reports of partner systems.")
@@ -276,11 +277,12 @@ class OrdersMutation:
     async def record_orders(self, info: Info, input: RecordOrdersInput) -> RecordOrdersSuccess:
         context = info.context
         rows = [_order(row) for row in input.orders]
-        _audit_size(source=input.source, rows=len(rows))
+        note_figures({"source": input.source, "rows": len(rows)})
         async with context.begin() as tx:
             verdicts = await orders.record_orders(
                 tx, vault=context.vault, source=input.source, rows=rows
             )
+            _audit_size(verdicts, source=input.source)
         return RecordOrdersSuccess(verdicts=[verdict_of(item, context.locale) for item in verdicts])
 
     @mutation(
@@ -293,7 +295,8 @@ class OrdersMutation:
     async def record_events(self, info: Info, input: RecordEventsInput) -> RecordEventsSuccess:
         context = info.context
         rows = [_event(row) for row in input.events]
-        _audit_size(rows=len(rows))
+        note_figures({"rows": len(rows)})
         async with context.begin() as tx:
             verdicts = await orders.record_events(tx, vault=context.vault, rows=rows)
+            _audit_size(verdicts)
         return RecordEventsSuccess(verdicts=[verdict_of(item, context.locale) for item in verdicts])

@@ -11,6 +11,7 @@ from app.kernel.errors import InvalidInput, NotAllowed, NotSignedIn
 from app.kernel.idempotency import once
 from app.kernel.table import Json
 from app.members import MemberNotActive, MemberNotFound
+from app.staff import Subject
 from schema.context import Info
 from schema.enums import describe
 from schema.fields import field, mutation, shown
@@ -263,7 +264,8 @@ class PointsMutation:
             raise InvalidInput(field="amount", reason=f"at most {LARGEST_ADJUSTMENT}")
         if not 0 < len(input.idempotency_key) <= LONGEST_KEY:
             raise InvalidInput(field="idempotencyKey", reason=f"1 to {LONGEST_KEY} characters")
-        async with info.context.begin() as tx:
+        account = {"member_id": member_id, "currency": input.currency}
+        async with info.context.begin(about=Subject(points.Account, account)) as tx:
 
             async def work() -> Json:
                 amount = await points.adjust(

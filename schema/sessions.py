@@ -18,6 +18,7 @@ from app.kernel.auth import (
     revoke_sessions_of,
     rotate_session,
 )
+from app.kernel.db import Tx
 from app.kernel.errors import NotSignedIn, Refusal, TooManyAttempts
 from app.wechat import WeChatRefused, WeChatUnavailable
 from schema.brakes import (
@@ -174,6 +175,17 @@ async def _tokens(info: Info, pair: SessionPair) -> Session:
     )
 
 
+async def _audit_login(info: Info, tx: Tx, account_id: UUID, *, good: bool) -> None:
+    """Nobody is signed in yet, so the log is told who it is that came, or was claimed to."""
+    await staff.audit(
+        tx,
+        actor=staff.Actor("staff", account_id, info.context.address, info.context.request_id),
+        action="staffLogin",
+        given={},
+        outcome=staff.Outcome.DONE if good else staff.Outcome.REFUSED,
+    )
+
+
 def _community(community_id: strawberry.ID | None) -> UUID | None:
     return None if community_id is None else key_of(community_id, "Community", "communityId")
 
@@ -310,11 +322,17 @@ class SessionMutation:
         async with info.context.database.read() as read:
             account = await staff.by_login(read, login)
         hashed = None if account is None else account.password_hash
-        if not await password_matches(hashed, input.password) or account is None:
+        good = await password_matches(hashed, input.password)
+        if account is None:
             raise staff.LoginRefused()
-        async with info.context.begin() as tx:
-            await counted.succeeded(tx)
-            pair = await open_session(tx, kind="staff", subject_id=account.id)
+        async with info.context.database.begin() as tx:
+            await _audit_login(info, tx, account.id, good=good)
+            pair = None
+            if good:
+                await counted.succeeded(tx)
+                pair = await open_session(tx, kind="staff", subject_id=account.id)
+        if pair is None:
+            raise staff.LoginRefused()
         return StaffSession(
             session=await _tokens(info, pair),
             staff=StaffAccount(

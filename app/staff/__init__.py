@@ -1,8 +1,18 @@
 """Staff accounts, partner keys and the audit log: the face of the slice."""
 
+from app.staff.audit import (
+    OPERATOR,
+    Actor,
+    Subject,
+    audit,
+    audit_by_id,
+    audit_page,
+    changed,
+    snapshot,
+    subject,
+)
 from app.staff.commands import (
     KEY_PREFIX,
-    audit,
     check_password,
     create_account,
     create_api_key,
@@ -11,21 +21,28 @@ from app.staff.commands import (
 )
 from app.staff.errors import LeaderNeedsCommunity, LoginRefused, LoginTaken, WeakPassword
 from app.staff.queries import by_id, by_login, callers_named, keys_revoked_since, partner_by_key
-from app.staff.tables import ApiKey, AuditEntry, StaffAccount
+from app.staff.tables import ApiKey, AuditEntry, Outcome, StaffAccount
 
 __all__ = [
     "KEY_PREFIX",
+    "OPERATOR",
+    "Actor",
     "ApiKey",
     "AuditEntry",
     "LeaderNeedsCommunity",
     "LoginRefused",
     "LoginTaken",
+    "Outcome",
     "StaffAccount",
+    "Subject",
     "WeakPassword",
     "audit",
+    "audit_by_id",
+    "audit_page",
     "by_id",
     "by_login",
     "callers_named",
+    "changed",
     "check_password",
     "create_account",
     "create_api_key",
@@ -33,4 +50,6 @@ __all__ = [
     "keys_revoked_since",
     "partner_by_key",
     "revoke_api_key",
+    "snapshot",
+    "subject",
 ]

@@ -1,4 +1,4 @@
-"""Staff accounts, partner keys and the audit log."""
+"""Staff accounts and partner keys."""
 
 import secrets
 from collections.abc import Iterable
@@ -9,10 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.kernel.auth import Role, Scope, revoke_sessions_of
 from app.kernel.db import Tx
-from app.kernel.table import Json
 from app.staff.errors import LeaderNeedsCommunity, LoginTaken, WeakPassword
 from app.staff.queries import key_digest
-from app.staff.tables import ApiKey, AuditEntry, StaffAccount
+from app.staff.tables import ApiKey, StaffAccount
 
 MIN_PASSWORD = 12
 KEY_PREFIX = "linli_"
@@ -98,28 +97,3 @@ async def revoke_api_key(tx: Tx, *, name: str) -> int:
         .returning(ApiKey.id)
     )
     return len(ended.all())
-
-
-async def audit(
-    tx: Tx,
-    *,
-    actor_kind: str,
-    actor_id: UUID,
-    action: str,
-    given: Json,
-    address: str | None,
-    request_id: str | None,
-) -> None:
-    """Write down who did what, with the input they gave."""
-    tx.session.add(
-        AuditEntry(
-            id=tx.new_id(),
-            at=tx.now,
-            actor_kind=actor_kind,
-            actor_id=actor_id,
-            action=action,
-            given=given,
-            address=address,
-            request_id=request_id,
-        )
-    )

@@ -1,0 +1,153 @@
+"""The audit log: who did what, to what, from where, and what that changed. Written once, kept."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum
+from uuid import UUID
+
+from sqlalchemy import Table as SchemaTable
+from sqlalchemy import select, tuple_
+
+from app.kernel.auth import PartnerCaller, StaffCaller
+from app.kernel.db import Read, Tx
+from app.kernel.table import Json, Table
+from app.staff.tables import AuditEntry, Outcome
+
+# Never copied into the log, which is kept for good: secrets, and what a person may have erased.
+LEFT_OUT = frozenset(
+    {"sealed", "blind", "digest", "password_hash", "nickname", "avatar_url", "birthday"}
+)
+# Who works on the command line has no account.
+OPERATOR = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, and from where."""
+
+    kind: str
+    id: UUID
+    address: str | None = None
+    request_id: str | None = None
+
+    @classmethod
+    def of(
+        cls, caller: StaffCaller | PartnerCaller, address: str | None, request_id: str | None
+    ) -> "Actor":
+        """The actor that a caller is."""
+        kind = "staff" if isinstance(caller, StaffCaller) else "partner"
+        return cls(kind, caller.id, address, request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The row that an action is about: the columns that find it, the first of which names it."""
+
+    table: type[Table]
+    where: Mapping[str, object]
+
+    @property
+    def kind(self) -> str:
+        """The table's name."""
+        return self.table.__tablename__
+
+    @property
+    def id(self) -> UUID:
+        """The key that names the subject."""
+        return UUID(str(next(iter(self.where.values()))))
+
+
+def subject(table: type[Table], key: UUID) -> Subject:
+    """The row of a table with this id."""
+    return Subject(table, {"id": key})
+
+
+async def snapshot(read: Read, about: Subject) -> Json | None:
+    """The row as JSON values, without what must not be copied; None if there is none."""
+    table = about.table.__table__
+    if not isinstance(table, SchemaTable):
+        raise TypeError(f"{about.table.__name__} is no table of its own")
+    query = select(*(column for column in table.c if column.name not in LEFT_OUT)).limit(1)
+    for name, value in about.where.items():
+        query = query.where(table.c[name] == value)
+    row = (await read.session.execute(query)).mappings().first()
+    return None if row is None else {str(name): _plain(value) for name, value in row.items()}
+
+
+def changed(before: Json | None, after: Json | None) -> tuple[Json | None, Json | None]:
+    """Of two snapshots what differs; all of the one where there is no other.
+
+    >>> changed({"a": 1, "b": 2}, {"a": 1, "b": 3}), changed(None, {"a": 1})
+    (({'b': 2}, {'b': 3}), (None, {'a': 1}))
+    """
+    if before is None or after is None:
+        return before, after
+    names = [name for name in after if before.get(name) != after[name]]
+    return {name: before.get(name) for name in names}, {name: after[name] for name in names}
+
+
+async def audit(
+    tx: Tx,
+    *,
+    actor: Actor,
+    action: str,
+    given: Json,
+    outcome: Outcome = Outcome.DONE,
+    about: Subject | None = None,
+    before: Json | None = None,
+    after: Json | None = None,
+) -> None:
+    """Write down who did what, with the input they gave and what it changed."""
+    tx.session.add(
+        AuditEntry(
+            id=tx.new_id(),
+            at=tx.now,
+            actor_kind=actor.kind,
+            actor_id=actor.id,
+            action=action,
+            given=given,
+            address=actor.address,
+            request_id=actor.request_id,
+            outcome=outcome,
+            subject_kind=None if about is None else about.kind,
+            subject_id=None if about is None else about.id,
+            before=before,
+            after=after,
+        )
+    )
+
+
+async def audit_page(
+    read: Read,
+    *,
+    first: int,
+    after: tuple[datetime, UUID] | None = None,
+    actor: UUID | None = None,
+    action: str | None = None,
+) -> list[AuditEntry]:
+    """Entries, newest first, after a keyset position; one more than `first` if there are more."""
+    query = select(AuditEntry).order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
+    if after is not None:
+        query = query.where(tuple_(AuditEntry.at, AuditEntry.id) < tuple_(*after))
+    if actor is not None:
+        query = query.where(AuditEntry.actor_id == actor)
+    if action is not None:
+        query = query.where(AuditEntry.action == action)
+    return list(await read.session.scalars(query.limit(first + 1)))
+
+
+async def audit_by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, AuditEntry]:
+    """Entries by id; unknown ids are absent."""
+    rows = await read.session.scalars(select(AuditEntry).where(AuditEntry.id.in_(list(keys))))
+    return {row.id: row for row in rows}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return value

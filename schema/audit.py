@@ -1,0 +1,144 @@
+"""The audit log over GraphQL: what staff and partners did."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from app import staff as accounts
+from app.kernel.auth import Role
+from app.kernel.errors import InvalidInput
+from schema.context import Info
+from schema.enums import describe
+from schema.fields import query
+from schema.guard import staff
+from schema.nodes import Node, NodeLoader, global_id, read_id
+from schema.paging import (
+    After,
+    Connection,
+    First,
+    connect,
+    decode_cursor,
+    encode_cursor,
+    instant,
+    page_size,
+)
+
+OWNERS = staff(Role.OWNER)
+# What the kinds of actor are called among ids; an operator at the command line has none.
+ACTORS = {"staff": "StaffAccount", "partner": "ApiKey"}
+
+describe(
+    accounts.Outcome,
+    "What became of an action.",
+    name="AuditOutcome",
+    DONE="It was done.",
+    REFUSED="It was tried without the right to.",
+)
+
+
+@strawberry.type(description="One thing that staff, a partner or an operator did; kept for good.")
+class AuditEntry(Node):
+    at: datetime = strawberry.field(description="When.")
+    actor_kind: str = strawberry.field(
+        description="Who: staff, partner, or operator for the command line."
+    )
+    actor_id: strawberry.ID | None = strawberry.field(
+        description="The staff account or partner key; null for operators."
+    )
+    action: str = strawberry.field(description="The mutation or command, such as adjustPoints.")
+    outcome: accounts.Outcome = strawberry.field(description="What became of it.")
+    given: strawberry.scalars.JSON = strawberry.field(
+        description="The input, secrets blanked; of batches only their size."
+    )
+    subject_kind: str | None = strawberry.field(
+        description="The table that it was about, such as campaign."
+    )
+    subject_id: str | None = strawberry.field(description="The key of its row, a UUID.")
+    before: strawberry.scalars.JSON | None = strawberry.field(
+        description="What it changed, as it was; null for what was made."
+    )
+    after: strawberry.scalars.JSON | None = strawberry.field(
+        description="What it changed, as it became; of batches what became of the rows."
+    )
+    address: str | None = strawberry.field(description="The network address it came from.")
+    request_id: str | None = strawberry.field(description="The request, as the logs name it.")
+
+
+def entry_of(row: accounts.AuditEntry) -> AuditEntry:
+    """The GraphQL value of an entry."""
+    kind = ACTORS.get(row.actor_kind)
+    return AuditEntry(
+        id=global_id("AuditEntry", row.id),
+        at=row.at,
+        actor_kind=row.actor_kind,
+        actor_id=None if kind is None else global_id(kind, row.actor_id),
+        action=row.action,
+        outcome=row.outcome,
+        given=strawberry.scalars.JSON(row.given),
+        subject_kind=row.subject_kind,
+        subject_id=None if row.subject_id is None else str(row.subject_id),
+        before=None if row.before is None else strawberry.scalars.JSON(row.before),
+        after=None if row.after is None else strawberry.scalars.JSON(row.after),
+        address=row.address,
+        request_id=row.request_id,
+    )
+
+
+async def load_entry(info: Info, key: UUID) -> AuditEntry | None:
+    """An entry, for owners."""
+    if not OWNERS.test(info.context.caller):
+        return None
+    row = await info.context.one(accounts.audit_by_id, key)
+    return None if row is None else entry_of(row)
+
+
+NODES: dict[str, NodeLoader] = {"AuditEntry": load_entry}
+
+
+def _actor(given: str) -> UUID:
+    kind, key = read_id(given, "actor")
+    if kind not in ACTORS.values():
+        raise InvalidInput(
+            field="actor",
+            reason="this is no id of a staff account or a partner key",
+            reason_zh="需要员工账号或合作密钥的编号",
+        )
+    return key
+
+
+@strawberry.type(description="Queries of the audit log.")
+class AuditQuery:
+    @query(OWNERS, description="What staff, partners and operators did, newest first.")
+    async def audit_log(
+        self,
+        info: Info,
+        first: First = 20,
+        after: After = None,
+        actor: Annotated[
+            strawberry.ID | None,
+            strawberry.argument(description="Only what this staff account or partner key did."),
+        ] = None,
+        action: Annotated[
+            str | None,
+            strawberry.argument(description="Only this mutation or command, such as linkPhone."),
+        ] = None,
+    ) -> Connection[AuditEntry]:
+        size = page_size(first)
+        position = None if after is None else decode_cursor(after, instant, UUID)
+        async with info.context.database.read() as read:
+            rows = await accounts.audit_page(
+                read,
+                first=size,
+                after=None if position is None else (position[0], position[1]),
+                actor=None if actor is None else _actor(actor),
+                action=action,
+            )
+        return connect(
+            rows,
+            first=size,
+            after=after,
+            node=entry_of,
+            cursor=lambda row: encode_cursor(row.at, row.id),
+        )
