@@ -133,8 +133,7 @@ class Throttler:
             return replace(throttle, actual=actual)
         if back:
             self._buckets.spend(throttle.buckets, -back)
-        after = _verdict(throttle.buckets, throttle.requested, True)
-        return replace(after, actual=actual)
+        return _verdict(throttle.buckets, throttle.requested, True, actual)
 
     async def close(self) -> None:
         """Tell Redis what it does not know yet, and stop."""
@@ -190,7 +189,9 @@ def network_of(address: str) -> str:
     return f"address:{found}"
 
 
-def _verdict(buckets: tuple[Bucket, ...], requested: int, allowed: bool) -> Throttle:
+def _verdict(
+    buckets: tuple[Bucket, ...], requested: int, allowed: bool, actual: int | None = None
+) -> Throttle:
     """The figures of the caller's own bucket, or of the one that is the longest to wait for."""
     now = monotonic()
     bucket, wait = buckets[0], 0
@@ -205,7 +206,8 @@ def _verdict(buckets: tuple[Bucket, ...], requested: int, allowed: bool) -> Thro
         rate.restore,
         allowed,
         wait if requested <= rate.maximum else None,
-        buckets=buckets,
+        actual,
+        buckets,
     )
 
 
