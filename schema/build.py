@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import strawberry
 from graphql import GraphQLError, GraphQLSchema
-from strawberry.extensions import AddValidationRules, ParserCache, ValidationCache
+from strawberry.extensions import AddValidationRules
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
@@ -51,7 +51,6 @@ NODES: dict[str, NodeLoader] = {
     **eco.NODES,
     **audit.NODES,
 }
-DOCUMENTS = 512
 
 
 @strawberry.type(description="Everything that can be read.")
@@ -131,14 +130,6 @@ async def _presented(source: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
             yield present_all(result)
 
 
-def _extensions() -> list[Any]:
-    return [
-        lambda: ParserCache(maxsize=DOCUMENTS),
-        lambda: AddValidationRules([SoundLiterals]),
-        lambda: ValidationCache(maxsize=DOCUMENTS),
-    ]
-
-
 @cache
 def build_schema() -> LinliSchema:
     """The schema of this version, built once a process."""
@@ -147,6 +138,7 @@ def build_schema() -> LinliSchema:
         mutation=Mutation,
         subscription=Subscription,
         types=[],
-        extensions=_extensions(),
+        # The engine adds its own; this is for whoever executes the schema by Strawberry's means.
+        extensions=[lambda: AddValidationRules([SoundLiterals])],
         config=StrawberryConfig(scalar_map=SCALARS, relay_max_results=100),
     )

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from app import staff
-from app.kernel.auth import Caller, StaffCaller
+from app.kernel.auth import StaffCaller
 from app.kernel.errors import Locale
 from app.kernel.versions import version_of
 from schema.context import Ctx, Resources
@@ -25,6 +25,8 @@ from schema.engine.throttle import Throttle, Throttler, extension, refusal_of
 from schema.engine.trusted import Trusted
 
 MEGABYTE = 2**20
+# Reading a text that turns out to be no good is work too.
+MISTAKE = 5
 Variables = Mapping[str, Any]
 
 
@@ -79,17 +81,23 @@ class Desk:
         """Tell the shared buckets what was spent."""
         await self._throttler.close()
 
-    def operation(self, parameters: Parameters, caller: Caller) -> Operation:
-        """What a request asks for; raises RequestRefused."""
-        text = parameters.query
-        if text is None or self._trusted.is_restricted or parameters.is_named:
-            exempt = self._exempt_staff and isinstance(caller, StaffCaller)
-            text = self._trusted.asked_text(parameters.naming, exempt=exempt)
-        return self._engine.documents.prepare(text, parameters.operation_name)
+    async def operation(self, parameters: Parameters, ctx: Ctx) -> Operation:
+        """What a request asks for; raises RequestRefused, and charges for that."""
+        try:
+            text = parameters.query
+            if text is None or self._trusted.is_restricted or parameters.is_named:
+                exempt = self._exempt_staff and isinstance(ctx.caller, StaffCaller)
+                text = self._trusted.asked_text(parameters.naming, exempt=exempt)
+            return self._engine.documents.prepare(text, parameters.operation_name)
+        except RequestRefused:
+            await self._charge(MISTAKE, ctx)
+            raise
 
     async def charge(self, operation: Operation, variables: Variables | None, ctx: Ctx) -> Throttle:
         """Take an operation's cost from its caller's bucket; raises OverBudget."""
-        requested = operation.figures.cost(variables)
+        return await self._charge(operation.figures.cost(variables), ctx)
+
+    async def _charge(self, requested: int, ctx: Ctx) -> Throttle:
         throttle = await self._throttler.take(ctx.caller, ctx.address, requested)
         if not throttle.allowed:
             raise OverBudget(throttle, ctx.locale)

@@ -14,8 +14,8 @@ from typing import Any
 from graphql import OperationType
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
+from structlog.contextvars import bind_contextvars
 
-from app.kernel.auth import ANONYMOUS, Caller
 from app.kernel.errors import Locale, Refusal
 from app.kernel.log import logger
 from schema.build import build_schema
@@ -178,7 +178,9 @@ class GraphQLEdge:
             request_id=exchange.request_id,
             address=exchange.address,
         )
-        operation = self.desk.operation(parameters, ctx.caller)
+        # Whatever is logged on the way can be found by the id that the client was told.
+        bind_contextvars(request_id=exchange.request_id)
+        operation = await self.desk.operation(parameters, ctx)
         exchange.kind = operation.kind.value
         if operation.kind is OperationType.SUBSCRIPTION:
             return await self._followed(exchange, parameters, operation, ctx, admission)
@@ -193,10 +195,6 @@ class GraphQLEdge:
             stint.must_finish = True
         served = await self.desk.execute(operation, parameters.variables, ctx)
         return Reply(served, 200 if served.has_data else 400, admission)
-
-    def operation(self, parameters: Parameters, caller: Caller = ANONYMOUS) -> Operation:
-        """What a request asks for. Raises RequestRefused."""
-        return self.desk.operation(parameters, caller)
 
     async def _followed(
         self,

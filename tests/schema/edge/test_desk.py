@@ -143,3 +143,10 @@ async def test_a_members_answer_is_given_again_until_something_changes(api: Api)
         await connection.execute(text("UPDATE member SET nickname = 'Another'"))
     assert (await home()).data == {"me": {"nickname": "Another"}}
     assert (answers.hits, answers.misses) == (1, 2)
+
+
+async def test_mistakes_are_charged_for(storeless: Resources) -> None:
+    asker = asker_with(storeless, rate_limit_address_maximum=100, rate_limit_address_restore=1)
+    answers = [await asker.ask(f"{{ nope{number} }}") for number in range(60)]
+    assert answers[0].code == "GRAPHQL_VALIDATION_FAILED"
+    assert (answers[-1].status, answers[-1].code) == (429, "THROTTLED")

@@ -5,7 +5,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from redis.asyncio import Redis
 
+from app.main import Parts, create_app
 from schema import Resources
 from tests.schema.edge.asking import JSON, RESPONSE, TYPENAME, Asker, asker_with
 
@@ -288,3 +290,43 @@ async def test_requests_are_counted_by_kind_and_outcome(storeless: Resources) ->
         ("none", "refused"): 2,
         ("mutation", "ok"): 1,
     }
+
+
+@pytest.mark.parametrize("media", [JSON, RESPONSE])
+async def test_a_fault_of_ours_is_masked_and_logged_once_under_its_id(
+    storeless: Resources,
+    media: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asker = asker_with(storeless)
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(asker.edge.desk, "execute", broken)
+    answer = await asker(TYPENAME, accept=media, x_request_id="here")
+    assert (answer.status, answer.code, answer.media) == (500, "INTERNAL", media)
+    said = caplog.text + "".join(capsys.readouterr())
+    assert said.count(answer.json["errors"][0]["extensions"]["id"]) == 1
+    assert "secret" in said
+    assert b"secret" not in answer.body
+
+
+async def test_pages_of_other_origins_are_answered_where_they_are_allowed(
+    storeless: Resources,
+) -> None:
+    settings = storeless.settings
+    asked = [("origin", "https://shop.example"), ("access-control-request-method", "POST")]
+    for origins, status, allowed in [("", 405, False), ("https://shop.example", 200, True)]:
+        chosen = settings.model_copy(update={"cors_origins": origins})
+        app: Any = create_app(chosen, Parts(storeless, Redis()))
+        client = Asker(app)
+        preflight = await client(method="OPTIONS", doubled=asked)
+        assert preflight.status == status
+        answer = await client(TYPENAME, doubled=asked[:1])
+        for found in (preflight, answer):
+            assert (found.headers.get("access-control-allow-origin") is not None) is allowed
+    stranger = await client(TYPENAME, doubled=[("origin", "https://elsewhere.example")])
+    assert "access-control-allow-origin" not in stranger.headers
