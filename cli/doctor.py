@@ -20,6 +20,7 @@ from app import churn
 from app.kernel.config import BadSettings, Settings, load_settings
 from app.kernel.db import Database
 from app.kernel.embedded import EmbeddedError, stores
+from app.kernel.manifest import read_manifest
 from cli.migrating import current_revision, newest_revision
 
 State = Literal["ok", "warning", "wrong"]
@@ -59,7 +60,7 @@ def diagnose() -> list[Finding]:
         return [
             Finding("settings", "wrong", str(error), "Correct these in the environment or .env.")
         ]
-    findings = [_names(), _disk(settings)]
+    findings = [_names(), *_documents(settings), _disk(settings)]
     if not settings.database_url and not (settings.data_dir / "postgres").exists():
         # Looking must not set anything up.
         said = f"nothing is set up at {settings.data_dir.absolute()}"
@@ -95,6 +96,16 @@ def _names() -> Finding:
             "Check the spelling against .env.example; unknown names are not read.",
         )
     return Finding("settings", "ok", "every LINLI_* name is known")
+
+
+def _documents(settings: Settings) -> list[Finding]:
+    if settings.trusted_documents is None:
+        return []
+    try:
+        known = len(read_manifest(settings.trusted_documents))
+    except BadSettings as error:
+        return [Finding("documents", "wrong", str(error), "The API does not start without it.")]
+    return [Finding("documents", "ok", f"trusted: {known}")]
 
 
 def _disk(settings: Settings) -> Finding:

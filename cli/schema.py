@@ -49,7 +49,7 @@ def trust(
 
     `LINLI_TRUSTED_DOCUMENTS` names such a file. The text of a document is the whole file as it is.
     """
-    from schema.engine.trusted import manifest_of
+    from app.kernel.manifest import manifest_of
 
     texts: dict[Path, str] = {}
     wrong: list[str] = []

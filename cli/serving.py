@@ -8,12 +8,13 @@ import uvicorn
 
 from app.kernel.config import Settings
 from cli.session import open_stores
-from cli.starting import SAYS, settings_or_exit
+from cli.starting import SAYS, require_documents, settings_or_exit
 
 
 def serve() -> None:
     """Run the API at LINLI_HOST:LINLI_PORT; as many of them as you like behind a balancer."""
     settings = settings_or_exit()
+    require_documents(settings)
     _refuse_taken_port(settings)
     with open_stores("linli serve") as found:
         from app.main import create_app

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.kernel.embedded import EmbeddedError
-from cli.starting import SAYS, settings_or_exit
+from cli.starting import SAYS, require_documents, settings_or_exit
 from cli.up.command import UpSettings
 from cli.up.command import up as run_up
 from cli.up.errors import UpError
@@ -21,6 +21,7 @@ def up(
     Ctrl-C stops all of it.
     """
     settings = settings_or_exit()
+    require_documents(settings)
     filled = demo and settings.env != "production" and settings.demo_members > 0
     try:
         code = run_up(

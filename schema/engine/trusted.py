@@ -5,24 +5,14 @@ A manifest maps the SHA-256 of each document to its text. A request names a docu
 the text itself. Without a manifest every text is answered and no name is known.
 """
 
-import hashlib
-import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from app.kernel.config import PREFIX, BadSettings
+from app.kernel.manifest import digest_of, read_manifest
 from schema.engine.documents import refused
 
-SETTING = f"{PREFIX}TRUSTED_DOCUMENTS"
 SCHEME = "sha256:"
-_HEX = re.compile(r"[0-9a-f]{64}")
-
-
-def digest_of(text: str) -> str:
-    """The name of a document: the SHA-256 of its UTF-8 text, in hexadecimal digits."""
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 class Trusted:
@@ -39,7 +29,7 @@ class Trusted:
 
         Raises BadSettings, with the reason, for a file that is none.
         """
-        return cls() if file is None else cls(_read(file).values())
+        return cls() if file is None else cls(read_manifest(file).values())
 
     @property
     def is_restricted(self) -> bool:
@@ -110,32 +100,3 @@ def _apollo(extensions: object) -> str | None:
     if version != 1:
         raise refused("Unsupported persisted query version", "PERSISTED_QUERY_NOT_SUPPORTED")
     return SCHEME + digest.lower()
-
-
-def manifest_of(texts: Iterable[str]) -> str:
-    """The manifest of documents, as JSON that differs only where they do."""
-    by_digest = {digest_of(text): text for text in texts}
-    return json.dumps(by_digest, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
-
-
-def _read(file: Path) -> dict[str, str]:
-    try:
-        found: object = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _bad(f"cannot read {file}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise _bad(f"{file} is no JSON: {error}") from None
-    if not isinstance(found, dict) or not found:
-        raise _bad(f"{file} must be an object of SHA-256 to document, with one at least")
-    for digest, text in found.items():
-        if not isinstance(text, str):
-            raise _bad(f"{file}: what stands under {digest} is no text")
-        if not _HEX.fullmatch(digest):
-            raise _bad(f"{file}: {digest!r} is no SHA-256 of 64 small hexadecimal digits")
-        if digest_of(text) != digest:
-            raise _bad(f"{file}: {digest} is not the SHA-256 of its document, {digest_of(text)}")
-    return found
-
-
-def _bad(said: str) -> BadSettings:
-    return BadSettings(f"{SETTING}: {said}. `linli schema trust` writes such a file.")

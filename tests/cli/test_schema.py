@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from app.kernel.manifest import digest_of
 from cli.schema import schema_app
-from schema.engine.trusted import Trusted, digest_of
+from schema.engine.trusted import Trusted
 from tests.make.examples import FOLDER
 
 
