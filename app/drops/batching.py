@@ -32,6 +32,7 @@ from app.kernel.db import Database
 from app.kernel.errors import Refusal
 from app.kernel.idempotency import check_key, digest_of
 from app.kernel.log import logger
+from app.kernel.tasks import end_tasks
 
 log = logger(__name__)
 
@@ -46,7 +47,8 @@ STRETCH = 100
 # So many batches after a collision with another process the row is locked in advance.
 CAUTIOUS = 32
 # Seconds before each new attempt while PostgreSQL is away.
-PATIENCE = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+PATIENCE = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+DRAIN_SECONDS = 10
 ROUNDS = 20
 ALONE = 3
 MOST_TERMS = 1_000
@@ -132,10 +134,18 @@ class Claims:
         raise answer
 
     async def drain(self) -> None:
-        """Take no more claims, and wait until those that were taken are answered."""
+        """Take no more claims, and answer those that were taken.
+
+        What PostgreSQL has not answered after ten seconds is told to come again; its key will tell.
+        """
         self._open = False
-        while self._tasks:
-            await asyncio.wait(list(self._tasks.values()))
+        tasks = list(self._tasks.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+        await end_tasks(tasks)
+        for waiting in self._asked.values():
+            waiting.answer.set_result(TooManyClaims)
+        self._asked.clear()
         await self._waker.rest()
         while self._wires:
             await self._wires.pop().close()

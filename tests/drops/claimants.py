@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from app import coupons, drops
 from app.drops import Claims
@@ -13,6 +13,7 @@ from app.kernel.db import Database
 from app.kernel.errors import Refusal
 from app.kernel.idempotency import IdempotencyRow
 from app.kernel.outbox import OutboxRow
+from app.members import Member
 from tests.make import drops as make
 from tests.make.members import member
 
@@ -20,7 +21,18 @@ from tests.make.members import member
 async def members(database: Database, count: int) -> list[UUID]:
     """So many active members of the default community."""
     async with database.begin() as tx:
-        return [(await member(tx)).id for _ in range(count)]
+        first = await member(tx)
+        ids = [first.id, *(tx.new_id() for _ in range(count - 1))]
+        alike: dict[str, object] = {
+            "community_id": first.community_id,
+            "nickname": first.nickname,
+            "locale": first.locale,
+            "status": first.status,
+            "registered_at": tx.now,
+        }
+        if ids[1:]:
+            await tx.session.execute(insert(Member), [{"id": one, **alike} for one in ids[1:]])
+    return ids
 
 
 async def open_drop(database: Database, stock: int = 10, **more: Any) -> drops.Drop:
