@@ -36,7 +36,7 @@ from schema.points import PointsMutation
 from schema.reviews import ReviewsMutation
 from schema.scalars import SCALARS
 from schema.segments import SegmentsQuery
-from schema.server import ServerQuery
+from schema.server import ServerQuery, ServerSubscription
 from schema.sessions import SessionMutation
 from schema.tiers import TierQuery
 
@@ -93,7 +93,13 @@ class Mutation(
 
 
 @strawberry.type(description="Everything that can be followed live, resumable by cursor.")
-class Subscription(MemberSubscription, DropsSubscription, ChurnSubscription, BallotsSubscription):
+class Subscription(
+    MemberSubscription,
+    DropsSubscription,
+    ChurnSubscription,
+    BallotsSubscription,
+    ServerSubscription,
+):
     pass
 
 

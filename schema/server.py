@@ -1,13 +1,17 @@
 """What the server says of itself."""
 
+from collections.abc import AsyncIterable
 from datetime import datetime
 
 import strawberry
 
 from app import __version__
-from schema.context import Info
-from schema.fields import query
+from app.kernel.live import Fact
+from schema.context import Ctx, Info
+from schema.fields import query, subscription
 from schema.guard import PUBLIC
+from schema.streams import FactStream
+from schema.ticking import TICKER
 
 
 @strawberry.type(description="What the server says of itself.")
@@ -31,4 +35,31 @@ class ServerQuery:
             environment=info.context.settings.env,
             time=info.context.database.clock(),
             time_zone=info.context.settings.time_zone,
+        )
+
+
+@strawberry.type(description="The server's clock at a moment.")
+class ServerTime:
+    time: datetime = strawberry.field(description="The instant, at a whole second.")
+
+
+async def _tick(ctx: Ctx, _: Fact) -> ServerTime:
+    return ServerTime(time=ctx.database.clock().replace(microsecond=0))
+
+
+@strawberry.type(description="Subscriptions of the server.")
+class ServerSubscription:
+    @subscription(
+        PUBLIC,
+        description="The server's clock, every second at the whole second: clients align their "
+        "countdowns by it.",
+    )
+    async def server_time(self, info: Info) -> AsyncIterable[ServerTime]:
+        return FactStream[ServerTime](
+            ctx=info.context,
+            topic="time",
+            shared=True,
+            event=_tick,
+            source=TICKER,
+            latest_only=True,
         )

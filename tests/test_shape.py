@@ -44,7 +44,7 @@ NAMES = {
     "checkIn claimDrop redeemCoupon castVote submitReview submitEcoAction recordOrders "
     "recordEvents createCouponTemplate createDrop openDrop createBallot openBallot closeBallot "
     "verifyEcoAction createCampaign startCampaign pauseCampaign adjustPoints",
-    "Subscription": "dropUpdated ballotTally myUpdates churnAlertRaised",
+    "Subscription": "dropUpdated ballotTally myUpdates churnAlertRaised serverTime",
 }
 
 

@@ -67,6 +67,7 @@ class Connection:
         "_hurry",
         "_is_known",
         "_operations",
+        "_over",
         "_sockets",
         "_unwatch",
         "locale",
@@ -92,6 +93,8 @@ class Connection:
         self._admission = NOBODY
         self._is_known = False
         self._closed = False
+        # Why nothing more is begun: the session has ended.
+        self._over: GraphQLFormattedError | None = None
         self._operations: dict[str, SocketOperation] = {}
         self._unwatch: Callable[[], None] | None = None
         loop = asyncio.get_running_loop()
@@ -210,13 +213,19 @@ class Connection:
 
     def _ended(self, reason: Ended) -> None:
         """The session has ended or its token expired: so do its operations, and the socket."""
-        error: GraphQLFormattedError = {
+        self._over = {
             "message": SessionOver().message(self.locale),
             "extensions": {"code": reason.value},
         }
         for operation in tuple(self._operations.values()):
-            operation.refuse([error])
-        self.close(FORBIDDEN, "Forbidden")
+            if not operation.must_finish:
+                operation.refuse([self._over])
+        self._leave_if_over()
+
+    def _leave_if_over(self) -> None:
+        """Close when the session has ended and the last mutation was answered."""
+        if self._over is not None and not self._operations:
+            self.close(FORBIDDEN, "Forbidden")
 
     def _subscribe(self, message: Subscribe) -> None:
         if not self._is_known:
@@ -226,6 +235,9 @@ class Connection:
             self.close(DUPLICATE, f"Subscriber for {message.id} already exists")
             return
         operation = SocketOperation(self, message.id)
+        if self._over is not None:
+            operation.refuse([self._over])
+            return
         if len(self._operations) >= MOST_OPERATIONS:
             operation.refuse([refusal_error(TooManyOperations(), self)])
             return
@@ -236,7 +248,6 @@ class Connection:
         """Answer an operation, or put it among those that are answered live."""
         edge = self._sockets.edge
         try:
-            prepared = edge.desk.operation(parameters, self._admission.caller)
             ctx = Ctx(
                 resources=edge.resources,
                 caller=self._admission.caller,
@@ -244,6 +255,7 @@ class Connection:
                 request_id=uuid4().hex,
                 address=self._address,
             )
+            prepared = await edge.desk.operation(parameters, ctx)
             if prepared.kind is OperationType.SUBSCRIPTION:
                 await self._follow(operation, prepared, parameters, ctx)
             else:
@@ -254,6 +266,7 @@ class Connection:
             operation.refuse([refusal_error(refusal, self)])
         except Exception as error:  # a fault of ours: masked, and logged under its id
             operation.refuse([presented(error, self.locale)])
+        self._leave_if_over()
 
     async def _follow(
         self, operation: SocketOperation, prepared: Operation, parameters: Parameters, ctx: Ctx
@@ -274,6 +287,7 @@ class Connection:
         """Execute a query or mutation within the time that requests have."""
         edge = self._sockets.edge
         mutates = prepared.kind is OperationType.MUTATION
+        operation.must_finish = mutates
         if not mutates:
             operation.task = asyncio.current_task()
         try:

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 class SocketOperation:
     """A sink for answers until it is over; after that nothing more is sent under its id."""
 
-    __slots__ = ("_behind", "_connection", "_prefix", "id", "is_over", "leave", "task")
+    __slots__ = (
+        "_behind",
+        "_connection",
+        "_prefix",
+        "id",
+        "is_over",
+        "leave",
+        "must_finish",
+        "task",
+    )
 
     def __init__(self, connection: "Connection", id: str) -> None:
         """An operation that a socket's client has begun."""
@@ -30,6 +39,8 @@ class SocketOperation:
         self.leave: Callable[[], None] | None = None
         # What may be cancelled when nobody waits for the answer.
         self.task: asyncio.Task[None] | None = None
+        # A mutation's answer is owed, even if it ended the session.
+        self.must_finish = False
         self._connection = connection
         self._prefix = next_prefix(id)
         self._behind: Letter | None = None
