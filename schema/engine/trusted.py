@@ -56,7 +56,7 @@ class Trusted:
         if named is None:
             if text is None:
                 raise refused("No GraphQL query found in the request.", "BAD_REQUEST")
-        elif text is None:
+        elif not text:  # graphql-ws cannot leave the text out, and sends an empty one
             return self._found(named)
         elif SCHEME + digest_of(text) != named:
             raise refused("provided sha does not match query", "PERSISTED_QUERY_MISMATCH")

@@ -38,6 +38,7 @@ def refusal(trusted: Trusted, body: dict[str, Any], *, exempt: bool = False) -> 
         apollo(KNOWN),
         apollo(KNOWN.upper()),
         {**apollo(KNOWN), "query": TEXT},
+        {**apollo(KNOWN), "query": ""},
         {**apollo(KNOWN), "documentId": f"sha256:{KNOWN}"},
         {"query": TEXT},
         {"query": TEXT, "extensions": {"other": 1}},
