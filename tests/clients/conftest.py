@@ -130,10 +130,10 @@ def end(process: "subprocess.Popen[bytes]") -> None:
         raise
 
 
-def finish(shop: Shop, verb: str) -> None:
-    """Run a verb of linli to its end."""
+def finish(shop: Shop, *words: str) -> None:
+    """Run a command of linli to its end."""
     done = subprocess.run(
-        [sys.executable, "-m", "cli.main", verb],
+        [sys.executable, "-m", "cli.main", *words],
         cwd=ROOT,
         env=shop.environment,
         capture_output=True,
@@ -141,7 +141,7 @@ def finish(shop: Shop, verb: str) -> None:
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, f"linli {verb}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, f"linli {words}\n{done.stdout}\n{done.stderr}"
 
 
 def environment_of(database_url: str, redis_url: str, port: int) -> dict[str, str]:

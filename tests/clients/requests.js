@@ -86,5 +86,7 @@ await play({
       assert.ok(answer.serverInfo.version, sent.at(-1));
       assert.ok(!sent.at(-1).includes("serverInfo"));
     }
+    const refused = await failure(client().request("{ __typename }"));
+    assert.equal(refused.errors[0].extensions.code, "DOCUMENT_NOT_TRUSTED");
   },
 });

@@ -8,7 +8,7 @@ export const given = JSON.parse(process.argv.at(-1));
 export const WATCH = `subscription Watch($id: ID!, $after: String) {
   dropUpdated(dropId: $id, after: $after) { cursor drop { state remaining } } }`;
 export const MINE = "subscription Mine { myUpdates { kind cursor } }";
-export const TIME = "subscription Time { serverTime }";
+export const TIME = "subscription Time { serverTime { time } }";
 export const ME = "query Me { me { id nickname } }";
 const TEMPLATE = `mutation Template { createCouponTemplate(input: {
   name: "Welcome back", kind: FIXED, value: 500, thresholdFen: 2000, validDays: 7,
