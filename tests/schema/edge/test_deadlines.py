@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -14,7 +15,7 @@ from schema.edge import stints
 from schema.edge.stints import DeadlinePassed, Places, Stint
 from tests.conftest import Api
 from tests.make.members import member
-from tests.schema.edge.asking import JSON, RESPONSE, Client, asker_with
+from tests.schema.edge.asking import JSON, RESPONSE, Asker, Client, asker_with
 
 ME = "{ me { nickname } }"
 CHECK_IN = """mutation { checkIn(input: {idempotencyKey: "today"}) {
@@ -43,6 +44,11 @@ async def until_waiting(api: Api, number: int) -> None:
             await asyncio.sleep(0.02)
 
 
+def slow(api: Api, **settings: Any) -> Asker:
+    """An asker whose queries all go to the database."""
+    return asker_with(api.resources, answer_cache_mb=0, **settings)
+
+
 async def signed_in(api: Api) -> tuple[UUID, str]:
     """A member and their Authorization header."""
     async with api.resources.database.begin() as tx:
@@ -62,7 +68,7 @@ async def check_ins(api: Api) -> int:
 async def test_a_query_over_its_time_ends_with_its_statement(
     api: Api, media: str, status: int
 ) -> None:
-    asker = asker_with(api.resources, request_seconds=0.3)
+    asker = slow(api, request_seconds=0.3)
     _, authorization = await signed_in(api)
     assert "errors" not in (await asker.ask(ME, authorization=authorization)).json
     async with locked(api, "member"):
@@ -81,7 +87,7 @@ async def test_a_query_over_its_time_ends_with_its_statement(
 
 
 async def test_cut_off_queries_leave_no_connection_behind(api: Api) -> None:
-    asker = asker_with(api.resources, request_seconds=0.2)
+    asker = slow(api, request_seconds=0.2)
     _, authorization = await signed_in(api)
     async with locked(api, "member"):
         async with asyncio.TaskGroup() as group:
@@ -90,14 +96,14 @@ async def test_cut_off_queries_leave_no_connection_behind(api: Api) -> None:
             ]
         assert {task.result().code for task in asked} == {"DEADLINE_EXCEEDED"}
         await until_waiting(api, 0)
-    patient = asker_with(api.resources)
+    patient = slow(api)
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(patient.ask(ME, authorization=authorization)) for _ in range(60)]
     assert not [task.result().json for task in asked if "errors" in task.result().json]
 
 
 async def test_a_mutation_over_its_time_is_done_wholly_or_not(api: Api) -> None:
-    asker = asker_with(api.resources, request_seconds=0.3)
+    asker = slow(api, request_seconds=0.3)
     _, authorization = await signed_in(api)
     async with locked(api, "check_in"):
         answer = await asker.ask(CHECK_IN, authorization=authorization)
@@ -106,7 +112,7 @@ async def test_a_mutation_over_its_time_is_done_wholly_or_not(api: Api) -> None:
         chinese = await asker.ask(CHECK_IN, authorization=authorization, accept_language="zh")
         assert "幂等键" in chinese.json["errors"][0]["message"]
         await until_waiting(api, 0)
-    patient = asker_with(api.resources)
+    patient = slow(api)
     again = await patient.ask(CHECK_IN, authorization=authorization)
     assert again.data["checkIn"]["__typename"] == "CheckInSuccess"
     twice = await patient.ask(CHECK_IN, authorization=authorization)
@@ -115,7 +121,7 @@ async def test_a_mutation_over_its_time_is_done_wholly_or_not(api: Api) -> None:
 
 
 async def test_a_query_ends_when_its_client_leaves(api: Api) -> None:
-    asker = asker_with(api.resources)
+    asker = slow(api)
     _, authorization = await signed_in(api)
     client = Client([orjson.dumps({"query": ME})])
     async with locked(api, "member"):
@@ -129,7 +135,7 @@ async def test_a_query_ends_when_its_client_leaves(api: Api) -> None:
 
 
 async def test_a_mutation_goes_on_without_its_client(api: Api) -> None:
-    asker = asker_with(api.resources)
+    asker = slow(api)
     _, authorization = await signed_in(api)
     client = Client([orjson.dumps({"query": CHECK_IN})])
     async with locked(api, "check_in"):
@@ -143,7 +149,7 @@ async def test_a_mutation_goes_on_without_its_client(api: Api) -> None:
 
 
 async def test_more_requests_than_may_wait_are_sent_away(api: Api) -> None:
-    asker = asker_with(api.resources, max_concurrent=1)
+    asker = slow(api, max_concurrent=1)
     _, authorization = await signed_in(api)
     places = asker.edge.places
     async with locked(api, "member") as let_go, asyncio.TaskGroup() as group:
