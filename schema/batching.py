@@ -29,11 +29,12 @@ class _Batch:
 class Batches:
     """The batches of one request. Nothing is remembered: a later ask reads again."""
 
-    __slots__ = ("_database", "_open")
+    __slots__ = ("_database", "_joined", "_open")
 
     def __init__(self, database: Database) -> None:
         """Read from this database."""
         self._database = database
+        self._joined = database.joined()
         self._open: dict[object, _Batch] = {}
 
     async def load(self, query: Query[K, V], key: K) -> V | None:
@@ -59,7 +60,7 @@ class Batches:
         asked = list(dict.fromkeys(keys))
         if not asked:
             return {}
-        read = self._database.reading()
+        read = self._database.reading(joined=self._joined)
         try:
             return await query(read, asked)
         finally:

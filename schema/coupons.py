@@ -197,6 +197,7 @@ def redemption_of(row: coupons.Redemption) -> CouponRedemption:
 class Coupon(Node):
     key: strawberry.Private[tuple[UUID, UUID]]
     template_key: strawberry.Private[UUID]
+    template_row: strawberry.Private[coupons.Template | None]
     status: coupons.CouponState = strawberry.field(description="Where the coupon stands.")
     code: str | None = strawberry.field(description="The code to show at a till, if it has one.")
     usable_from: datetime = strawberry.field(description="The first instant it can be used at.")
@@ -209,6 +210,7 @@ class Coupon(Node):
         coupons.templates_by_id,
         key=lambda coupon: coupon.template_key,
         make=template_of,
+        ready=lambda coupon: coupon.template_row,
         description="What the coupon does.",
     )
     redemption: CouponRedemption | None = loaded(
@@ -220,12 +222,13 @@ class Coupon(Node):
     )
 
 
-def coupon_of(row: coupons.Coupon) -> Coupon:
-    """The GraphQL value of a coupon."""
+def coupon_of(row: coupons.Coupon, template: coupons.Template | None = None) -> Coupon:
+    """The GraphQL value of a coupon, with its template where both were read together."""
     return Coupon(
         id=global_id("Coupon", row.id),
         key=(row.member_id, row.id),
         template_key=row.template_id,
+        template_row=template,
         status=row.state,
         code=row.code,
         usable_from=row.usable_from,
@@ -294,6 +297,6 @@ class CouponsOfMember(MemberPart):
             rows,
             first=size,
             after=after,
-            node=coupon_of,
-            cursor=lambda row: encode_cursor(row.id),
+            node=lambda row: coupon_of(*row),
+            cursor=lambda row: encode_cursor(row[0].id),
         )

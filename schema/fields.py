@@ -40,6 +40,8 @@ class Loads:
     key: Callable[[Any], Any]
     # Takes None for what the query has nothing for.
     make: Callable[[Any], Any]
+    # The row, where the object was read together with it.
+    ready: Callable[[Any], Any] | None = None
 
 
 def query(
@@ -174,12 +176,13 @@ def loaded(
     description: str,
     nullable: bool = False,
     absent: Callable[[], T] | None = None,
+    ready: Callable[[Any], V | None] | None = None,
 ) -> Any:
     """A field that is one row by key: loaded for a whole list in one statement.
 
     For a key that is None or names no row it is null where it is nullable, or what `absent` makes;
-    else that is a fault. Its type is what `make` is annotated to return. Nothing in it depends on
-    the caller.
+    else that is a fault. `ready` answers the row of an object that was read together with it. The
+    field's type is what `make` is annotated to return. Nothing in it depends on the caller.
     """
     kind = get_type_hints(make)["return"]
 
@@ -193,11 +196,14 @@ def loaded(
         raise LookupError(f"{source.__module__}.{source.__name__} has nothing for a key")
 
     async def resolver(self: object, info: Info) -> object:
+        held = None if ready is None else ready(self)
+        if held is not None:
+            return make(held)
         asked = key(self)
         return made(None if asked is None else await info.context.one(source, asked))
 
     resolver.__annotations__["return"] = kind | None if nullable else kind
-    metadata = {LOADS: Loads(source, key, made), SHARED: True}
+    metadata = {LOADS: Loads(source, key, made, ready), SHARED: True}
     return strawberry.field(resolver, description=description, metadata=metadata)
 
 

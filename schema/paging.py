@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -40,12 +41,39 @@ class Edge(Generic[T]):
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[T]):
-    edges: list[Edge[T]] = strawberry.field(description="The items with their cursors.")
-    page_info: PageInfo = strawberry.field(description="Where this page lies in the list.")
+    # Rows become items, and items get cursors, only where they are asked for.
+    page: strawberry.Private["Page"]
+
+    @strawberry.field(description="The items with their cursors.")
+    def edges(self) -> list[Edge[T]]:
+        page = self.page
+        return [Edge(node=page.node(row), cursor=page.cursor(row)) for row in page.rows]
+
+    @strawberry.field(description="Where this page lies in the list.")
+    def page_info(self) -> PageInfo:
+        page = self.page
+        return PageInfo(
+            has_next_page=page.has_more,
+            has_previous_page=page.after is not None,
+            start_cursor=page.cursor(page.rows[0]) if page.rows else None,
+            end_cursor=page.cursor(page.rows[-1]) if page.rows else None,
+        )
 
     @strawberry.field(description="The items alone.")
     def nodes(self) -> list[T]:
-        return [edge.node for edge in self.edges]
+        node = self.page.node
+        return [node(row) for row in self.page.rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The rows of a page, and how they become items and cursors."""
+
+    rows: Sequence[Any]
+    node: Callable[[Any], Any]
+    cursor: Callable[[Any], str]
+    after: str | None
+    has_more: bool
 
 
 def page_size(first: int) -> int:
@@ -108,13 +136,4 @@ def connect(
     after: str | None = None,
 ) -> Connection[T]:
     """The page of rows that were read with `limit first + 1`."""
-    edges = [Edge(node=node(row), cursor=cursor(row)) for row in rows[:first]]
-    return Connection(
-        edges=edges,
-        page_info=PageInfo(
-            has_next_page=len(rows) > first,
-            has_previous_page=after is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
-        ),
-    )
+    return Connection(page=Page(rows[:first], node, cursor, after, has_more=len(rows) > first))

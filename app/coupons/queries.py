@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 
 from app.coupons.tables import Batch, Coupon, CouponState, Redemption, Template
 from app.kernel.db import Read
-from app.kernel.statements import Entities, ids
+from app.kernel.statements import Entities, Rows, ids
 
 _TEMPLATES = Entities(select(Template).where(Template.id == any_(ids("ids"))))
 
@@ -26,28 +26,30 @@ class CouponPage:
     state: CouponState | None = None
 
 
-async def pages(read: Read, keys: Iterable[CouponPage]) -> dict[CouponPage, list[Coupon]]:
-    """The coupons of each page; one more than `first` if there are more.
+async def pages(
+    read: Read, keys: Iterable[CouponPage]
+) -> dict[CouponPage, list[tuple[Coupon, Template]]]:
+    """The coupons of each page with their templates; one more than `first` if there are more.
 
     One statement for all members who are asked for in the same way.
     """
     alike: dict[CouponPage, list[CouponPage]] = defaultdict(list)
-    found: dict[CouponPage, list[Coupon]] = {}
+    found: dict[CouponPage, list[tuple[Coupon, Template]]] = {}
     for key in keys:
         found[key] = []
         alike[CouponPage(UUID(int=0), key.first, key.after, key.state)].append(key)
     for way, asked in alike.items():
         by_member = {key.member_id: key for key in asked}
         page = _page(way.state is not None, way.after is not None)
-        for coupon in await read.fetch(
+        for coupon, template in await read.fetch(
             page, members=list(by_member), first=way.first + 1, state=way.state, after=way.after
         ):
-            found[by_member[coupon.member_id]].append(coupon)
+            found[by_member[coupon.member_id]].append((coupon, template))
     return found
 
 
 @cache
-def _page(of_state: bool, after: bool) -> Entities[Coupon]:
+def _page(of_state: bool, after: bool) -> Rows[Coupon, Template]:
     asked = (
         func.unnest(ids("members"))
         .table_valued(column("member_id", Uuid), name="asked")
@@ -60,7 +62,13 @@ def _page(of_state: bool, after: bool) -> Entities[Coupon]:
         page = page.where(Coupon.id < bindparam("after", type_=Uuid()))
     newest = page.order_by(Coupon.id.desc()).limit(bindparam("first", type_=Integer()))
     row = aliased(Coupon, newest.lateral("page"))
-    return Entities(select(row).select_from(asked).join(row, true()).order_by(row.id.desc()))
+    return Rows(
+        select(row, Template)
+        .select_from(asked)
+        .join(row, true())
+        .join(Template, Template.id == row.template_id)
+        .order_by(row.id.desc())
+    )
 
 
 async def by_member_and_id(

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from app.kernel.clock import Clock, system_clock
 from app.kernel.connections import Readers
 from app.kernel.ids import IdSource, uuid7
+from app.kernel.joining import Joined
 from app.kernel.outbox import Event, OutboxRow, encode
 from app.kernel.statements import Statement
 
@@ -25,18 +26,18 @@ R = TypeVar("R")
 class Read:
     """Reads at an instant; `session` is a read-only transaction, begun when it is first used."""
 
-    __slots__ = ("_begin", "_readers", "_session", "now")
+    __slots__ = ("_begin", "_joined", "_session", "now")
 
     def __init__(
         self,
         begin: Callable[[], AsyncSession],
         now: datetime,
-        readers: Readers | None = None,
+        joined: Joined | None = None,
     ) -> None:
-        """Take a session from `begin` when one is needed; `readers` run statements without one."""
+        """Take a session from `begin` when one is needed; `joined` runs statements without one."""
         self.now = now
         self._begin = begin
-        self._readers = readers
+        self._joined = joined
         self._session: AsyncSession | None = None
 
     @property
@@ -52,10 +53,8 @@ class Read:
         Inside a transaction that has begun it is asked there, after what was written in it.
         """
         arguments = statement.arguments(given)
-        if self._readers is not None and self._session is None:
-            return statement.rows(
-                await self._readers.fetch(statement.sql, arguments, statement.record)
-            )
+        if self._joined is not None and self._session is None:
+            return await self._joined.fetch(statement, arguments)
         session = self.session
         await session.flush()
         held = await (await session.connection()).get_raw_connection()
@@ -138,9 +137,15 @@ class Database:
         if tx.events and self.after_emit is not None:
             await self.after_emit()
 
-    def reading(self, *, now: datetime | None = None) -> Read:
-        """The same without the block: the caller closes it."""
-        return Read(self._begin_reading, now or self.clock(), self._readers)
+    def reading(self, *, now: datetime | None = None, joined: Joined | None = None) -> Read:
+        """The same without the block: the caller closes it. Reads with the same `joined` share
+        their round trips.
+        """
+        return Read(self._begin_reading, now or self.clock(), joined or self.joined())
+
+    def joined(self) -> Joined | None:
+        """What joins the reads of one request; None where statements need a session."""
+        return None if self._readers is None else Joined(self._readers)
 
     def _begin_reading(self) -> AsyncSession:
         return AsyncSession(self._reader, expire_on_commit=False)

@@ -12,7 +12,7 @@ from operator import itemgetter
 from typing import Any, Generic, TypeVar, TypeVarTuple, cast
 
 import asyncpg
-from sqlalchemy import BindParameter, Select, bindparam, inspect, text
+from sqlalchemy import BindParameter, Select, bindparam, func, inspect, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.orm import Mapper
@@ -42,15 +42,17 @@ class Statement(Generic[R]):
     """A `select` compiled for asyncpg, with what turns its records into rows."""
 
     sql: str
+    # The same with each row as one value, to stand in a statement with others.
+    nested: str
     # The class that asyncpg makes its records of.
     record: type[asyncpg.Record] = asyncpg.Record
 
     def __init__(self, select: "Select[*tuple[Any, ...]]", columns: Sequence[Any]) -> None:
         """Compile the select of these columns; parameters keep their names."""
-        compiled = select.with_only_columns(*columns, maintain_column_froms=True).compile(
-            dialect=_DIALECT
-        )
+        compiled = select.with_only_columns(*columns).compile(dialect=_DIALECT)
         self.sql = str(compiled)
+        nested = select.with_only_columns(func.row(*columns).label("q"))
+        self.nested = str(nested.compile(dialect=_DIALECT))
         if "POSTCOMPILE" in self.sql:
             raise TypeError("a list of values is a parameter of its own: use any_(ids(...))")
         self._order: Sequence[str] = list(getattr(compiled, "positiontup", None) or ())
@@ -63,6 +65,11 @@ class Statement(Generic[R]):
             for name, process in processors.items()
             if not isinstance(compiled.binds[name].type, ARRAY)
         }
+
+    @property
+    def places(self) -> int:
+        """How many parameters the text has."""
+        return len(self._order)
 
     def arguments(self, given: Mapping[str, object]) -> list[object]:
         """The parameters in the order of the text. Raises KeyError for one that is missing."""
@@ -78,6 +85,10 @@ class Statement(Generic[R]):
         """The rows of asyncpg's records."""
         return records
 
+    def nested_rows(self, tuples: list[Any]) -> list[R]:
+        """The rows of the tuples that the nested text answers."""
+        return self.rows(tuples)
+
 
 class Entities(Statement[T]):
     """A select of one table's rows."""
@@ -91,6 +102,12 @@ class Entities(Statement[T]):
         keys = _keys(mapper)
         super().__init__(select, [getattr(entity, key) for key in keys])
         self.record = _record_class(mapper, keys)
+        self._view = _view(mapper, 0)
+
+    def nested_rows(self, tuples: list[Any]) -> list[T]:
+        """The rows of the tuples that the nested text answers."""
+        view = self._view
+        return [view(item) for item in tuples]
 
 
 class Rows(Statement[tuple[*Ts]]):
@@ -120,12 +137,21 @@ class Rows(Statement[tuple[*Ts]]):
 class Lines(Statement[Mapping[str, Any]]):
     """SQL as text with `:name` for its parameters; its rows are read by column name."""
 
-    def __init__(self, sql: str) -> None:
-        """Take the text; name parameters whose type is not plain from it by `CAST(:x AS …)`."""
+    def __init__(self, sql: str, columns: str) -> None:
+        """Take the text and the names of its columns.
+
+        Parameters whose type is not plain from the text are written `CAST(:x AS …)`.
+        """
         compiled = text(sql).compile(dialect=_DIALECT)
         self.sql = str(compiled)
+        self.nested = f"SELECT ROW(q.*) AS q FROM ({self.sql}) q"
         self._order = list(compiled.positiontup or ())
         self._fixed, self._processors = {}, {}
+        self._columns = columns.split()
+
+    def nested_rows(self, tuples: list[Any]) -> list[Mapping[str, Any]]:
+        """The rows of the tuples that the nested text answers."""
+        return [dict(zip(self._columns, item, strict=True)) for item in tuples]
 
 
 def _entities(select: "Select[*tuple[Any, ...]]") -> Iterable[Any]:
@@ -153,7 +179,7 @@ def _view(mapper: Mapper[Any], start: int) -> Reader:
     """Makes the part of a record that is one table's, None where an outer join found none."""
     attributes: dict[str, Any] = {"__slots__": ("record",), "__init__": _take}
     for at, (key, column) in enumerate(zip(_keys(mapper), mapper.columns, strict=True), start):
-        attributes[key] = property(_through(_value_of(column.type, at)))
+        attributes[key] = property(_through(_reader(column.type), at))
     view = type(f"{mapper.class_.__name__}View", (), attributes)
     first = mapper.get_property_by_column(mapper.primary_key[0]).key
     identity = itemgetter(start + _keys(mapper).index(first))
@@ -164,8 +190,15 @@ def _take(self: Any, record: Any) -> None:
     self.record = record
 
 
-def _through(read: Reader) -> Reader:
-    return lambda view: read(view.record)
+def _through(read: Reader | None, at: int) -> Reader:
+    if read is None:
+        return lambda view: view.record[at]
+
+    def value(view: Any) -> Any:
+        found = view.record[at]
+        return None if found is None else read(found)
+
+    return value
 
 
 def _value(expression: ColumnElement[Any], at: int) -> Reader:

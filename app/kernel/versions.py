@@ -58,7 +58,7 @@ def version_expression(member: str) -> str:
 
 
 VERSION_SQL = f"SELECT {version_expression(':member_id')} AS version"
-_VERSION = Lines(VERSION_SQL)
+_VERSION = Lines(VERSION_SQL, "version")
 
 # Rows of transactions that are yet to come are from a dump that was restored into this cluster.
 _SWEEP = text(

@@ -71,7 +71,8 @@ class Place:
 
 # The account's row knows what commands and nightly jobs have done so far; lots whose instant has
 # come meanwhile are counted in or out here, so that a reader is never an hour behind.
-_BALANCES = Lines("""
+_BALANCES = Lines(
+    """
 SELECT a.member_id, a.currency, a.active, a.pending, a.debt, l.matured, l.overdue, l.soon, l.next
 FROM points_account a LEFT JOIN LATERAL (
     SELECT
@@ -86,9 +87,12 @@ FROM points_account a LEFT JOIN LATERAL (
     WHERE member_id = a.member_id AND currency = a.currency AND status IN ('PENDING', 'ACTIVE')
 ) l ON true
 WHERE a.member_id = ANY(CAST(:members AS uuid[]))
-""")
+""",
+    "member_id currency active pending debt matured overdue soon next",
+)
 
-_ENTRIES = Lines("""
+_ENTRIES = Lines(
+    """
 SELECT k.n, e.seq, e.kind, e.source, e.reason, e.order_id, e.at,
     CASE WHEN e.kind = 'DEBT' OR e.active_delta + e.pending_delta < 0
         THEN -e.amount ELSE e.amount END AS amount
@@ -101,7 +105,9 @@ JOIN LATERAL (
     ORDER BY seq DESC LIMIT k.first
 ) e ON true
 ORDER BY k.n, e.seq DESC
-""")
+""",
+    "n seq kind source reason order_id at amount",
+)
 
 
 async def balances_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, Balances]:

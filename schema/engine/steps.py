@@ -9,9 +9,11 @@ each.
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from types import NoneType
 from typing import Any
 
-from graphql import GraphQLField, GraphQLObjectType
+from graphql import FieldNode, GraphQLField, GraphQLObjectType, Visitor, visit
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.execution.executor import Executor
 from graphql.execution.values import get_argument_values
@@ -49,6 +51,22 @@ class Run:
     scalars: dict[object, Any]
 
 
+# Values that no resolver can change, so that one may be given to every execution.
+_PLAIN = (str, int, float, bool, Enum, NoneType)
+
+
+def _holds_variable(node: FieldNode) -> bool:
+    found: list[bool] = []
+
+    class Looking(Visitor):
+        def enter_variable(self, *_: Any) -> None:
+            found.append(True)
+
+    for argument in node.arguments or ():
+        visit(argument, Looking())
+    return bool(found)
+
+
 class Resolver:
     """A field's resolver with the arguments of one selection."""
 
@@ -75,6 +93,8 @@ class Resolver:
         sources = (base.parent_parameter, base.root_parameter)
         self._source_names = [item.name for item in sources if item is not None]
         self._info_name = base.info_parameter.name if base.info_parameter else None
+        self._varies = _holds_variable(details[0].node)
+        self._fixed: dict[str, Any] | None = None
         self.is_async = declared.is_async
         self.is_plain = not (self.is_async or definition.args or self._info_name)
 
@@ -87,15 +107,22 @@ class Resolver:
 
     def given(self, run: Run) -> dict[str, Any]:
         """The arguments of this execution, the same for every object."""
-        named: dict[str, Any] = {}
-        if self._definition.args:
-            executor, first = run.executor, self._details[0]
-            values = get_argument_values(
-                self._definition, first.node, executor.variable_values, None
-            )
-            named = convert_arguments(values, self._declared.arguments, run.scalars, run.config)
+        named = self._arguments(run)
         if self._info_name is not None:
             named[self._info_name] = self._info(run)
+        return named
+
+    def _arguments(self, run: Run) -> dict[str, Any]:
+        if not self._definition.args:
+            return {}
+        if self._fixed is not None:
+            return dict(self._fixed)
+        values = get_argument_values(
+            self._definition, self._details[0].node, run.executor.variable_values, None
+        )
+        named = convert_arguments(values, self._declared.arguments, run.scalars, run.config)
+        if not self._varies and all(isinstance(value, _PLAIN) for value in named.values()):
+            self._fixed = dict(named)
         return named
 
     def _info(self, run: Run) -> "Info[Any, Any]":
@@ -137,6 +164,10 @@ class Step:
             await drain(frame, run)
 
     async def _loaded(self, loads: Loads, pairs: Pairs, run: Run) -> list[Any]:
+        if loads.ready is not None:
+            ready = [loads.ready(source) for source, _ in pairs]
+            if None not in ready:
+                return [loads.make(row) for row in ready]
         of = loads.key
         keys = [of(source) for source, _ in pairs]
         found = await run.ctx.batches.found(loads.query, [key for key in keys if key is not None])
