@@ -14,6 +14,7 @@ from graphql import (
     GraphQLNamedType,
     GraphQLObjectType,
     GraphQLUnionType,
+    is_specified_directive,
 )
 
 from schema import build_schema
@@ -174,6 +175,10 @@ def test_everything_in_the_schema_is_described_in_a_sentence() -> None:
         elif isinstance(kind, GraphQLEnumType):
             said += [(f"{kind.name}.{n}", v.description) for n, v in kind.values.items()]
         bare += [name for name, text in said if not (text and text.rstrip().endswith("."))]
+    for directive in build_schema()._schema.directives:
+        if not is_specified_directive(directive):
+            parts = {"": directive, **directive.args}
+            bare += [f"@{directive.name}({n})" for n, part in parts.items() if not part.description]
     assert not bare
 
 
