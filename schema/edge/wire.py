@@ -6,6 +6,7 @@ uvicorn with `ws=SocketProtocol`; with another protocol or server everything wor
 """
 
 import asyncio
+import socket
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -24,6 +25,8 @@ LARGEST_MESSAGE = 256 * 1024
 EXTENSION = "linli.wire"
 # What a transport holds back for a peer that does not read, before we hold back ourselves.
 HIGH_WATER = 32 * 1024
+# What the kernel holds back: left to itself it takes megabytes of old news for each slow peer.
+SEND_BUFFER = 128 * 1024
 # An ASGI server does not say what it holds back: so many messages wait for it here at most.
 ASGI_WAITING = 16
 # A close frame reaches a peer that does not read in this time, or never.
@@ -53,6 +56,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if scope is not None:
             scope["extensions"][EXTENSION] = self
         self.transport.set_write_buffer_limits(high=HIGH_WATER)
+        plain = self.transport.get_extra_info("socket")
+        if plain is not None:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
     def start_keepalive(self) -> None:
         """One timer for all sockets is ours."""

@@ -125,7 +125,7 @@ PERSONAL = {
     "in a fragment": "dropUpdated(dropId: $id) { ...F }",
     "in an inline fragment": "dropUpdated(dropId: $id) { drop { ... { myClaim { claimedAt } } } }",
     "in a fragment on an interface": (
-        "dropUpdated(dropId: $id) { drop { ... on Node { ... on Drop { myClaim { __typename } } } } }"
+        "dropUpdated(dropId: $id) { drop { ... on Node { ... on Drop { batch { id } } } } }"
     ),
     "under @include": "dropUpdated(dropId: $id) { drop { myClaim @skip(if: $on) { __typename } } }",
     "with a rule of its own": "dropUpdated(dropId: $id) { drop { batch { id } } }",
