@@ -51,7 +51,10 @@ MEMBER = Allow("members", lambda caller: isinstance(caller, MemberCaller))
 STAFF = staff()
 # Staff who see the whole platform; a LEADER sees one community of it.
 OFFICE = staff(Role.CAMPAIGN_MANAGER, Role.SUPPORT, Role.ANALYST)
-SIGNED_IN = Allow("everyone signed in", lambda caller: not isinstance(caller, Anonymous))
+# Partners are systems: they do what their scopes say, and see nothing.
+SIGNED_IN = Allow(
+    "members and staff", lambda caller: isinstance(caller, MemberCaller | StaffCaller)
+)
 
 
 # No community has this key: the one of a leader who was given none.

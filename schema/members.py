@@ -125,7 +125,7 @@ NODES: dict[str, NodeLoader] = {"Member": load_member, "Community": load_communi
 class MemberQuery:
     @query(
         SIGNED_IN,
-        description="The signed-in member; null for staff and partners.",
+        description="The signed-in member; null for staff.",
         remembered=True,
     )
     async def me(self, info: Info) -> Member | None:

@@ -3,8 +3,10 @@
 import base64
 import hashlib
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -13,6 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.kernel.exemptions import parse_exemptions
 
 PREFIX = "LINLI_"
+# Passwords that manuals and examples use.
+_KNOWN_PASSWORDS = {"admin", "changeme", "development", "example", "linli", "password"}
+_KNOWN_PASSWORDS |= {"postgres", "redis", "root", "secret", "test"}
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+\Z")
 
 
@@ -44,6 +49,7 @@ class Settings(BaseSettings):
     request_seconds: Annotated[float, Field(gt=0, le=600)] = 10
     max_concurrent: Annotated[int, Field(ge=1, le=10_000)] = 256
     cors_origins: str = ""
+    trusted_proxies: str = ""
     rate_limit_maximum: Annotated[int, Field(ge=100, le=1_000_000_000)] = 50_000
     rate_limit_restore: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1_000
     rate_limit_address_maximum: Annotated[int, Field(ge=100, le=1_000_000_000)] = 1_000_000
@@ -80,6 +86,20 @@ class Settings(BaseSettings):
         if not all(_ORIGIN.match(origin) for origin in origins):
             raise ValueError("must be origins like https://app.example.com, separated by commas")
         return ",".join(origins)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies(cls, value: str) -> str:
+        proxies = [part.strip() for part in value.split(",") if part.strip()]
+        try:
+            for proxy in proxies:
+                if proxy != "*":
+                    ip_network(proxy)
+        except ValueError as error:
+            raise ValueError(
+                "must be addresses or networks like 10.0.0.0/8, separated by commas, or *"
+            ) from error
+        return ",".join(proxies)
 
     @field_validator("database_url", "read_database_url")
     @classmethod
@@ -138,6 +158,11 @@ class Settings(BaseSettings):
             for name in known
             if _is_development(getattr(self, name).get_secret_value())
         ]
+        weak += [
+            f"{PREFIX}{name.upper()}"
+            for name in ("database_url", "read_database_url", "redis_url")
+            if _has_known_password(getattr(self, name))
+        ]
         if weak:
             raise ValueError(f"production needs secrets of its own for {', '.join(weak)}")
         return self
@@ -156,6 +181,12 @@ class Settings(BaseSettings):
         if self.env == "production":
             return "https://api.weixin.qq.com"
         return f"http://{self.host}:{self.port}/dev/wechat"
+
+
+def _has_known_password(url: str | None) -> bool:
+    """True of an address with a password that manuals use; none at all may be a trusted socket."""
+    password = urlsplit(url or "").password
+    return password is not None and password.casefold() in _KNOWN_PASSWORDS
 
 
 def _is_development(value: str) -> bool:

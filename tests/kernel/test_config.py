@@ -75,3 +75,32 @@ def test_a_key_ring_is_read_in_its_order() -> None:
     ring = parse_keys("new:" + "A" * 43 + "=,old:" + "B" * 42 + "A=")
     assert list(ring) == ["new", "old"]
     assert all(len(key) == 32 for key in ring.values())
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "READ_DATABASE_URL", "REDIS_URL"])
+def test_production_refuses_passwords_out_of_manuals(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    scheme = "redis" if name == "REDIS_URL" else "postgresql"
+    key = "k1:" + "A" * 43 + "="
+    for secret in ("TOKEN_KEYS", "CRYPTO_KEYS", "INDEX_KEY"):
+        monkeypatch.setenv(f"LINLI_{secret}", key)
+    monkeypatch.setenv("LINLI_WECHAT_SECRET", "real")
+    monkeypatch.setenv(f"LINLI_{name}", f"{scheme}://linli:Postgres@db.example/0")
+    assert load_settings().env == "development"
+    monkeypatch.setenv("LINLI_ENV", "production")
+    with pytest.raises(BadSettings, match=f"LINLI_{name}"):
+        load_settings()
+    for good in (f"{scheme}://linli:mP3xQ@db.example/0", f"{scheme}://db.example/0"):
+        monkeypatch.setenv(f"LINLI_{name}", good)
+        assert load_settings().env == "production"
+
+
+def test_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for good in ("", "*", "10.0.0.0/8", "192.0.2.1, 2001:db8::/32"):
+        monkeypatch.setenv("LINLI_TRUSTED_PROXIES", good)
+        assert load_settings().trusted_proxies == good.replace(" ", "")
+    for bad in ("balancer", "10.0.0.1/8", "10.0.0.0/8;192.0.2.1"):
+        monkeypatch.setenv("LINLI_TRUSTED_PROXIES", bad)
+        with pytest.raises(BadSettings, match="LINLI_TRUSTED_PROXIES"):
+            load_settings()

@@ -8,12 +8,9 @@ from graphql import (
     GraphQLEnumType,
     GraphQLField,
     GraphQLInputObjectType,
-    GraphQLInterfaceType,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
-    GraphQLSchema,
-    GraphQLUnionType,
     get_named_type,
     is_leaf_type,
 )
@@ -51,10 +48,9 @@ def smallest_value(kind: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A field on the way, as it is written, and the type it leads to."""
+    """A field on the way and the type it leads to."""
 
     field: str
-    written: str
     kind: str
 
 
@@ -65,15 +61,14 @@ class Way:
     steps: tuple[Step, ...]
     kind: str
 
-    def ask(self, root: str, leaf: str) -> str:
-        """The selection that asks for one field at the way's end."""
-        selection = leaf
+    def select(self, selection: str) -> str:
+        """The selection at the way's beginning that comes to one at its end."""
         for step in reversed(self.steps):
-            selection = f"{step.written} {{ {selection} }}"
-        return f"{root} {{ {selection} }}"
+            selection = f"{step.field} {{ {selection} }}"
+        return selection
 
 
-def ways_from(schema: GraphQLSchema, kind: GraphQLObjectType) -> Iterator[Way]:
+def ways_from(kind: GraphQLObjectType) -> Iterator[Way]:
     """A way to every object type that a type leads to, itself included, shortest first."""
     seen = {kind.name}
     waiting: list[tuple[GraphQLObjectType, tuple[Step, ...]]] = [(kind, ())]
@@ -81,25 +76,12 @@ def ways_from(schema: GraphQLSchema, kind: GraphQLObjectType) -> Iterator[Way]:
         here, steps = waiting.pop(0)
         yield Way(steps, here.name)
         for name, field in here.fields.items():
-            for target in _objects(schema, field):
-                if target.name not in seen:
-                    seen.add(target.name)
-                    waiting.append((target, (*steps, _step(name, field, target))))
+            target = get_named_type(field.type)
+            if isinstance(target, GraphQLObjectType) and target.name not in seen:
+                seen.add(target.name)
+                waiting.append((target, (*steps, Step(name, target.name))))
 
 
 def leaf(name: str, field: GraphQLField) -> str:
     """A field as the end of a document."""
     return name if is_leaf_type(get_named_type(field.type)) else f"{name} {{ __typename }}"
-
-
-def _objects(schema: GraphQLSchema, field: GraphQLField) -> list[GraphQLObjectType]:
-    named = get_named_type(field.type)
-    if isinstance(named, GraphQLUnionType | GraphQLInterfaceType):
-        return list(schema.get_possible_types(named))
-    return [named] if isinstance(named, GraphQLObjectType) else []
-
-
-def _step(name: str, field: GraphQLField, target: GraphQLObjectType) -> Step:
-    named = get_named_type(field.type)
-    written = name if named is target else f"{name} {{ ... on {target.name}"
-    return Step(name, written, target.name)

@@ -1,0 +1,209 @@
+"""Who may see and do what, in full: every field of the schema stands here, or the tests fail.
+
+A caller sees a field if they get the object at the root, may pass every field on the way, and may
+see the field itself. `WAYS` says who gets what at the root when they ask for things of one member,
+`self`, of one community; `TYPES` who sees each field of an object that they have; `MUTATIONS` and
+`SUBSCRIPTIONS` who is let in.
+"""
+
+Who = frozenset[str]
+
+
+def who(names: str) -> Who:
+    return frozenset(names.split())
+
+
+MEMBERS = who("self neighbour stranger frozen")
+OFFICE = who("owner manager support analyst")
+LEADERS = who("leader far homeless")
+STAFF = OFFICE | LEADERS
+SIGNED_IN = MEMBERS | STAFF
+PARTNERS = who("partner orders keyless")
+ALL = who("anonymous") | SIGNED_IN | PARTNERS
+SELF = who("self")
+OWNER = who("owner")
+MANAGERS = who("owner manager")
+SUPPORT = who("owner support")
+
+# The member themselves, staff, and the leader of the member's community.
+THEIRS = SELF | OFFICE | who("leader")
+# Members of the community, its leader and staff.
+HOME = who("self neighbour frozen leader") | OFFICE
+
+WAYS: dict[str, Who] = {
+    "me": MEMBERS,
+    "member": THEIRS,
+    "members": OFFICE | who("leader"),
+    "tiers": ALL,
+    "drop": SIGNED_IN,
+    "drops": SIGNED_IN,
+    "segments": OFFICE,
+    "churnAlerts": OFFICE,
+    "campaigns": OFFICE,
+    "ballot": HOME,
+    "ballots": HOME,
+    "auditLog": OWNER,
+    "serverInfo": ALL,
+    "node:Member": THEIRS,
+    "node:Community": SIGNED_IN,
+    "node:Coupon": SELF,
+    "node:CouponBatch": OFFICE,
+    "node:CouponTemplate": SIGNED_IN,
+    "node:Drop": SIGNED_IN,
+    "node:ChurnAlert": OFFICE,
+    "node:Campaign": OFFICE,
+    "node:Ballot": HOME,
+    "node:Review": THEIRS,
+    "node:EcoAction": THEIRS,
+    "node:AuditEntry": OWNER,
+}
+
+MUTATIONS: dict[str, Who] = {
+    "loginWithWechat": ALL,
+    "requestPhoneCode": ALL,
+    "loginWithPhone": ALL,
+    "refreshSession": ALL,
+    "staffLogin": ALL,
+    "logout": SIGNED_IN,
+    "linkPhone": SUPPORT,
+    "adjustPoints": SUPPORT,
+    "recordOrders": who("owner partner orders"),
+    "recordEvents": who("owner partner"),
+    "checkIn": MEMBERS,
+    "redeemCoupon": MEMBERS,
+    "claimDrop": MEMBERS,
+    "castVote": MEMBERS,
+    "submitReview": MEMBERS,
+    "submitEcoAction": MEMBERS,
+    "verifyEcoAction": SUPPORT | LEADERS,
+    "createCouponTemplate": MANAGERS,
+    "createDrop": MANAGERS,
+    "openDrop": MANAGERS,
+    "createCampaign": MANAGERS,
+    "startCampaign": MANAGERS,
+    "pauseCampaign": MANAGERS,
+    "createBallot": MANAGERS,
+    "openBallot": MANAGERS,
+    "closeBallot": MANAGERS,
+}
+
+SUBSCRIPTIONS: dict[str, Who] = {
+    "myUpdates": MEMBERS,
+    "dropUpdated": SIGNED_IN,
+    "ballotTally": HOME,
+    "churnAlertRaised": OFFICE,
+    "serverTime": ALL,
+}
+
+TYPES: dict[str, dict[Who, str]] = {
+    # A member.
+    "Member": {
+        ALL: "id nickname avatarUrl status locale registeredAt community tier points carbon "
+        "coupons segment badges",
+        OFFICE: "risk",
+    },
+    "Community": {ALL: "id name timeZone"},
+    "MemberTier": {ALL: "code name rank benefits since growth state graceUntil next"},
+    "NextTier": {ALL: "tier missingGrowth"},
+    "Tier": {ALL: "code name rank upgradeAt retainAt benefits"},
+    "TierBenefit": {ALL: "code name quota window"},
+    "PointsAccount": {ALL: "currency balance pending debt expiringSoon nextExpiryAt entries"},
+    "PointsEntry": {ALL: "kind amount source reason at"},
+    "MemberSegment": {ALL: "stage since lastOrderAt net90 rfm name"},
+    "RfmScores": {ALL: "recency frequency monetary"},
+    "MemberBadge": {ALL: "code name description figure issuedAt expiresAt"},
+    "ChurnRisk": {ALL: "probability horizonDays asOf reasons"},
+    "Review": {ALL: "id sku rating text status submittedAt"},
+    "EcoAction": {
+        ALL: "id type status gramsCo2e factorVersion carbonPoints evidenceKind evidence day "
+        "submittedAt decidedAt reason"
+    },
+    "MemberUpdate": {ALL: "cursor kind facts member"},
+    # Coupons and drops.
+    "Coupon": {ALL: "id status code usableFrom expiresAt grantedAt template redemption"},
+    "CouponRedemption": {ALL: "orderRef discountFen at explanation"},
+    "CouponTemplate": {
+        ALL: "id name kind value thresholdFen maxDiscountFen skus categories validity validFrom "
+        "validUntil waitDays validDays returnPolicy exclusive perMember"
+    },
+    "CouponBatch": {
+        ALL: "id status quantity granted setAside redeemed budgetFen reservedFen spentFen template"
+    },
+    "Drop": {
+        ALL: "id title state opensAt closesAt stock remaining communityId template",
+        OFFICE: "batch",
+        SELF: "myClaim",
+    },
+    "DropClaim": {ALL: "claimedAt coupon"},
+    "DropUpdate": {ALL: "cursor drop"},
+    # Ballots; the one of the world shows its tally to those who have voted.
+    "Ballot": {
+        ALL: "id question method status opensAt closesAt visibility quorumPercent tieRule "
+        "changeUntilClose stages tiers options community tally mayVote decision",
+        SELF: "myVote",
+    },
+    "BallotChoice": {ALL: "id label"},
+    "BallotTally": {ALL: "options turnout rollSize"},
+    "BallotOption": {ALL: "id label", SELF: "votes"},
+    "OwnVote": {ALL: "optionId castAt"},
+    "BallotDecision": {ALL: "outcome winnerId reason decidedAt"},
+    "BallotTallyUpdate": {ALL: "cursor ballot tally"},
+    # What the office sees.
+    "Campaign": {
+        ALL: "id name segment state pauseReason startsAt endsAt holdoutPermille createdAt batch "
+        "stats"
+    },
+    "CampaignStats": {ALL: "enrolled granted redeemed holdout"},
+    "ChurnAlert": {
+        ALL: "id level probability trigger horizonDays raisedAt escalatesAt closedAt reasons "
+        "member steps"
+    },
+    "ChurnAlertStep": {ALL: "state at reason"},
+    "ChurnAlertRaised": {ALL: "cursor alert"},
+    "SegmentOverview": {ALL: "asOf cutPointsVersion members stages vipSalesShare alarms"},
+    "SegmentSummary": {ALL: "stage members share net90 salesShare name"},
+    "AuditEntry": {
+        ALL: "id at actorKind actorId action outcome given subjectKind subjectId before after "
+        "address requestId"
+    },
+    # Everybody's.
+    "ServerInfo": {ALL: "name version environment time timeZone"},
+    "ServerTime": {ALL: "time"},
+    "PageInfo": {ALL: "hasNextPage hasPreviousPage startCursor endCursor"},
+    # Answers to mutations: for whom the mutation is.
+    "Session": {ALL: "accessToken refreshToken expiresAt"},
+    "MemberSession": {ALL: "session member"},
+    "StaffSession": {ALL: "session staff"},
+    "StaffAccount": {ALL: "id login name role"},
+    "RefreshSessionSuccess": {ALL: "session"},
+    "RequestPhoneCodeSuccess": {ALL: "expiresInSeconds developmentCode"},
+    "LogoutSuccess": {ALL: "ended"},
+    "LinkPhoneSuccess": {ALL: "member"},
+    "AdjustPointsSuccess": {ALL: "amount account"},
+    "CheckInSuccess": {ALL: "day streak earned points"},
+    "RecordVerdict": {ALL: "index status code message"},
+    "RecordEventsSuccess": {ALL: "verdicts"},
+    "RecordOrdersSuccess": {ALL: "verdicts"},
+    "CreateCouponTemplateSuccess": {ALL: "template batch"},
+    "RedeemCouponSuccess": {ALL: "discountFen coupon"},
+    "CreateDropSuccess": {ALL: "drop"},
+    "OpenDropSuccess": {ALL: "drop"},
+    "ClaimDropSuccess": {ALL: "claim drop"},
+    "CreateCampaignSuccess": {ALL: "campaign"},
+    "StartCampaignSuccess": {ALL: "campaign"},
+    "PauseCampaignSuccess": {ALL: "campaign"},
+    "CreateBallotSuccess": {ALL: "ballot"},
+    "OpenBallotSuccess": {ALL: "ballot"},
+    "CloseBallotSuccess": {ALL: "ballot"},
+    "CastVoteSuccess": {ALL: "ballot"},
+    "SubmitReviewSuccess": {ALL: "review"},
+    "SubmitEcoActionSuccess": {ALL: "action"},
+    "VerifyEcoActionSuccess": {ALL: "action"},
+}
+# Pages of lists.
+for _listed in who("AuditEntry Ballot Campaign ChurnAlert Coupon Drop Member PointsEntry"):
+    TYPES[f"{_listed}Connection"] = {ALL: "edges pageInfo nodes"}
+    TYPES[f"{_listed}Edge"] = {ALL: "node cursor"}
+
+# What nobody comes to in the world: nothing was decided yet.
+UNSEEN = who("BallotDecision")

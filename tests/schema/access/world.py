@@ -1,0 +1,138 @@
+"""A small world with something of every type in it, and every kind of caller."""
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from app import ballots, churn, coupons, drops, eco, members, staff
+from app.kernel.auth import (
+    ANONYMOUS,
+    Caller,
+    MemberCaller,
+    PartnerCaller,
+    Role,
+    Scope,
+    StaffCaller,
+)
+from app.kernel.db import Database, Tx
+from schema.nodes import global_id
+from tests.make import ballots as make_ballots
+from tests.make import campaigns as make_campaigns
+from tests.make import churn as make_churn
+from tests.make import coupons as make_coupons
+from tests.make import drops as make_drops
+from tests.make import eco as make_eco
+from tests.make import members as make_members
+from tests.make import points as make_points
+from tests.make import reviews as make_reviews
+from tests.make.scenes import a_full_member
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Who calls, and what there is to ask for: the things are `owner`'s, or of their community."""
+
+    callers: dict[str, Caller]
+    # A root field with its arguments, or `node:Kind`, as a document asks for it.
+    asks: dict[str, str]
+    home: UUID
+
+
+async def build(database: Database) -> World:
+    """Lay out the world: one member with everything, others with nothing, two communities."""
+    me = await a_full_member(database)
+    async with database.begin() as tx:
+        home = (await make_members.community(tx)).id
+        away = (await make_members.community(tx, name="滨江苑")).id
+        callers = await _callers(tx, me, home, away)
+        things = await _things(tx, me, home)
+    ballot = await _voted(database, me, home)
+    return World(callers, _asks(things | {"Ballot": ballot}), home)
+
+
+async def _callers(tx: Tx, me: UUID, home: UUID, away: UUID) -> dict[str, Caller]:
+    neighbour = (await make_members.member(tx, community_id=home)).id
+    stranger = (await make_members.member(tx, community_id=away)).id
+    frozen = await make_members.member(tx, community_id=home, status=members.MemberStatus.FROZEN)
+    return {
+        "anonymous": ANONYMOUS,
+        "self": MemberCaller(me, uuid4()),
+        "neighbour": MemberCaller(neighbour, uuid4()),
+        "stranger": MemberCaller(stranger, uuid4()),
+        "frozen": MemberCaller(frozen.id, uuid4()),
+        "owner": StaffCaller(uuid4(), uuid4(), Role.OWNER),
+        "manager": StaffCaller(uuid4(), uuid4(), Role.CAMPAIGN_MANAGER),
+        "support": StaffCaller(uuid4(), uuid4(), Role.SUPPORT),
+        "analyst": StaffCaller(uuid4(), uuid4(), Role.ANALYST),
+        "leader": StaffCaller(uuid4(), uuid4(), Role.LEADER, home),
+        "far": StaffCaller(uuid4(), uuid4(), Role.LEADER, away),
+        "homeless": StaffCaller(uuid4(), uuid4(), Role.LEADER),
+        "partner": PartnerCaller(uuid4(), frozenset(Scope)),
+        "orders": PartnerCaller(uuid4(), frozenset({Scope.ORDERS_WRITE})),
+        "keyless": PartnerCaller(uuid4(), frozenset()),
+    }
+
+
+async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
+    await make_points.lot(tx, member_id=me, amount=5)
+    await make_churn.score(tx, member_id=me)
+    [alert] = await churn.alerts_page(tx, first=1, state=None, after=None)
+    campaign = await make_campaigns.campaign(tx)
+    drop = await make_drops.open_drop(tx)
+    claim = await drops.claim(tx, drop_id=drop.id, member_id=me)
+    await _redeem(tx, me, claim.coupon_id)
+    await staff.audit(tx, actor=staff.Actor("staff", uuid4()), action="looked", given={})
+    [entry] = await staff.audit_page(tx, first=1)
+    action = await make_eco.action(tx, member_id=me, type=eco.EcoType.BATTERY_RECYCLING)
+    return {
+        "Member": me,
+        "Community": home,
+        "Coupon": claim.coupon_id,
+        "CouponBatch": drop.batch_id,
+        "CouponTemplate": (await make_coupons.template(tx)).id,
+        "Drop": drop.id,
+        "ChurnAlert": alert.id,
+        "Campaign": campaign.id,
+        "Review": (await make_reviews.review(tx, member_id=me, sku="PEACH")).id,
+        "EcoAction": action.id,
+        "AuditEntry": entry.id,
+    }
+
+
+async def _redeem(tx: Tx, me: UUID, coupon: UUID) -> None:
+    basket = coupons.Basket([coupons.Line("apple", "fruit", 3, 1_000)])
+    await coupons.redeem(tx, coupon_id=coupon, member_id=me, order_ref="order-1", basket=basket)
+
+
+async def _voted(database: Database, me: UUID, home: UUID) -> UUID:
+    """A ballot of the home community that only voters see the tally of; `self` has voted."""
+    ballot, options, _ = await make_ballots.open_ballot(
+        database, community_id=home, visibility=ballots.ResultsVisibility.UNTIL_VOTED
+    )
+    async with database.begin() as tx:
+        await ballots.cast(tx, ballot_id=ballot, member_id=me, option_id=options[0])
+    return ballot
+
+
+def _asks(things: dict[str, UUID]) -> dict[str, str]:
+    ids = {kind: global_id(kind, key) for kind, key in things.items()}
+    asks = {f"node:{kind}": f'node(id: "{id}")' for kind, id in ids.items()}
+    return asks | {
+        "me": "me",
+        "member": f'member(id: "{ids["Member"]}")',
+        "members": f'members(first: 100, communityId: "{ids["Community"]}")',
+        "tiers": "tiers",
+        "drop": f'drop(id: "{ids["Drop"]}")',
+        "drops": "drops(first: 5)",
+        "segments": "segments",
+        "churnAlerts": "churnAlerts(first: 5)",
+        "campaigns": "campaigns(first: 5)",
+        "ballot": f'ballot(id: "{ids["Ballot"]}")',
+        "ballots": "ballots(first: 5)",
+        "auditLog": "auditLog(first: 5)",
+        "serverInfo": "serverInfo",
+        "serverTime": "serverTime",
+        "dropUpdated": f'dropUpdated(dropId: "{ids["Drop"]}")',
+        "ballotTally": f'ballotTally(ballotId: "{ids["Ballot"]}")',
+        "churnAlertRaised": "churnAlertRaised",
+        "myUpdates": "myUpdates",
+    }
