@@ -16,8 +16,12 @@ from app.kernel.exemptions import parse_exemptions
 
 PREFIX = "LINLI_"
 # Passwords that manuals and examples use.
-_KNOWN_PASSWORDS = {"admin", "changeme", "development", "example", "linli", "password"}
-_KNOWN_PASSWORDS |= {"postgres", "redis", "root", "secret", "test"}
+_KNOWN_PASSWORDS = frozenset(
+    [
+        *("admin", "changeme", "development", "example", "linli", "password"),
+        *("postgres", "redis", "root", "secret", "test"),
+    ]
+)
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+\Z")
 
 
