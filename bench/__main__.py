@@ -12,6 +12,7 @@ PROGRAMS = (
     ("bench.churn",),
     ("bench.versions", "--members", "50000"),
     ("bench.home",),
+    ("bench.fanout",),
     ("bench.claims",),
 )
 

@@ -23,16 +23,16 @@ def binary() -> Path:
     return _wheel() / "bin" / "node"
 
 
-def install(folder: Path) -> Path:
+def install(folder: Path, sources: Path = SOURCES) -> Path:
     """The peers with their packages in a folder, installed anew only when the lock has changed.
 
     Raises NoPeers.
     """
-    place = folder / "peers"
-    lock = (SOURCES / "package-lock.json").read_bytes()
+    place = folder / sources.name
+    lock = (sources / "package-lock.json").read_bytes()
     mark = place / "node_modules" / f".{hashlib.sha256(lock).hexdigest()[:16]}"
     place.mkdir(parents=True, exist_ok=True)
-    for source in SOURCES.iterdir():
+    for source in sources.iterdir():
         if source.is_file():
             shutil.copy2(source, place / source.name)
     if not mark.exists():

@@ -6,9 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
 
 from app.kernel.outbox import LiveEvent
@@ -43,11 +41,13 @@ class Talk:
     async def closed(self) -> tuple[int, str]:
         """The code and the reason that the server closes with."""
         async with asyncio.timeout(PATIENCE):
-            with pytest.raises(ConnectionClosed) as end:
-                while True:
-                    await self.socket.recv()
-        assert end.value.rcvd is not None, "the connection was dropped"
-        return end.value.rcvd.code, end.value.rcvd.reason
+            async for _ in self.socket:
+                pass
+            await self.socket.wait_closed()
+        code, reason = self.socket.close_code, self.socket.close_reason
+        assert code is not None
+        assert code != 1006, "the connection was dropped"
+        return code, reason or ""
 
     async def silent(self, seconds: float = 0.3) -> bool:
         """True when nothing comes for a while."""
