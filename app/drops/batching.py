@@ -65,11 +65,13 @@ class Claimed:
 Answer = Claimed | type[Refusal] | Exception
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Waiting:
+    """A claim, and everyone who waits for its answer: doubles of one tap wait together."""
+
     asked: Asked
-    # Never an exception: a client that goes away leaves nobody to look at it.
-    answer: "asyncio.Future[Answer]"
+    callers: "list[asyncio.Future[Answer]]" = field(default_factory=list["asyncio.Future[Answer]"])
+    answered: bool = False
 
 
 @dataclass(slots=True)
@@ -125,10 +127,13 @@ class Claims:
         if waiting is None:
             if not self._open or len(self._asked) >= self._most_waiting:
                 raise TooManyClaims()
-            waiting = _Waiting(asked, asyncio.get_running_loop().create_future())
+            waiting = _Waiting(asked)
             self._asked[(drop_id, asked)] = waiting
             self._enqueue(drop_id, waiting)
-        answer = await asyncio.shield(waiting.answer)
+        # Each caller waits by a future of their own, so that who goes away ends no other's wait.
+        own: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        waiting.callers.append(own)
+        answer = await own
         if isinstance(answer, Claimed):
             return answer
         raise answer
@@ -143,9 +148,8 @@ class Claims:
         if tasks:
             await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
         await end_tasks(tasks)
-        for waiting in self._asked.values():
-            waiting.answer.set_result(TooManyClaims)
-        self._asked.clear()
+        for drop_id, asked in list(self._asked):
+            self._answer(drop_id, self._asked[(drop_id, asked)], TooManyClaims)
         await self._waker.rest()
         while self._wires:
             await self._wires.pop().close()
@@ -166,6 +170,10 @@ class Claims:
             while lane.members:
                 async with self._free:
                     await self._serve(lane)
+        except Exception as error:  # a fault of ours; nobody may wait for ever
+            log.exception("claims stopped", error=type(error).__name__)
+            for waiting in (one for own in lane.members.values() for one in own):
+                self._answer(lane.drop_id, waiting, error)
         finally:
             # Nothing may be awaited between the last look at the lane and this.
             del self._lanes[lane.drop_id], self._tasks[lane.drop_id]
@@ -192,12 +200,12 @@ class Claims:
         try:
             await self._decide(lane, wire, batch)
         except Exception as error:
-            left = [waiting for waiting in batch if not waiting.answer.done()]
+            left = [waiting for waiting in batch if not waiting.answered]
             middle = len(left) // 2
             if outage(error) or (not middle and not tries):
                 log.warning("claims failed", claims=len(left), error=type(error).__name__)
                 for waiting in left:
-                    self._answer(lane, waiting, error)
+                    self._answer(lane.drop_id, waiting, error)
             elif middle:
                 await self._settle(lane, wire, left[:middle])
                 await self._settle(lane, wire, left[middle:])
@@ -222,7 +230,7 @@ class Claims:
                 if item.outcome in again:
                     left.append(waiting)
                 else:
-                    self._answer(lane, waiting, _answer_of(item, now))
+                    self._answer(lane.drop_id, waiting, _answer_of(item, now))
             if not left:
                 return
             batch = left
@@ -272,9 +280,13 @@ class Claims:
                 self._terms[drop_id] = found
         return found
 
-    def _answer(self, lane: _Lane, waiting: _Waiting, answer: Answer) -> None:
-        del self._asked[(lane.drop_id, waiting.asked)]
-        waiting.answer.set_result(answer)
+    def _answer(self, drop_id: UUID, waiting: _Waiting, answer: Answer) -> None:
+        del self._asked[(drop_id, waiting.asked)]
+        waiting.answered = True
+        for caller in waiting.callers:
+            # Never an exception: a caller who goes away leaves nobody to look at it.
+            if not caller.done():
+                caller.set_result(answer)
 
 
 class Undecided(Exception):

@@ -56,7 +56,10 @@ class Wire:
         self._served += served
         if self._held is not None and self._served >= self._plan_ends:
             self._plan_ends = 2 * self._served
-            await self._held.execute("DISCARD PLANS")
+            try:
+                await self._held.execute("DISCARD PLANS")
+            except Exception:  # whoever needs the connection next will make another
+                self.drop()
 
     def drop(self) -> None:
         """Throw the connection away; the next use makes another."""

@@ -115,17 +115,17 @@ async def terms_of(read: Read, drop_id: UUID) -> Terms | None:
 # drop is held), and the caller tries again.
 STATEMENT = f"""
 WITH asked AS MATERIALIZED (
-    SELECT * FROM unnest($3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::uuid[])
-        WITH ORDINALITY AS a(member_id, key, digest, coupon_id, code, fact_id, place)
+    SELECT * FROM unnest($3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[])
+        WITH ORDINALITY AS a(member_id, key, digest, coupon_id, code, place)
 ), windows AS MATERIALIZED (
     SELECT zone, usable_from, expires_at, CAST(facts AS jsonb) AS facts
-    FROM unnest($9::text[], $10::timestamptz[], $11::timestamptz[], $12::text[])
+    FROM unnest($8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[])
         AS w(zone, usable_from, expires_at, facts)
 ), seen AS MATERIALIZED (
     SELECT d.id, d.version, d.state, d.community_id, d.batch_id, b.template_id, t.per_member,
            d.stock - d.claimed AS remaining,
            d.state IN ('SCHEDULED', 'OPEN') AND d.opens_at <= $2 AND d.closes_at > $2 AS takes,
-           b.state = 'ACTIVE' AND $13::boolean AS gives
+           b.state = 'ACTIVE' AND $12::boolean AS gives
     FROM coupon_drop AS d
     JOIN coupon_batch AS b ON b.id = d.batch_id
     JOIN coupon_template AS t ON t.id = b.template_id
@@ -189,7 +189,7 @@ WITH asked AS MATERIALIZED (
 ), answered AS (
     INSERT INTO idempotency_key (owner_id, command, key, digest, answer, at)
     SELECT g.member_id, '{COMMAND}', a.key, a.digest,
-           jsonb_build_object('coupon', g.id, 'at', $14::text), $2
+           jsonb_build_object('coupon', g.id, 'at', $13::text), $2
     FROM given AS g JOIN asked AS a USING (member_id)
     ORDER BY g.member_id, a.key
 ), claimed AS (
@@ -205,19 +205,19 @@ WITH asked AS MATERIALIZED (
     RETURNING d.version, d.state, d.stock - d.claimed AS remaining, d.opens_at, d.closes_at
 ), facts AS (
     INSERT INTO outbox (id, kind, topics, payload, at)
-    SELECT j.fact_id, '{coupons.CouponGranted.kind}', ARRAY['{member_topic("")}' || g.member_id],
+    SELECT g.id, '{coupons.CouponGranted.kind}', ARRAY['{member_topic("")}' || g.member_id],
            j.facts || jsonb_build_object('member_id', g.member_id, 'coupon_id', g.id), $2
     FROM given AS g JOIN judged AS j USING (member_id)
     UNION ALL
-    SELECT p.fact_id, p.kind, ARRAY[$17::text],
+    SELECT p.fact_id, p.kind, ARRAY[$16::text],
            jsonb_build_object(
                'drop_id', $1, 'version', p.version, 'state', p.state, 'remaining', p.remaining,
                'opens_at', to_json(c.opens_at AT TIME ZONE 'UTC') #>> '{{}}' || '+00:00',
                'closes_at', to_json(c.closes_at AT TIME ZONE 'UTC') #>> '{{}}' || '+00:00'), $2
     FROM counted AS c CROSS JOIN seen AS s CROSS JOIN LATERAL (
-        VALUES ($15::uuid, '{DropOpened.kind}', c.version - 1, 'OPEN', s.remaining,
+        VALUES ($14::uuid, '{DropOpened.kind}', c.version - 1, 'OPEN', s.remaining,
                 s.state = 'SCHEDULED'),
-               ($16::uuid,
+               ($15::uuid,
                 CASE c.state WHEN 'OPEN' THEN '{DropClaimed.kind}' ELSE '{DropSoldOut.kind}' END,
                 c.version, c.state, c.remaining, true)
     ) AS p(fact_id, kind, version, state, remaining, happened)
@@ -270,8 +270,9 @@ def _arguments(
 ) -> list[object]:
     count = len(asked)
     coded = terms is not None and terms.batch.code_mode is coupons.CodeMode.UNIQUE
-    # Ids of one instant differ by chance only; sorted, they keep the order of the facts.
-    facts = sorted(uuid7(now) for _ in range(count + 2))
+    # Ids of one instant differ by chance only; sorted, they keep the order of the facts. A coupon
+    # is granted once, so that the fact of it can have the coupon's own id.
+    ids = sorted(uuid7(now) for _ in range(count + 2))
     try:
         windows = [] if terms is None else _windows(terms, now)
         valid = True
@@ -283,17 +284,16 @@ def _arguments(
         [item.member_id for item in asked],
         [item.key for item in asked],
         [item.digest for item in asked],
-        [uuid7(now) for _ in asked],
+        ids[:count],
         [coupons.new_code() if coded else None for _ in asked],
-        facts[:count],
         [window[0] for window in windows],
         [window[1] for window in windows],
         [window[2] for window in windows],
         [window[3] for window in windows],
         valid,
         now.isoformat(),
-        facts[count],
-        facts[count + 1],
+        ids[count],
+        ids[count + 1],
         drop_topic(drop_id),
     ]
 
