@@ -1,13 +1,11 @@
 """Who is calling: remembered while it is true, forgotten the moment it is not."""
 
 import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import event
 
 from app import staff
 from app.kernel.auth import (
@@ -24,7 +22,8 @@ from app.kernel.auth import (
     rotate_session,
 )
 from app.kernel.config import Settings
-from app.kernel.db import Database
+from app.kernel.db import Database, Read
+from schema.edge import callers as module
 from schema.edge.callers import LIVE_SECONDS, Callers, Ended
 from tests.conftest import TestClock
 
@@ -66,40 +65,48 @@ async def revoked(database: Database, session_id: UUID) -> None:
         assert await revoke_session(tx, session_id=session_id) == [session_id]
 
 
-@contextmanager
-def statements(database: Database) -> Generator[list[str]]:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was asked of the database, one entry a question."""
     said: list[str] = []
+    real_sessions, real_partner = module.live_sessions, staff.partner_by_key
 
-    def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
-        said.append(statement)
+    async def sessions(read: Read, keys: Iterable[UUID]) -> set[UUID]:
+        said.append("sessions")
+        return await real_sessions(read, keys)
 
-    engine = database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    yield said
-    event.remove(engine, "before_cursor_execute", note)
+    async def partner(read: Read, key: str) -> PartnerCaller | None:
+        said.append("partner")
+        return await real_partner(read, key)
+
+    monkeypatch.setattr(module, "live_sessions", sessions)
+    monkeypatch.setattr(staff, "partner_by_key", partner)
+    return said
 
 
 async def test_a_session_is_looked_up_once_in_a_while(
-    database: Database, callers: Callers, keys: TokenKeys, stopwatch: Stopwatch
+    database: Database,
+    callers: Callers,
+    keys: TokenKeys,
+    stopwatch: Stopwatch,
+    asked: list[str],
 ) -> None:
     caller, token = await signed_in(database, keys)
-    with statements(database) as said:
-        assert await callers.of_header(f"Bearer {token}") == caller
-        assert await callers.of_token(token) == caller
-        assert len(said) == 1
-        stopwatch.now += LIVE_SECONDS
-        assert await callers.of_token(token) == caller
-        assert len(said) == 2
+    assert await callers.of_header(f"Bearer {token}") == caller
+    assert await callers.of_token(token) == caller
+    assert asked == ["sessions"]
+    stopwatch.now += LIVE_SECONDS
+    assert await callers.of_token(token) == caller
+    assert asked == ["sessions"] * 2
 
 
 async def test_many_who_come_at_once_are_one_question(
-    database: Database, callers: Callers, keys: TokenKeys
+    database: Database, callers: Callers, keys: TokenKeys, asked: list[str]
 ) -> None:
     everyone = [await signed_in(database, keys) for _ in range(20)]
-    with statements(database) as said:
-        found = await asyncio.gather(*(callers.of_token(token) for _, token in everyone))
+    found = await asyncio.gather(*(callers.of_token(token) for _, token in everyone))
     assert found == [caller for caller, _ in everyone]
-    assert len(said) == 1
+    assert asked == ["sessions"]
 
 
 async def test_a_remembered_token_ends_with_its_fifteen_minutes(
@@ -182,16 +189,15 @@ async def test_a_disabled_staff_account_is_out(
 
 
 async def test_partner_keys_are_remembered_and_revoked(
-    database: Database, callers: Callers
+    database: Database, callers: Callers, asked: list[str]
 ) -> None:
     async with database.begin() as tx:
         key = await staff.create_api_key(tx, name="till", scopes=[Scope.ORDERS_WRITE])
-    with statements(database) as said:
-        first = await callers.of_header(f"bearer {key}")
-        assert isinstance(first, PartnerCaller)
-        assert first.scopes == {Scope.ORDERS_WRITE}
-        assert await callers.of_header(f"bearer {key}") == first
-        assert len(said) == 1
+    first = await callers.of_header(f"bearer {key}")
+    assert isinstance(first, PartnerCaller)
+    assert first.scopes == {Scope.ORDERS_WRITE}
+    assert await callers.of_header(f"bearer {key}") == first
+    assert asked == ["partner"]
     async with database.begin() as tx:
         assert await staff.revoke_api_key(tx, name="till") == 1
     await callers.look_for_revocations()
