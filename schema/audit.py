@@ -127,7 +127,7 @@ class AuditQuery:
     ) -> Connection[AuditEntry]:
         size = page_size(first)
         position = None if after is None else decode_cursor(after, instant, UUID)
-        async with info.context.database.read() as read:
+        async with info.context.read() as read:
             rows = await accounts.audit_page(
                 read,
                 first=size,

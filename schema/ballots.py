@@ -291,7 +291,7 @@ class BallotsQuery:
         caller, size = info.context.caller, page_size(first)
         position = None if after is None else decode_cursor(after, instant, UUID)
         home = await home_of(info.context, caller)
-        async with info.context.database.read() as read:
+        async with info.context.read() as read:
             rows = await ballots.page(
                 read,
                 after=None if position is None else (position[0], position[1]),

@@ -60,11 +60,15 @@ class Batches:
         asked = list(dict.fromkeys(keys))
         if not asked:
             return {}
-        read = self._database.reading(joined=self._joined)
+        read = self.reading()
         try:
             return await query(read, asked)
         finally:
             await read.close()
+
+    def reading(self) -> Read:
+        """A read whose statements go out with those of the batches; the caller closes it."""
+        return self._database.reading(joined=self._joined)
 
     async def _lead(self, query: Query[K, V], key: K) -> V | None:
         batch = self._open[query] = _Batch({key: None})

@@ -131,7 +131,7 @@ class CampaignsQuery:
     ) -> Connection[Campaign]:
         size = page_size(first)
         position = None if after is None else decode_cursor(after, UUID)[0]
-        async with info.context.database.read() as read:
+        async with info.context.read() as read:
             rows = await campaigns.page(read, first=size, after=position, state=status)
         return connect(
             rows,

@@ -163,7 +163,7 @@ class ChurnQuery:
     ) -> Connection[ChurnAlert]:
         size = page_size(first)
         position = None if after is None else decode_cursor(after, float, UUID)
-        async with info.context.database.read() as read:
+        async with info.context.read() as read:
             rows = await churn.alerts_page(
                 read,
                 state=state,

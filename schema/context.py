@@ -12,7 +12,7 @@ from app import drops, staff
 from app.kernel.auth import ANONYMOUS, Caller, PartnerCaller, StaffCaller, TokenKeys
 from app.kernel.config import Settings
 from app.kernel.crypto import Vault
-from app.kernel.db import Database, Tx
+from app.kernel.db import Database, Read, Tx
 from app.kernel.errors import Locale
 from app.kernel.live import Live
 from app.kernel.table import Json
@@ -156,6 +156,15 @@ class Ctx:
                 given={"refused": code},
                 outcome=staff.Outcome.REFUSED,
             )
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[Read]:
+        """For reads that are no batch; they share round trips with the batches."""
+        read = self.batches.reading()
+        try:
+            yield read
+        finally:
+            await read.close()
 
     @property
     def batches(self) -> Batches:

@@ -197,7 +197,7 @@ class DropsQuery:
     ) -> Connection[Drop]:
         size = page_size(first)
         position = None if after is None else decode_cursor(after, instant, UUID)
-        async with info.context.database.read() as read:
+        async with info.context.read() as read:
             rows = await drops.page(
                 read,
                 first=size,

@@ -167,7 +167,7 @@ class MemberQuery:
                 raise NotAllowed()
             community = bound
         position = None if after is None else decode_cursor(after, instant, UUID)
-        async with info.context.database.read() as read:
+        async with info.context.read() as read:
             rows = await members.page(
                 read,
                 after=None if position is None else (position[0], position[1]),

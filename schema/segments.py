@@ -134,7 +134,7 @@ def summaries_of(found: Sequence[segments.StageCount]) -> list[SegmentSummary]:
 class SegmentsQuery:
     @query(OFFICE, description="All members by stage of the life cycle, as the last run left them.")
     async def segments(self, info: Info) -> SegmentOverview:
-        async with info.context.database.read() as read:
+        async with info.context.read() as read:
             run = await segments.current_run(read)
             found = await segments.counts(read)
         stages = summaries_of(list(found.values()))

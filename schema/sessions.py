@@ -162,7 +162,7 @@ async def _tokens(info: Info, pair: SessionPair) -> Session:
     if pair.subject_kind == "member":
         caller: MemberCaller | StaffCaller = MemberCaller(pair.subject_id, pair.session_id)
     else:
-        async with info.context.database.read() as read:
+        async with info.context.read() as read:
             account = (await staff.by_id(read, [pair.subject_id])).get(pair.subject_id)
         if account is None or account.disabled_at is not None:
             raise SessionEnded()
@@ -319,7 +319,7 @@ class SessionMutation:
     async def staff_login(self, info: Info, input: StaffLoginInput) -> StaffSession:
         login = input.login.casefold()
         counted = await attempt(info, f"staff:{login}")
-        async with info.context.database.read() as read:
+        async with info.context.read() as read:
             account = await staff.by_login(read, login)
         hashed = None if account is None else account.password_hash
         good = await password_matches(hashed, input.password)

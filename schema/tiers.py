@@ -140,6 +140,6 @@ class TierOfMember(MemberPart):
 class TierQuery:
     @query(PUBLIC, description="Every tier, lowest first.", remembered=True)
     async def tiers(self, info: Info) -> list[Tier]:
-        async with info.context.database.read() as read:
+        async with info.context.read() as read:
             rows = await tiers.all_tiers(read)
         return [tier_of(row, info.context.locale) for row in rows]

@@ -17,6 +17,8 @@ from app.kernel.statements import Statement
 
 R = TypeVar("R")
 KEPT_TEXTS = 1_000
+# Siblings come to their reads by ways of different lengths; a turn costs far less than a trip.
+TURNS = 3
 _PLACE = re.compile(r"\$(\d+)")
 
 
@@ -46,7 +48,7 @@ class Joined:
         self._waiting: list[_Asked] | None = None
 
     async def fetch(self, statement: Statement[R], arguments: list[object]) -> list[R]:
-        """The rows of a statement; whoever asks in the same turn of the loop is served with it."""
+        """The rows of a statement; whoever asks within some turns of the loop is served with it."""
         while self._waiting is not None:
             asked = _Asked(statement, arguments)
             self._waiting.append(asked)
@@ -57,7 +59,8 @@ class Joined:
         others = self._waiting = []
         try:
             try:
-                await asyncio.sleep(0)
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
             finally:
                 self._waiting = None
             others = [item for item in others if not item.answer.done()]
