@@ -24,13 +24,36 @@ class GiveUp(Exception):
     """The fast path does not know this case; the reference executor does it all over."""
 
 
+class Met:
+    """The classes of values that were met and may be completed as they are.
+
+    An error or something to wait for may stand where a value does; Undefined is no value. The
+    reference executor knows what to do with them.
+    """
+
+    __slots__ = ("classes",)
+
+    def __init__(self) -> None:
+        """None was met."""
+        self.classes: set[type] = set()
+
+    def meet(self, value: Any) -> None:
+        """Let a value's class pass from now on; raises GiveUp for what is none of a value's."""
+        if value is Undefined or isinstance(value, Exception) or hasattr(value, "__await__"):
+            raise GiveUp
+        self.classes.add(value.__class__)
+
+
 def coercion(kind: "GraphQLScalarType | GraphQLEnumType") -> Callable[[Any], Any]:
     """The value of a leaf in the answer; raises whatever the type does, or GiveUp."""
     if isinstance(kind, GraphQLEnumType):
         return _enum(kind)
-    coerce = kind.coerce_output_value
+    coerce, met = kind.coerce_output_value, Met()
+    meet, classes = met.meet, met.classes
 
     def complete(value: Any) -> Any:
+        if value.__class__ not in classes:
+            meet(value)
         completed = coerce(value)
         if completed is None or completed is Undefined:
             raise GiveUp

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
+    GraphQLError,
     GraphQLField,
     GraphQLInterfaceType,
     GraphQLList,
@@ -24,7 +25,7 @@ from graphql.execution.collect_fields import FieldDetailsList, FragmentDetails, 
 from graphql.execution.values import VariableValues
 from strawberry.types.field import StrawberryField
 
-from schema.engine.leaves import CHECKS, GiveUp, coercion
+from schema.engine.leaves import CHECKS, GiveUp, Met, coercion
 from schema.engine.steps import Completer, Frame, ObjectPlan, Resolver, Step, loads_of
 
 DEFINITION = "strawberry-definition"
@@ -62,7 +63,7 @@ def plan_of(selecting: Selecting, kind: Kind, nodes: FieldDetailsList) -> Comple
     """What completes the value of a root field, or None where the reference executor must."""
     try:
         return _completer(selecting, kind, nodes)
-    except NotPlanned:
+    except (NotPlanned, GraphQLError):  # the latter of a condition that is null
         return None
 
 
@@ -110,6 +111,8 @@ def _listed(inner: Completer) -> Completer:
 def _abstract(
     selecting: Selecting, kind: "GraphQLInterfaceType | GraphQLUnionType", nodes: FieldDetailsList
 ) -> Completer:
+    if isinstance(kind, GraphQLInterfaceType) and kind.extensions[DEFINITION].resolve_type:
+        raise NotPlanned
     by_class: dict[type, Completer] = {}
     for possible in selecting.schema.get_possible_types(kind):
         definition = possible.extensions.get(DEFINITION)
@@ -128,7 +131,7 @@ def _abstract(
 
 def _object(selecting: Selecting, kind: GraphQLObjectType, nodes: FieldDetailsList) -> Completer:
     definition = kind.extensions.get(DEFINITION)
-    if definition is None:
+    if definition is None or definition.is_type_of:
         raise NotPlanned
     writing = _Writing(definition.origin if kind.is_type_of else None)
     for key, details in selecting.fields(kind, nodes).items():
@@ -219,6 +222,12 @@ class _Writing:
             lines += [
                 f" if o.__class__ is not {self.named(self.owner)}:",
                 f"  raise {self.named(GiveUp)}",
+            ]
+        else:
+            met = Met()
+            lines += [
+                f" if o.__class__ not in {self.named(met.classes)}:",
+                f"  {self.named(met.meet)}(o)",
             ]
         lines.append(" d = {" + ", ".join(self.entries) + "}")
         if self.steps:

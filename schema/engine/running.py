@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from inspect import isawaitable
 from typing import Any
 
-from graphql import GraphQLResolveInfo, GraphQLSchema
+from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema
 from graphql.execution.collect_fields import FieldDetailsList, collect_fields
 from graphql.execution.executor import Executor, default_field_resolver, default_type_resolver
 from graphql.execution.values import VariableValues
@@ -56,9 +56,12 @@ def _compile(schema: GraphQLSchema, operation: Operation, values: VariableValues
         {name: value for name, value in values.coerced.items() if name in operation.conditions},
     )
     selecting = Selecting(schema, operation.fragments, operation.definition, conditions)
-    fields = collect_fields(
-        schema, operation.fragments, conditions, root, operation.definition
-    ).grouped_field_set
+    try:
+        fields = collect_fields(
+            schema, operation.fragments, conditions, root, operation.definition
+        ).grouped_field_set
+    except GraphQLError:  # a condition that is null; the executor finds it and answers so
+        return {}
     plans: dict[str, Completer | None] = {}
     for key, details in fields.items():
         definition = root.fields.get(details[0].node.name.value)

@@ -9,9 +9,11 @@ each.
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import Enum
 from types import NoneType
 from typing import Any
+from uuid import UUID
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, Visitor, visit
 from graphql.execution.collect_fields import FieldDetailsList
@@ -51,8 +53,9 @@ class Run:
     scalars: dict[object, Any]
 
 
-# Values that no resolver can change, so that one may be given to every execution.
-_PLAIN = (str, int, float, bool, Enum, NoneType)
+# Values that no resolver can change, so that one may be given to all.
+_PLAIN = (str, int, float, bool, Enum, NoneType, date, UUID)
+_SHARED = (*_PLAIN, Info)
 
 
 def _holds_variable(node: FieldNode) -> bool:
@@ -105,8 +108,18 @@ class Resolver:
             named[name] = source
         return self._function(source, **named) if self._takes_self else self._function(**named)
 
+    def givens(self, run: Run, count: int) -> list[dict[str, Any]]:
+        """The arguments for each of so many objects.
+
+        They are equal, and one where no resolver can change them for the others.
+        """
+        given = self.given(run)
+        if count == 1 or all(isinstance(value, _SHARED) for value in given.values()):
+            return [given] * count
+        return [given, *(self.given(run) for _ in range(count - 1))]
+
     def given(self, run: Run) -> dict[str, Any]:
-        """The arguments of this execution, the same for every object."""
+        """The arguments of this execution."""
         named = self._arguments(run)
         if self._info_name is not None:
             named[self._info_name] = self._info(run)
@@ -175,12 +188,15 @@ class Step:
         return [make(None if key is None else get(key)) for key in keys]
 
     async def _resolved(self, pairs: Pairs, run: Run) -> list[Any]:
-        given, call = self.resolver.given(run), self.resolver.call
+        givens, call = self.resolver.givens(run, len(pairs)), self.resolver.call
+        sources = [source for source, _ in pairs]
         if not self.resolver.is_async:
-            return [call(source, given) for source, _ in pairs]
+            return [call(source, given) for source, given in zip(sources, givens, strict=True)]
         if len(pairs) == 1:
-            return [await call(pairs[0][0], given)]
-        return await together([call(source, given) for source, _ in pairs])
+            return [await call(sources[0], givens[0])]
+        return await together(
+            [call(source, given) for source, given in zip(sources, givens, strict=True)]
+        )
 
 
 async def drain(frame: Frame, run: Run) -> None:
