@@ -177,15 +177,17 @@ class Step:
             await drain(frame, run)
 
     async def _loaded(self, loads: Loads, pairs: Pairs, run: Run) -> list[Any]:
-        if loads.ready is not None:
-            ready = [loads.ready(source) for source, _ in pairs]
-            if None not in ready:
-                return [loads.make(row) for row in ready]
-        of = loads.key
-        keys = [of(source) for source, _ in pairs]
-        found = await run.ctx.batches.found(loads.query, [key for key in keys if key is not None])
-        make, get = loads.make, found.get
-        return [make(None if key is None else get(key)) for key in keys]
+        sources = [source for source, _ in pairs]
+        ready = [None] * len(sources) if loads.ready is None else list(map(loads.ready, sources))
+        of, make = loads.key, loads.make
+        keys = [
+            of(source) if row is None else None for source, row in zip(sources, ready, strict=True)
+        ]
+        asked = [key for key in keys if key is not None]
+        get = (await run.ctx.batches.found(loads.query, asked)).get if asked else {}.get
+        return [
+            make(row if key is None else get(key)) for row, key in zip(ready, keys, strict=True)
+        ]
 
     async def _resolved(self, pairs: Pairs, run: Run) -> list[Any]:
         givens, call = self.resolver.givens(run, len(pairs)), self.resolver.call
