@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from app.kernel.clock import Clock, system_clock
 from app.kernel.connections import Readers
 from app.kernel.ids import IdSource, uuid7
-from app.kernel.joining import Joined
+from app.kernel.joining import Alone, Joined
 from app.kernel.outbox import Event, OutboxRow, encode
 from app.kernel.statements import Statement
 
@@ -26,18 +26,18 @@ R = TypeVar("R")
 class Read:
     """Reads at an instant; `session` is a read-only transaction, begun when it is first used."""
 
-    __slots__ = ("_begin", "_joined", "_session", "now")
+    __slots__ = ("_begin", "_fetcher", "_session", "now")
 
     def __init__(
         self,
         begin: Callable[[], AsyncSession],
         now: datetime,
-        joined: Joined | None = None,
+        fetcher: Alone | None = None,
     ) -> None:
-        """Take a session from `begin` when one is needed; `joined` runs statements without one."""
+        """Take a session from `begin` when one is needed; `fetcher` runs statements without one."""
         self.now = now
         self._begin = begin
-        self._joined = joined
+        self._fetcher = fetcher
         self._session: AsyncSession | None = None
 
     @property
@@ -53,8 +53,8 @@ class Read:
         Inside a transaction that has begun it is asked there, after what was written in it.
         """
         arguments = statement.arguments(given)
-        if self._joined is not None and self._session is None:
-            return await self._joined.fetch(statement, arguments)
+        if self._fetcher is not None and self._session is None:
+            return await self._fetcher.fetch(statement, arguments)
         session = self.session
         await session.flush()
         held = await (await session.connection()).get_raw_connection()
@@ -112,6 +112,7 @@ class Database:
         self._reader = reader.execution_options(postgresql_readonly=True)
         # Behind PgBouncer neither prepared statements nor a connection's settings can be relied on.
         self._readers = None if pgbouncer else Readers(asyncpg_url(read_url or url), pool_size)
+        self._alone = None if self._readers is None else Alone(self._readers)
         self.clock = clock
         self._ids = ids
         self.after_emit: Callable[[], Awaitable[None]] | None = None
@@ -141,7 +142,7 @@ class Database:
         """The same without the block: the caller closes it. Reads with the same `joined` share
         their round trips.
         """
-        return Read(self._begin_reading, now or self.clock(), joined or self.joined())
+        return Read(self._begin_reading, now or self.clock(), joined or self._alone)
 
     def joined(self) -> Joined | None:
         """What joins the reads of one request; None where statements need a session."""

@@ -37,14 +37,29 @@ class _Asked:
         self.answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
 
-class Joined:
-    """The reads of one request on their way to the connections that all requests share."""
+class Alone:
+    """Reads that go out as they are asked for."""
 
-    __slots__ = ("_readers", "_waiting")
+    __slots__ = ("_readers",)
 
     def __init__(self, readers: Readers) -> None:
         """Send through these."""
         self._readers = readers
+
+    async def fetch(self, statement: Statement[R], arguments: list[object]) -> list[R]:
+        """The rows of a statement."""
+        found = await self._readers.fetch(statement.sql, arguments, statement.record)
+        return statement.rows(found)
+
+
+class Joined(Alone):
+    """The reads of one request on their way to the connections that all requests share."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self, readers: Readers) -> None:
+        """Send through these."""
+        super().__init__(readers)
         self._waiting: list[_Asked] | None = None
 
     async def fetch(self, statement: Statement[R], arguments: list[object]) -> list[R]:
@@ -69,11 +84,7 @@ class Joined:
         except asyncio.CancelledError:
             _tell(others, _Left())
             raise
-        return await self._alone(statement, arguments)
-
-    async def _alone(self, statement: Statement[R], arguments: list[object]) -> list[R]:
-        found = await self._readers.fetch(statement.sql, arguments, statement.record)
-        return statement.rows(found)
+        return await super().fetch(statement, arguments)
 
     async def _lead(
         self, statement: Statement[R], arguments: list[object], others: list[_Asked]
@@ -85,7 +96,7 @@ class Joined:
         except asyncpg.PostgresError:
             # One of them is at fault; the others are served, and it is told so itself.
             await asyncio.gather(*(self._serve(item) for item in others))
-            return await self._alone(statement, arguments)
+            return await super().fetch(statement, arguments)
         except Exception as error:
             _tell(others, error)
             raise
@@ -96,7 +107,7 @@ class Joined:
 
     async def _serve(self, item: _Asked) -> None:
         try:
-            rows = await self._alone(item.statement, item.arguments)
+            rows = await super().fetch(item.statement, item.arguments)
         except Exception as error:
             _tell([item], error)
         else:

@@ -177,28 +177,14 @@ def _record_class(mapper: Mapper[Any], keys: list[str]) -> type[asyncpg.Record]:
 
 def _view(mapper: Mapper[Any], start: int) -> Reader:
     """Makes the part of a record that is one table's, None where an outer join found none."""
-    attributes: dict[str, Any] = {"__slots__": ("record",), "__init__": _take}
-    for at, (key, column) in enumerate(zip(_keys(mapper), mapper.columns, strict=True), start):
-        attributes[key] = property(_through(_reader(column.type), at))
-    view = type(f"{mapper.class_.__name__}View", (), attributes)
-    first = mapper.get_property_by_column(mapper.primary_key[0]).key
-    identity = itemgetter(start + _keys(mapper).index(first))
-    return lambda record: None if identity(record) is None else view(record)
-
-
-def _take(self: Any, record: Any) -> None:
-    self.record = record
-
-
-def _through(read: Reader | None, at: int) -> Reader:
-    if read is None:
-        return lambda view: view.record[at]
-
-    def value(view: Any) -> Any:
-        found = view.record[at]
-        return None if found is None else read(found)
-
-    return value
+    keys = _keys(mapper)
+    attributes: dict[str, Any] = {"__slots__": ()}
+    for at, (key, column) in enumerate(zip(keys, mapper.columns, strict=True)):
+        attributes[key] = property(_value_of(column.type, at))
+    view = type(f"{mapper.class_.__name__}View", (tuple,), attributes)
+    stop = start + len(keys)
+    identity = start + keys.index(mapper.get_property_by_column(mapper.primary_key[0]).key)
+    return lambda record: None if record[identity] is None else view(record[start:stop])
 
 
 def _value(expression: ColumnElement[Any], at: int) -> Reader:

@@ -21,6 +21,7 @@ from schema.context import Ctx, Resources
 from schema.edge.parameters import Parameters
 from schema.engine import Answer, Engine, Operation, RequestRefused, presented
 from schema.engine.answers import Answers, Question
+from schema.engine.limits import too_dear
 from schema.engine.throttle import Throttle, Throttler, extension, refusal_of
 from schema.engine.trusted import Trusted
 
@@ -94,8 +95,16 @@ class Desk:
             raise
 
     async def charge(self, operation: Operation, variables: Variables | None, ctx: Ctx) -> Throttle:
-        """Take an operation's cost from its caller's bucket; raises OverBudget."""
-        return await self._charge(operation.figures.cost(variables), ctx)
+        """Take an operation's cost from its caller's bucket.
+
+        Raises OverBudget, and RequestRefused for what asks for too much at once.
+        """
+        requested = operation.figures.cost(variables)
+        dear = too_dear(requested)
+        if dear is not None:
+            await self._charge(MISTAKE, ctx)
+            raise RequestRefused([dear])
+        return await self._charge(requested, ctx)
 
     async def _charge(self, requested: int, ctx: Ctx) -> Throttle:
         throttle = await self._throttler.take(ctx.caller, ctx.address, requested)

@@ -150,3 +150,16 @@ async def test_mistakes_are_charged_for(storeless: Resources) -> None:
     answers = [await asker.ask(f"{{ nope{number} }}") for number in range(60)]
     assert answers[0].code == "GRAPHQL_VALIDATION_FAILED"
     assert (answers[-1].status, answers[-1].code) == (429, "THROTTLED")
+
+
+async def test_page_sizes_in_variables_count_once_they_are_known(storeless: Resources) -> None:
+    asker = asker_with(storeless)
+    document = """query Everyone($first: Int!) { members(first: $first) { edges { node {
+      coupons(first: $first) { edges { node { id } } }
+      points { entries(first: $first) { edges { node { amount } } } }
+    } } } }"""
+    few = await asker(encoded(query=document, variables={"first": 2}), accept=RESPONSE)
+    many = await asker(encoded(query=document, variables={"first": 100}), accept=RESPONSE)
+    assert few.code != "COST_EXCEEDED"
+    assert (many.status, many.code) == (400, "COST_EXCEEDED")
+    assert many.json["errors"][0]["extensions"]["limit"] == 25_000
