@@ -8,6 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from sqlalchemy import select, text
+from strawberry import ID
 
 from app import coupons, drops
 from app.drops import Claims, DropState
@@ -15,6 +16,8 @@ from app.kernel.db import Database
 from app.kernel.errors import IdempotencyKeyReused, InvalidInput
 from app.kernel.idempotency import IdempotencyRow
 from app.members import MemberNotActive, MemberStatus
+from schema.drops_changes import ClaimDropInput
+from schema.fields import shown
 from tests.conftest import TestClock
 from tests.drops.claimants import (
     all_of,
@@ -259,3 +262,22 @@ async def test_without_a_database_everyone_hears_of_it() -> None:
     assert all(issubclass(one, OSError) for one in made)
     await lost.drain()
     await nowhere.close()
+
+
+async def test_behind_pgbouncer_the_row_is_locked_in_a_transaction(
+    database: Database, schema_ready: str, clock: TestClock
+) -> None:
+    drop = await open_drop(database, stock=30)
+    ids = await members(database, 40)
+    bouncing = Database(schema_ready, pgbouncer=True, clock=clock)
+    claims = Claims(bouncing)
+    made = await all_of(gathered(claims, drop.id, one) for one in ids)
+    await claims.drain()
+    await bouncing.close()
+    assert made[30:] == [drops.SoldOut] * 10
+    assert await given_in(database, drop.id) == dict(zip(ids[:30], made[:30], strict=True))
+
+
+async def test_keys_of_the_plain_way_and_of_the_mutation_have_one_digest() -> None:
+    given = ClaimDropInput(drop_id=ID("RHJvcDox"), idempotency_key="tap")
+    assert shown(given) == {"drop_id": given.drop_id, "idempotency_key": given.idempotency_key}
