@@ -21,7 +21,7 @@ def given(shop: Shop) -> str:
         {
             "url": shop.url,
             "socketUrl": shop.socket_url,
-            "staff": shop.staff_token,
+            "staff": shop.staff,
             "member": shop.member(f"visitor-{next(_visitors)}"),
             "other": shop.member(f"visitor-{next(_visitors)}"),
         }
