@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from sqlalchemy import text
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -27,6 +26,7 @@ from app.kernel.crypto import Vault
 from app.kernel.db import Database
 from app.kernel.live import WAKE_CHANNEL, Live
 from app.kernel.log import configure_logs, logger
+from app.kernel.news import News
 from app.wechat import WeChat, fake_routes
 from schema import GRAPHIQL, GraphQLEdge, Resources, Sockets
 
@@ -75,14 +75,7 @@ def connect(settings: Settings, clock: Clock = system_clock) -> Parts:
         tokens=TokenKeys.from_settings(settings),
         wechat=WeChat(settings),
     )
-
-    async def wake_relay() -> None:
-        try:
-            await redis.publish(WAKE_CHANNEL, b"")
-        except (RedisError, OSError):
-            log.debug("the relay will find the outbox by itself")
-
-    database.after_emit = wake_relay
+    database.after_emit = News(redis, WAKE_CHANNEL)
     return Parts(resources, redis)
 
 

@@ -1,17 +1,16 @@
 """What commands stand on: the stores of this installation, or of a running one."""
 
-import contextlib
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 import typer
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from app.kernel.config import Settings
 from app.kernel.db import Database
 from app.kernel.embedded import EmbeddedError, stores
 from app.kernel.live import WAKE_CHANNEL
+from app.kernel.news import News
 from cli.starting import SAYS, settings_or_exit
 
 
@@ -50,13 +49,8 @@ async def open_database(settings: Settings | None = None) -> AsyncGenerator[Data
         settings.database_url or "", pool_size=settings.pool_size, pgbouncer=settings.pgbouncer
     )
     redis = Redis.from_url(settings.redis_url or "")
-
-    async def wake() -> None:
-        # The commit stands; without the news the relay finds the outbox by itself a moment later.
-        with contextlib.suppress(RedisError, OSError):
-            await redis.publish(WAKE_CHANNEL, b"")
-
-    database.after_emit = wake
+    # Without the news the relay finds the outbox by itself a moment later.
+    database.after_emit = News(redis, WAKE_CHANNEL)
     try:
         yield database
     finally:

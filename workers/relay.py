@@ -22,6 +22,7 @@ from sqlalchemy.types import Text
 from app.kernel.db import Database, Read, Tx
 from app.kernel.live import CHANNEL, WAKE_CHANNEL, Fact, encode_news
 from app.kernel.log import logger
+from app.kernel.news import News
 from app.kernel.tasks import end_tasks
 from workers.reactions import Reactions
 
@@ -78,6 +79,7 @@ class Relay:
         """Nothing runs before `run`."""
         self._database = database
         self._redis = redis
+        self._news = News(redis, CHANNEL)
         self._send = send
         self._reactions = reactions
         self._to_tell = asyncio.Event()
@@ -128,11 +130,8 @@ class Relay:
             before, facts = await self._number(tx)
         self._to_send.set()
         if facts:
-            try:
-                await self._redis.publish(CHANNEL, encode_news(before, facts))
-            except (RedisError, OSError) as error:
-                # Every hub asks the table once a second as long as Redis says nothing.
-                log.warning("live news not published", error=str(error))
+            # Every hub asks the table once a second as long as Redis says nothing.
+            await self._news(encode_news(before, facts))
         return len(facts)
 
     async def _number(self, tx: Tx) -> tuple[int, list[Fact]]:
@@ -165,16 +164,6 @@ class Relay:
                         self._to_send.set()
             except (RedisError, OSError):
                 await asyncio.sleep(RETRY_SECONDS)
-
-
-def waker(redis: Redis) -> Callable[[], Awaitable[None]]:
-    """What a process sets as `database.after_emit`, so that the relay looks at once."""
-
-    async def wake() -> None:
-        with contextlib.suppress(RedisError, OSError):
-            await redis.publish(WAKE_CHANNEL, b"")
-
-    return wake
 
 
 async def waiting(read: Read) -> dict[str, int]:

@@ -11,11 +11,13 @@ from redis.asyncio import Redis
 
 from app.kernel.config import Settings
 from app.kernel.db import Database
+from app.kernel.live import WAKE_CHANNEL
 from app.kernel.log import configure_logs, logger
+from app.kernel.news import News
 from workers.broker import Sender, make_broker
 from workers.jobs import Job, Work
 from workers.reactions import Reactions
-from workers.relay import Relay, waker
+from workers.relay import Relay
 from workers.roster import JOBS, PLANS, REACTIONS, TICKS
 from workers.schedule import Plan, Scheduler, Tick
 
@@ -51,7 +53,7 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
         pool_size=pool_size,
         pgbouncer=settings.pgbouncer,
     )
-    database.after_emit = waker(Redis.from_url(redis_url))
+    database.after_emit = News(Redis.from_url(redis_url), WAKE_CHANNEL)
     return database
 
 

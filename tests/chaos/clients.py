@@ -133,7 +133,7 @@ class Follower:
         self._urls = itertools.cycle(random.sample(urls, len(urls)))
         self._document = document
         self._variables = variables
-        self._token = token
+        self.token = token
         self._task = asyncio.create_task(self._follow())
 
     @property
@@ -172,7 +172,7 @@ class Follower:
         async with connect(
             address, subprotocols=[Subprotocol("graphql-transport-ws")], open_timeout=10
         ) as wire:
-            given = {"authorization": f"Bearer {self._token}"}
+            given = {"authorization": f"Bearer {self.token}"}
             await wire.send(json.dumps({"type": "connection_init", "payload": given}))
             assert json.loads(await wire.recv())["type"] == "connection_ack"
             after = {"after": self.updates[-1]["cursor"]} if self.updates else {}

@@ -101,7 +101,7 @@ async def _coupons(storm: Storm, figures: Figures, db: asyncpg.Connection) -> No
     )
     redeemed: Counter[object] = Counter(map(coupon_key, storm.told.redeemed))
     _compare(figures, "redemption", redeemed, Counter(row["coupon_id"] for row in used))
-    claimed = await db.fetchval("SELECT claimed FROM coupon_drop WHERE id = $1", drop)
+    claimed = await db.fetchval("SELECT claimed FROM coupon_drop WHERE id = $1", drop) or 0
     figures.oversold = max(0, len(rows) - storm.scene.stock, claimed - storm.scene.stock)
     if len(storm.told.coupons) + storm.told.sold_out != len(storm.scene.members):
         figures.stuck.append("claims without an answer")
@@ -115,7 +115,8 @@ async def _points(storm: Storm, figures: Figures, db: asyncpg.Connection) -> Non
         members,
     )
     held: Counter[object] = Counter({row["member_id"]: row["number"] for row in rows})
-    _compare(figures, "adjustment", Counter(dict(told.adjusted)), held)
+    adjusted: Counter[object] = Counter(told.adjusted.elements())
+    _compare(figures, "adjustment", adjusted, held)
     days = await db.fetch("SELECT member_id FROM check_in WHERE member_id = ANY($1)", members)
     checked: Counter[object] = Counter(told.checked_in)
     _compare(figures, "check-in", checked, Counter(row["member_id"] for row in days))
@@ -159,7 +160,8 @@ async def _pushes(storm: Storm, figures: Figures, db: asyncpg.Connection) -> Non
             f"member:{member}",
         )
         known = storm.told.adjusted[member] + (member in storm.told.checked_in)
-        _compare(figures, "fact", Counter({member: known}), Counter({member: moves}))
+        told: Counter[object] = Counter({member: known})
+        _compare(figures, "fact", told, Counter({member: moves}))
         figures.pushed += len(places)
         _compare(figures, "push", Counter(held), Counter(places))
         if sorted(places) != places:

@@ -195,6 +195,10 @@ class House:
     apis: list[Part] = field(default_factory=list[Part])
     urls: list[str] = field(default_factory=list[str])
     worker: Part | None = None
+    scheduler: Part | None = None
+    # What is started in place of `linli`, and what else its environment holds.
+    entry: str = "cli.main"
+    more: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -220,7 +224,8 @@ class House:
             "rate_limit_exempt": "address:127.0.0.0/8",
             **settings,
         }
-        return kept | {f"LINLI_{name.upper()}": value for name, value in chosen.items()}
+        named = {f"LINLI_{name.upper()}": value for name, value in chosen.items()}
+        return kept | self.more | named
 
     async def add_api(self, **settings: str) -> Part:
         """One more `linli serve`, ready."""
@@ -239,6 +244,13 @@ class House:
         self.worker = Part("worker", lambda: self._spawn("worker", environment))
         await self.worker.begin()
         return self.worker
+
+    async def add_scheduler(self) -> Part:
+        """A `linli scheduler`."""
+        environment = self.environment(8000)
+        self.scheduler = Part("scheduler", lambda: self._spawn("scheduler", environment))
+        await self.scheduler.begin()
+        return self.scheduler
 
     async def ready(self, url: str) -> float:
         """Wait until an API says that it is ready; answers the seconds."""
@@ -270,14 +282,13 @@ class House:
 
     async def end(self) -> None:
         """Stop what was started."""
-        for part in (*self.apis, *([self.worker] if self.worker else [])):
-            await part.end()
+        parts = [*self.apis, self.worker, self.scheduler]
+        await asyncio.gather(*(part.end() for part in parts if part is not None))
 
     def _spawn(self, verb: str, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-        entry = environment.get("LINLI_TEST_ENTRY", "cli.main")
         with (self.folder / f"{verb}.log").open("ab") as log:
             return processes.spawn(
-                [sys.executable, "-m", entry, verb],
+                [sys.executable, "-m", self.entry, verb],
                 on_parent_death=signal.SIGKILL,
                 output=log,
                 env=environment,

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID, uuid4
 
 from sqlalchemy import insert
 
-from app import staff
+from app import staff, tiers
 from app.kernel.auth import MemberCaller, Role, Scope, StaffCaller, TokenKeys, open_session
 from app.kernel.auth.sessions import LIFETIME, LoginSession
 from app.kernel.config import Settings
@@ -15,9 +14,9 @@ from app.kernel.db import Database
 from schema.nodes import global_id
 from tests.drops.claimants import members, open_drop
 
-ROOT = Path(__file__).parent.parent.parent
-HOME = (ROOT / "examples/graphql/home.graphql").read_text()
-
+HOME = """{ me { nickname community { name } tier { code } points { balance pending }
+    coupons(first: 5) { nodes { status expiresAt template { name value } } } }
+  drops(first: 5) { nodes { id title state remaining } } }"""
 CLAIM = """mutation($drop: ID!, $key: String!) {
   claimDrop(input: {dropId: $drop, idempotencyKey: $key}) { __typename
     ... on ClaimDropSuccess { claim { coupon { id } } } ... on UserError { code } } }"""
@@ -80,7 +79,7 @@ async def seed(url: str, *, people: int = 60, stock: int = 40) -> Scene:
 
 
 async def _signed_in(database: Database, ids: list[UUID], drop_id: UUID, stock: int) -> Scene:
-    keys = TokenKeys.from_settings(Settings(_env_file=None, env="test"))
+    keys = TokenKeys.from_settings(Settings(env="test"))
     sessions = [uuid4() for _ in ids]
     async with database.begin() as tx:
         rows = [
@@ -94,6 +93,7 @@ async def _signed_in(database: Database, ids: list[UUID], drop_id: UUID, stock: 
             for one, session in zip(ids, sessions, strict=True)
         ]
         await tx.session.execute(insert(LoginSession), rows)
+        await tiers.ensure_tiers(tx)
         account = await staff.create_account(
             tx, login=f"owner-{drop_id}", name="Owner", role=Role.OWNER, password_hash="none"
         )
