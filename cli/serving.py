@@ -1,5 +1,6 @@
 """`linli serve`, `worker` and `scheduler`: the processes that an installation runs."""
 
+import contextlib
 import os
 import socket
 
@@ -16,6 +17,7 @@ def serve() -> None:
     settings = settings_or_exit()
     require_documents(settings)
     _refuse_taken_port(settings)
+    _allow_many_sockets()
     with open_stores("linli serve") as found:
         from app.main import create_app
         from schema.edge.wire import SocketProtocol
@@ -52,6 +54,16 @@ def scheduler() -> None:
         from workers.run import run_scheduler
 
         run_scheduler(settings)
+
+
+def _allow_many_sockets() -> None:
+    """Each socket is an open file: take as many as the machine lets a process have."""
+    if os.name == "posix":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(ValueError, OSError):  # some systems say more than they allow
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _refuse_taken_port(settings: Settings) -> None:

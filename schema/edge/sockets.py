@@ -74,9 +74,9 @@ class Sockets:
         await send({"type": "websocket.accept", "subprotocol": PROTOCOL})
         client = scope.get("client")
         locale = locale_of(headers.get(b"accept-language", b"").decode("latin-1"))
+        del headers
         connection = Connection(self, wire_of(scope, send), client[0] if client else None, locale)
         self._welcome(connection)
-        del headers, scope
         await connection.serve(receive)
 
     async def admit(self, authorization: object) -> Admission:

@@ -15,6 +15,7 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from schema.edge.mailboxes import Gate, Mailbox
 from schema.edge.messages import PING
 from schema.engine.fanout import Payload
 
@@ -46,6 +47,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Take messages of bounded size, uncompressed: contexts of compression cost 10 KB each."""
         super().__init__(*args, **kwargs)
+        self.queue: Any = Mailbox()
+        self.writable: Any = Gate()
         self.conn.available_extensions = None
         self.conn.max_message_size = LARGEST_MESSAGE
 
@@ -59,6 +62,13 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         plain = self.transport.get_extra_info("socket")
         if plain is not None:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+
+    def let_go_of_request(self) -> None:
+        """Forget the headers, now that the socket is open: they are most of its memory."""
+        self.request: Any = None
+        self.response: Any = None
+        scope: Any = self.scope
+        scope.clear()
 
     def start_keepalive(self) -> None:
         """One timer for all sockets is ours."""
@@ -180,7 +190,7 @@ class Wire(ABC):
 
 
 class DirectWire(Wire):
-    """Straight into the transport."""
+    """Straight into the transport; from here on the scope and the request are empty."""
 
     __slots__ = ("_protocol",)
 
@@ -188,6 +198,7 @@ class DirectWire(Wire):
         """Write to the socket of our own protocol."""
         super().__init__(send)
         self._protocol = protocol
+        protocol.let_go_of_request()
         protocol.drained = self._drained
 
     @property

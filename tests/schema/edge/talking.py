@@ -1,12 +1,14 @@
 """A client of graphql-transport-ws that says exactly what it is told to say."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
 
 from app.kernel.outbox import LiveEvent
@@ -41,8 +43,9 @@ class Talk:
     async def closed(self) -> tuple[int, str]:
         """The code and the reason that the server closes with."""
         async with asyncio.timeout(PATIENCE):
-            async for _ in self.socket:
-                pass
+            with contextlib.suppress(ConnectionClosed):
+                async for _ in self.socket:
+                    pass
             await self.socket.wait_closed()
         code, reason = self.socket.close_code, self.socket.close_reason
         assert code is not None
