@@ -40,6 +40,7 @@ from schema.edge.sse import Stream, answers, single
 from schema.edge.stints import DeadlinePassed, Places, Stint
 from schema.engine import Answer, Engine, Operation, RequestRefused, presented, refusal_of, refused
 from schema.engine.fanout import Fanout
+from schema.engine.running import fallbacks
 
 # A page of another site can send a simple GET without asking; one of these makes it ask first.
 PREFLIGHT_HEADERS = (b"x-linli-client", b"apollo-require-preflight", b"graphql-require-preflight")
@@ -90,6 +91,7 @@ class GraphQLEdge:
         self._page = None if production else page()
         self.desk = Desk(resources, self.engine, registry, redis)
         self._metrics = RequestMetrics(registry)
+        registry.register(fallbacks)
 
     async def close(self) -> None:
         """End what goes on behind the requests."""
