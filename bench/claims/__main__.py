@@ -143,7 +143,14 @@ class Bench:
 
 
 LINLI = Kind("linli serve", python("cli.main", "serve"), "/graphql", None)
-PLAIN = Kind("plain claims", uvicorn("bench.claims.plain:app"), "/graphql", None)
+# A connection for each who claims at once: no claim waits for the pool, or for a new connection.
+PLAIN = Kind(
+    "plain claims",
+    uvicorn("bench.claims.plain:app"),
+    "/graphql",
+    None,
+    {"LINLI_POOL_SIZE": "64"},
+)
 
 
 def _arguments() -> argparse.Namespace:
