@@ -273,7 +273,9 @@ class Connection:
     ) -> None:
         edge = self._sockets.edge
         await edge.desk.charge(prepared, parameters.variables, ctx)
+        operation.task = asyncio.current_task()
         leave = await edge.fanout.join(prepared, parameters.variables, ctx, operation)
+        operation.task = None
         if isinstance(leave, Answer):
             operation.refuse(leave.errors)
         elif operation.is_over:

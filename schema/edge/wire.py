@@ -6,6 +6,7 @@ uvicorn with `ws=SocketProtocol`; with another protocol or server everything wor
 """
 
 import asyncio
+import logging
 import socket
 from abc import ABC, abstractmethod
 from collections import deque
@@ -33,6 +34,8 @@ ASGI_WAITING = 16
 # A close frame reaches a peer that does not read in this time, or never.
 CLOSE_SECONDS = 2.0
 
+_QUIET = logging.getLogger("uvicorn.sockets")
+_QUIET.setLevel(logging.WARNING)
 _TEXT, _PING = 0x81, b"\x89\x00"
 INVALID_UTF8 = 1007
 
@@ -51,6 +54,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.writable: Any = Gate()
         self.conn.available_extensions = None
         self.conn.max_message_size = LARGEST_MESSAGE
+        # Both have two sentences to say of every socket.
+        self.logger = self.conn.logger = _QUIET
 
     def handle_connect(self, event: Request) -> None:
         """Show ourselves to the application."""

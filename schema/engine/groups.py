@@ -20,8 +20,10 @@ Made_contra = TypeVar("Made_contra", contravariant=True)
 
 # Between so many subscribers the loop gets a turn: nobody else waits for a large group.
 AT_ONCE = 250
-# What fails by accident is tried again so often, each time after so long.
+# What fails by accident is tried again so often, each time after so long; those who have been
+# following are kept through a restart of the database.
 TRIES = 3
+TRIES_LATER = 60
 AGAIN_SECONDS = 1.0
 
 log = logger(__name__)
@@ -71,6 +73,7 @@ class Group(ABC, Generic[Made]):
         self._work: asyncio.Task[None] | None = None
         self._detach: Callable[[], None] = _nothing
         self._failures = 0
+        self._has_begun = False
 
     def leave(self, subscriber: Subscriber[Made]) -> None:
         """Send a subscriber nothing more; the last one to leave ends the group."""
@@ -96,6 +99,7 @@ class Group(ABC, Generic[Made]):
 
     async def _deliver(self, made: Made, place: int) -> None:
         """Hand an answer to everyone who has not seen as much."""
+        self._has_begun = True
         replaces = self.replaces
         everyone = tuple(self.subscribers)
         for start in range(0, len(everyone), AT_ONCE):
@@ -123,8 +127,9 @@ class Group(ABC, Generic[Made]):
                     break
                 except Exception as error:  # a store may be away for a moment: keep trying
                     self._failures += 1
-                    log.warning("a live topic waits", error=type(error).__name__)
-                    if self._failures >= TRIES:
+                    if self._failures == 1:
+                        log.warning("a live topic waits", error=type(error).__name__)
+                    if self._failures >= (TRIES_LATER if self._has_begun else TRIES):
                         self._fail(error)
                         break
                     await asyncio.sleep(AGAIN_SECONDS)
