@@ -51,10 +51,11 @@ run: $(VENV)/.run ## Start everything: stores, migrations, demo, API, workers
 	@exec $(BIN)/linli up
 
 test: $(VENV)/.dev clients ## Run every test
-	$(PYTEST) -n $(JOBS) --dist loadgroup tests --ignore=$(CLIENTS) -m "not flow"
+	$(PYTEST) -n $(JOBS) --dist loadgroup tests --ignore=$(CLIENTS) -m "not flow and not chaos"
 	$(PYTEST) app ml simulation workers cli --doctest-modules -q
 	$(PYTEST) $(CLIENTS)
 	$(PYTEST) tests --ignore=$(CLIENTS) -m flow
+	$(PYTEST) tests/chaos
 
 check: $(VENV)/.dev clients ## Lint, types, imports, schema snapshot, migrations, links
 	$(BIN)/ruff check .

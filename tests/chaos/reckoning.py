@@ -57,7 +57,9 @@ class Figures:
         assert not self.oversold, self
 
 
-async def reckon(storm: Storm, name: str, recovered: list[float]) -> Figures:
+async def reckon(
+    storm: Storm, name: str, recovered: list[float], more: dict[str, object] | None = None
+) -> Figures:
     """Compare what clients were told with what PostgreSQL holds and what followers heard."""
     figures = Figures(
         name,
@@ -66,6 +68,7 @@ async def reckon(storm: Storm, name: str, recovered: list[float]) -> Figures:
         faults=len(recovered),
         breaks=sum(one.breaks for one in (*storm.followers, *storm.watchers)),
         recovered=recovered,
+        more=more or {},
     )
     connection = await asyncpg.connect(storm.house.database_url)
     try:

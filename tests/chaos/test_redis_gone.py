@@ -68,11 +68,14 @@ async def test_redis(house: House, how: str) -> None:
         await storm.burst(second)
         await storm.served(house.urls[0])
         recovered = time.monotonic() - begun
-    figures = await reckon(storm, f"redis {how} for {GONE_SECONDS} s", [recovered])
-    print(
-        f"  without it: {len(seconds)} homes, {median(seconds) * 1000:.0f} ms in the middle, "
-        f"{max(seconds) * 1000:.0f} ms at most; a push after {pushed:.1f} s; greed {dict(verdicts)}"
-    )
+    more: dict[str, object] = {
+        "homes meanwhile": len(seconds),
+        "ms in the middle": round(median(seconds) * 1000),
+        "ms at most": round(max(seconds) * 1000),
+        "a push after s": round(pushed, 1),
+        "greedy requests": dict(verdicts),
+    }
+    figures = await reckon(storm, f"redis {how} for {GONE_SECONDS} s", [recovered], more)
     figures.require_whole()
     assert len(storm.told.coupons) == STOCK
     assert max(seconds) < PATIENT_SECONDS
