@@ -37,7 +37,7 @@ $(VENV)/.dev: $(BIN)/uv requirements/dev.txt pyproject.toml
 
 # What npm brings for tests/clients, by the Node of the development group; git ignores it.
 CLIENTS := tests/clients
-$(CLIENTS)/node_modules/.stamp: $(VENV)/.dev $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+$(CLIENTS)/node_modules/.stamp: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json | $(VENV)/.dev
 	$(BIN)/python -m tests.clients.install
 	@touch $@
 
@@ -50,21 +50,23 @@ setup-run: $(VENV)/.run
 run: $(VENV)/.run ## Start everything: stores, migrations, demo, API, workers
 	@exec $(BIN)/linli up
 
-test: $(VENV)/.dev clients ## Run every test
+test: $(VENV)/.dev ## Run every test
 	$(PYTEST) -n $(JOBS) --dist loadgroup tests --ignore=$(CLIENTS) -m "not flow and not chaos"
 	$(PYTEST) app ml simulation workers cli --doctest-modules -q
+	@$(MAKE) --no-print-directory clients
 	$(PYTEST) $(CLIENTS)
 	$(PYTEST) tests --ignore=$(CLIENTS) -m flow
 	$(PYTEST) tests/chaos
 
-check: $(VENV)/.dev clients ## Lint, types, imports, schema snapshot, migrations, links
+check: $(VENV)/.dev ## Lint, types, imports, schema snapshot, migrations, links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
 	$(BIN)/linli schema export --check schema.graphql
-	$(BIN)/python -m tests.clients.lint
 	$(BIN)/python -m tests.checks
+	@$(MAKE) --no-print-directory clients
+	$(BIN)/python -m tests.clients.lint
 
 fix: $(VENV)/.dev ## Format and mend what can be mended
 	$(BIN)/ruff check --fix .

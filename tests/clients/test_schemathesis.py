@@ -178,5 +178,5 @@ def test_who_logs_out_meets_no_fault(case: Case, arena: Shop) -> None:
 
 def test_requests_reached_the_data_and_nothing_was_logged_as_a_fault(arena: Shop) -> None:
     print(f"{_answers.total()} requests: {dict(_answers.most_common())}")
-    assert _answers["data"] > _answers.total() / 4
+    assert _answers["data"] >= _answers.total() / 4
     assert "Traceback" not in arena.log
