@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.flows.conftest import ROOT, House
+from tests.make.examples import operation
 
 LINES = "online_retail_ii_lines.parquet"
 AS_OF = "2011-09-01"
@@ -152,7 +153,7 @@ async def test_from_real_orders_to_live_drops_and_churn_alerts(
     assert linked["linkPhone"] == {"member": {"id": member["id"]}}
     code = (await house.graphql(CODE, {"phone": PHONE}))["requestPhoneCode"]["developmentCode"]
     me = await token_of(house, PHONE_LOGIN, "loginWithPhone", phone=PHONE, code=code)
-    home = await house.graphql((ROOT / "examples/graphql/home.graphql").read_text(), token=me)
+    home = await house.graphql(operation("home.graphql", "Home"), token=me)
     assert home["me"]["nickname"] == member["nickname"]
     assert home["me"]["tier"]["code"] == member["tier"]["code"]
 
