@@ -9,15 +9,13 @@ import asyncio
 import heapq
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import count
 from typing import Generic, TypeVar
 from uuid import UUID
-
-from strawberry.dataloader import DataLoader
 
 from app import staff
 from app.kernel.auth import (
@@ -31,9 +29,10 @@ from app.kernel.auth import (
     live_sessions,
     revoked_since,
 )
-from app.kernel.db import Database
+from app.kernel.db import Database, Read
 from app.kernel.log import logger
 from app.kernel.tasks import end_tasks
+from schema.batching import Batches
 
 # How long a session that was live is taken to be so without asking again.
 LIVE_SECONDS = 20.0
@@ -44,7 +43,6 @@ TICK_SECONDS = 1.0
 # is seen after its commit: so far back each question reaches again.
 OVERLAP = timedelta(minutes=2)
 REMEMBERED = 20_000
-SESSIONS_A_QUERY = 500
 
 log = logger(__name__)
 K = TypeVar("K")
@@ -107,9 +105,7 @@ class Callers:
         self._watches: defaultdict[UUID, set[_Watch]] = defaultdict(set)
         self._expiries: list[tuple[float, int, _Watch]] = []
         self._order = count()
-        self._lookups = DataLoader(
-            load_fn=self._are_live, cache=False, max_batch_size=SESSIONS_A_QUERY
-        )
+        self._lookups = Batches(database)
         self._asked_at = database.clock()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -229,17 +225,17 @@ class Callers:
                 return None
             known = Admission(bearer.caller, bearer.expires_at)
         key = _key_of(known.caller)
-        return known if key is not None and await self._lookups.load(key) else None
+        return known if key is not None and await self._lookups.load(self._live_of, key) else None
 
-    async def _are_live(self, keys: list[UUID]) -> list[bool]:
-        async with self._database.read() as read:
-            live = await live_sessions(read, keys)
+    async def _live_of(self, read: Read, keys: Iterable[UUID]) -> dict[UUID, bool]:
+        """Those of the sessions that are live."""
+        live = await live_sessions(read, keys)
         missing = set(keys) - live
         if missing:
             # A session that was opened just now may not have come to a replica yet.
             async with self._database.begin() as primary:
                 live |= await live_sessions(primary, missing)
-        return [key in live for key in keys]
+        return dict.fromkeys(live, True)
 
     async def _poll(self) -> None:
         while True:

@@ -109,6 +109,22 @@ async def test_many_who_come_at_once_are_one_question(
     assert asked == ["sessions"]
 
 
+async def test_who_gives_up_at_once_keeps_nobody_waiting(
+    database: Database, callers: Callers, keys: TokenKeys
+) -> None:
+    """A client that leaves before its session was asked for must not take others along."""
+    (_, left), (staying, token) = [await signed_in(database, keys) for _ in range(2)]
+    for turns in range(6):
+        leaving = asyncio.create_task(callers.of_token(left))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        async with asyncio.timeout(30):
+            assert await callers.of_token(token) == staying
+        callers._live.clear()
+
+
 async def test_a_remembered_token_ends_with_its_fifteen_minutes(
     database: Database, callers: Callers, keys: TokenKeys, clock: TestClock
 ) -> None:
