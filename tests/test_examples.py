@@ -22,6 +22,7 @@ from schema import build_schema
 from tests.conftest import Api
 from tests.make.examples import FOLDER
 from tests.make.scenes import SCENES, STAFF
+from tests.schema.engine.answered_twice import taken
 
 FILES = sorted(FOLDER.glob("*.graphql"))
 # Where one scene serves members and staff: what staff send.
@@ -148,8 +149,10 @@ def test_the_table_of_documents_names_each() -> None:
 @pytest.mark.parametrize("operation", REQUESTS, ids=lambda item: f"{item.file}-{item.name}")
 async def test_a_request_is_answered(api: Api, relay: Relay, operation: Operation) -> None:
     caller, variables = await ready(api, operation)
+    before = taken()
     answer = await api(operation.text, variables, caller=caller)
     assert "errors" not in answer, answer
+    assert taken() == before, "a plan gave up"
     require_success(answer["data"])
 
 

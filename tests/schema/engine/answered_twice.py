@@ -16,7 +16,7 @@ from schema.engine.running import fallbacks
 from tests.schema.engine.schemas_at_random import Made, context, event_of
 from tests.schema.engine.values_at_random import Mode, World, current
 
-_ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
+_ADDRESS = re.compile(r"0x[0-9a-f]{6,}", re.IGNORECASE)
 # What the limits refuse is no matter of the engine's answers.
 WIDE = Limits(aliases=1_000, directives=1_000, cost=10**9, depth=40, fields=5_000, tokens=20_000)
 
