@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 import pytest
@@ -38,15 +39,21 @@ class Server:
 
 
 @pytest.fixture
+def sockets_by() -> Any:
+    """uvicorn's protocol of sockets; a module may choose another one."""
+    return SocketProtocol
+
+
+@pytest.fixture
 async def server(
-    database: Database, redis: Redis, settings: Settings, clock: TestClock
+    database: Database, redis: Redis, settings: Settings, clock: TestClock, sockets_by: Any
 ) -> AsyncIterator[Server]:
     """The whole web process behind uvicorn."""
     listening = asyncio.get_running_loop()
     chosen = settings.model_copy(update={"env": "development"})
     parts = connect(chosen, clock)
     config = uvicorn.Config(
-        create_app(chosen, parts), port=0, log_config=None, ws=SocketProtocol, lifespan="on"
+        create_app(chosen, parts), port=0, log_config=None, ws=sockets_by, lifespan="on"
     )
     running = uvicorn.Server(config)
     task = listening.create_task(running.serve())
