@@ -1,7 +1,8 @@
 """Ballots: what is asked, who may vote, the tally where it may be seen, and the decision."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -11,7 +12,7 @@ from app.ballots import BallotMethod, BallotState, ResultsVisibility, TieRule
 from app.kernel.auth import Caller, MemberCaller
 from schema.context import Ctx, Info
 from schema.enums import describe
-from schema.fields import field, loaded, query
+from schema.fields import Wanted, field, loaded, query
 from schema.guard import MEMBER, OFFICE, STAFF, bound_to
 from schema.nodes import Node, NodeLoader, global_id, key_of
 from schema.paging import (
@@ -29,6 +30,7 @@ from schema.segments import SegmentStage
 if TYPE_CHECKING:
     from schema.members import Community
 
+T = TypeVar("T")
 VIEWERS = MEMBER | STAFF
 
 describe(
@@ -239,6 +241,19 @@ async def home_of(ctx: Ctx, caller: Caller) -> UUID | None:
     return row.community_id
 
 
+def home_wanted(caller: Caller, then: Callable[[UUID | None], Wanted[T]]) -> Wanted[T]:
+    """The same as `home_of`, and what is wanted then."""
+    if not isinstance(caller, MemberCaller):
+        return then(bound_to(caller))
+
+    def known(row: members.Member | None) -> Wanted[T]:
+        if row is None:
+            raise LookupError("the member of a token")
+        return then(row.community_id)
+
+    return Wanted(members.by_id, caller.id, known)
+
+
 async def load_row(ctx: Ctx, key: UUID) -> ballots.Ballot | None:
     """A ballot that the caller may see: staff all, members and leaders what was opened to their
     community.
@@ -279,7 +294,7 @@ class BallotsQuery:
         "leaders those that were opened to their community.",
         remembered=True,
     )
-    async def ballots(
+    def ballots(
         self,
         info: Info,
         status: Annotated[
@@ -287,25 +302,29 @@ class BallotsQuery:
         ] = None,
         first: First = 20,
         after: After = None,
-    ) -> Connection[Ballot]:
+    ) -> Wanted[Connection[Ballot]]:
         caller, size = info.context.caller, page_size(first)
         position = None if after is None else decode_cursor(after, instant, UUID)
-        home = await home_of(info.context, caller)
-        async with info.context.read() as read:
-            rows = await ballots.page(
-                read,
-                after=None if position is None else (position[0], position[1]),
+
+        def page(home: UUID | None) -> Wanted[Connection[Ballot]]:
+            asked = ballots.BallotPage(
                 first=size,
-                states=_states(status, caller),
+                states=tuple(_states(status, caller)),
+                after=None if position is None else (position[0], position[1]),
                 community_id=home,
             )
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=ballot_of,
-            cursor=lambda row: encode_cursor(row.opens_at, row.id),
-        )
+            return Wanted(ballots.pages, asked, connected)
+
+        def connected(rows: list[ballots.Ballot]) -> Connection[Ballot]:
+            return connect(
+                rows,
+                first=size,
+                after=after,
+                node=ballot_of,
+                cursor=lambda row: encode_cursor(row.opens_at, row.id),
+            )
+
+        return home_wanted(caller, page)
 
     @query(
         VIEWERS,

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from app.kernel.batched import Ask, Batched
 from app.kernel.db import Database, Read
 
 K = TypeVar("K", bound=Hashable)
@@ -65,6 +66,28 @@ class Batches:
             return await query(read, asked)
         finally:
             await read.close()
+
+    async def found_all(
+        self, asked: "dict[Query[Any, Any], list[Any]]"
+    ) -> "dict[Query[Any, Any], dict[Any, Any]]":
+        """The values of several queries; those that say what they ask share one round trip."""
+        once = {query: list(dict.fromkeys(keys)) for query, keys in asked.items()}
+        asks = [self._ask(query, keys) for query, keys in once.items()]
+        if self._joined is None or None in asks:
+            results = await asyncio.gather(*(self.found(*item) for item in once.items()))
+            return dict(zip(once, results, strict=True))
+        said = [ask for ask in asks if ask is not None]
+        rows = await self._joined.together(
+            [(ask.statement, ask.statement.arguments(ask.given)) for ask in said]
+        )
+        return {
+            query: query.tell(found, keys)
+            for (query, keys), found in zip(once.items(), rows, strict=True)
+            if isinstance(query, Batched)
+        }
+
+    def _ask(self, query: "Query[Any, Any]", keys: list[Any]) -> Ask | None:
+        return query.ask(keys, self._database.clock()) if isinstance(query, Batched) else None
 
     def reading(self) -> Read:
         """A read whose statements go out with those of the batches; the caller closes it."""

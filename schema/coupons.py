@@ -10,7 +10,7 @@ from app import coupons
 from app.kernel.auth import MemberCaller
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import field, loaded
+from schema.fields import Wanted, loaded, wanted
 from schema.guard import OFFICE, SIGNED_IN
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
 from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
@@ -279,8 +279,8 @@ NODES: dict[str, NodeLoader] = {
 
 @strawberry.type(description="A member's coupons.")
 class CouponsOfMember(MemberPart):
-    @field(description="The member's coupons, newest first.")
-    async def coupons(
+    @wanted(description="The member's coupons, newest first.")
+    def coupons(
         self,
         info: Info,
         status: Annotated[
@@ -288,15 +288,18 @@ class CouponsOfMember(MemberPart):
         ] = None,
         first: First = 20,
         after: After = None,
-    ) -> Connection[Coupon]:
+    ) -> Wanted[Connection[Coupon]]:
         size = page_size(first)
         position = None if after is None else decode_cursor(after, UUID)[0]
         page = coupons.CouponPage(self.key, size, after=position, state=status)
-        rows = await info.context.one(coupons.pages, page) or []
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=lambda row: coupon_of(*row),
-            cursor=lambda row: encode_cursor(row[0].id),
+        return Wanted(
+            coupons.pages,
+            page,
+            lambda rows: connect(
+                rows or [],
+                first=size,
+                after=after,
+                node=lambda row: coupon_of(*row),
+                cursor=lambda row: encode_cursor(row[0].id),
+            ),
         )

@@ -15,7 +15,7 @@ from app.members import MemberNotActive, MemberNotFound
 from app.staff import subject
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import field, mutation, shown
+from schema.fields import Wanted, mutation, shown, wanted
 from schema.guard import MEMBER, staff
 from schema.nodes import MemberPart, Node, NodeLoader, global_id, key_of
 from schema.scalars import Points
@@ -116,23 +116,29 @@ class MemberBadge:
     expires_at: datetime | None = strawberry.field(description="When it ends; null if it does not.")
 
 
+def badge_of(row: eco.HeldBadge, *, chinese: bool) -> MemberBadge:
+    """The GraphQL value of a badge that a member holds."""
+    badge = row.badge
+    return MemberBadge(
+        code=badge.code,
+        name=badge.name_zh if chinese else badge.name_en,
+        description=badge.description_zh if chinese else badge.description_en,
+        figure=row.figure,
+        issued_at=row.issued_at,
+        expires_at=row.expires_at,
+    )
+
+
 @strawberry.type(description="A member's badges.")
 class EcoOfMember(MemberPart):
-    @field(description="The badges that the member holds now, newest first.")
-    async def badges(self, info: Info) -> list[MemberBadge]:
-        rows = await info.context.one(eco.badges_by_member, self.key) or []
+    @wanted(description="The badges that the member holds now, newest first.")
+    def badges(self, info: Info) -> Wanted[list[MemberBadge]]:
         chinese = info.context.locale == "zh-CN"
-        return [
-            MemberBadge(
-                code=row.badge.code,
-                name=row.badge.name_zh if chinese else row.badge.name_en,
-                description=row.badge.description_zh if chinese else row.badge.description_en,
-                figure=row.figure,
-                issued_at=row.issued_at,
-                expires_at=row.expires_at,
-            )
-            for row in rows
-        ]
+        return Wanted(
+            eco.badges_by_member,
+            self.key,
+            lambda rows: [badge_of(row, chinese=chinese) for row in rows or ()],
+        )
 
 
 @strawberry.input(description="An eco action to hand in.")

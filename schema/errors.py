@@ -20,6 +20,7 @@ from app.kernel.errors import (
     Wait,
 )
 from app.kernel.log import logger
+from app.kernel.outages import Unavailable, is_outage
 
 log = logger(__name__)
 
@@ -105,6 +106,9 @@ def present(error: GraphQLError, locale: Locale = "en") -> GraphQLError:
         return _copy(error, "No GraphQL query found in the request", {"code": "BAD_REQUEST"})
     if isinstance(original, CannotGetOperationTypeError):
         return _copy(error, original.as_http_error_reason(), {"code": "BAD_REQUEST"})
+    if is_outage(original):
+        log.warning("the database is away", path=error.path, error=type(original).__name__)
+        return _copy(error, Unavailable().message(locale), {"code": Unavailable.code})
     fault = uuid4().hex[:16]
     log.error("unexpected error in a resolver", error_id=fault, path=error.path, exc_info=original)
     return _copy(error, "Internal error.", {"code": "INTERNAL", "id": fault})

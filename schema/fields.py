@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 import strawberry
 
@@ -27,6 +27,8 @@ SIZE = "size"
 REMEMBERED = "remembered"
 # And the one under which it finds how a field's value is loaded for many objects at once.
 LOADS = "loads"
+# The one under which it finds the resolver that says what it wants instead of awaiting it.
+WANTS = "wants"
 # The one under which the engine finds that a resolver's answer is the same for every caller.
 SHARED = "shared"
 _SECRET = {"password", "code", "refresh_token", "phone", "js_code"}
@@ -43,6 +45,56 @@ class Loads:
     # The row, where the object was read together with it.
     ready: Callable[[Any], Any] | None = None
 
+    def say(self, source: Any) -> Any:
+        """What is wanted for an object, or what is known of it already."""
+        held = None if self.ready is None else self.ready(source)
+        if held is not None:
+            return self.make(held)
+        key = self.key(source)
+        return self.make(None) if key is None else Wanted(self.query, key, self.make)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted(Generic[T]):
+    """What a resolver needs read before it can answer: `make` turns the row, or None, into it.
+
+    What `make` answers may be wanted in its turn. A resolver that says so instead of awaiting it
+    costs no task, and shares its round trip with whatever else is wanted at the same time.
+    """
+
+    query: Callable[[Read, Iterable[Any]], Awaitable[dict[Any, Any]]]
+    key: Any
+    make: "Callable[[Any], T | Wanted[T]]"
+
+
+def _awaiting(resolver: Callable[..., Any]) -> Callable[..., Any]:
+    """The resolver as Strawberry knows it: answering `T` where it says `Wanted[T]`."""
+    hint: Any = resolver.__annotations__["return"]
+    (kind,) = next(get_args(item) for item in (hint, *get_args(hint)) if get_origin(item) is Wanted)
+
+    @functools.wraps(resolver)
+    async def awaited(self: object, info: Info, **arguments: Any) -> Any:
+        found = resolver(self, info, **arguments)
+        while isinstance(found, Wanted):
+            row = await info.context.one(found.query, found.key)
+            found = found.make(row)
+        return found
+
+    awaited.__annotations__ = {**resolver.__annotations__, "return": kind}
+    signature = inspect.signature(resolver).replace(return_annotation=kind)
+    setattr(awaited, "__signature__", signature)  # noqa: B010  # no attribute of functions' type
+    return awaited
+
+
+def wanted(*, description: str, shared: bool = False) -> Callable[[Callable[..., Any]], Any]:
+    """A field whose resolver answers `Wanted[T]`; `shared` promises as with `field`."""
+
+    def decorate(resolver: Callable[..., Any]) -> Any:
+        metadata = {WANTS: resolver, SHARED: shared}
+        return strawberry.field(_awaiting(resolver), description=description, metadata=metadata)
+
+    return decorate
+
 
 def query(
     allow: Allow, *, description: str, name: str | None = None, remembered: bool = False
@@ -53,12 +105,18 @@ def query(
     some seconds old (time, and what others do): its answers may be given again.
     """
 
-    def decorate(resolver: Callable[..., Awaitable[T]]) -> Any:
-        @functools.wraps(resolver)
-        async def guarded(self: object, info: Info, **arguments: Any) -> T:
+    def decorate(resolver: Callable[..., Any]) -> Any:
+        metadata: dict[str, Any] = {ALLOW: allow, REMEMBERED: remembered}
+        awaited = resolver
+        if not inspect.iscoroutinefunction(resolver):
+            metadata[WANTS] = _allowed(allow, resolver)
+            awaited = _awaiting(resolver)
+
+        @functools.wraps(awaited)
+        async def guarded(self: object, info: Info, **arguments: Any) -> Any:
             try:
                 allow.require(info.context.caller)
-                return await resolver(self, info, **arguments)
+                return await awaited(self, info, **arguments)
             except Refusal as refusal:
                 raise refused_query(refusal, info.context.locale) from None
 
@@ -66,10 +124,19 @@ def query(
             guarded,
             name=name,
             description=_with_rule(description, allow),
-            metadata={ALLOW: allow, REMEMBERED: remembered},
+            metadata=metadata,
         )
 
     return decorate
+
+
+def _allowed(allow: Allow, resolver: Callable[..., Any]) -> Callable[..., Any]:
+    # Only the engine calls this; it answers a refusal by letting the guarded resolver run.
+    def checked(self: object, info: Info, **arguments: Any) -> Any:
+        allow.require(info.context.caller)
+        return resolver(self, info, **arguments)
+
+    return checked
 
 
 def mutation(

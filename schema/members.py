@@ -17,7 +17,7 @@ from schema.context import Ctx, Info
 from schema.coupons import CouponsOfMember
 from schema.eco import EcoOfMember
 from schema.enums import describe
-from schema.fields import field, mutation, query, subscription
+from schema.fields import Wanted, field, mutation, query, subscription
 from schema.guard import MEMBER, SIGNED_IN, STAFF, bound_to, sees_member, staff
 from schema.live import live_cursor, resumed
 from schema.nodes import Node, NodeLoader, global_id, key_of, read_id
@@ -95,6 +95,10 @@ def member_of(row: members.Member) -> Member:
     )
 
 
+def _member_or_none(row: members.Member | None) -> Member | None:
+    return None if row is None else member_of(row)
+
+
 async def load_member(info: Info, key: UUID) -> Member | None:
     """A member, for themselves, staff and their leader; None for everyone else."""
     row = await visible_member(info, key)
@@ -128,11 +132,11 @@ class MemberQuery:
         description="The signed-in member; null for staff.",
         remembered=True,
     )
-    async def me(self, info: Info) -> Member | None:
+    def me(self, info: Info) -> Wanted[Member | None] | None:
         caller = info.context.caller
         if not isinstance(caller, MemberCaller):
             return None
-        return await load_member(info, caller.id)
+        return Wanted(members.by_id, caller.id, _member_or_none)
 
     @query(
         SIGNED_IN,

@@ -14,7 +14,7 @@ from app.members import MemberNotActive, MemberNotFound
 from app.staff import Subject
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import field, mutation, shown
+from schema.fields import Wanted, mutation, shown, wanted
 from schema.guard import MEMBER, staff
 from schema.nodes import MemberPart, key_of
 from schema.paging import (
@@ -112,23 +112,26 @@ class PointsAccount:
         description="When the next points end, if any do."
     )
 
-    @field(description="The account's movements, newest first.")
-    async def entries(
+    @wanted(description="The account's movements, newest first.")
+    def entries(
         self,
         info: Info,
         first: First = 20,
         after: After = None,
-    ) -> Connection[PointsEntry]:
+    ) -> Wanted[Connection[PointsEntry]]:
         size = page_size(first)
         before = None if after is None else decode_cursor(after, ordinal)[0]
         key = points.EntriesKey(self.key, self.currency, size + 1, before)
-        rows = await info.context.one(points.entries_by_member, key) or []
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=entry_of,
-            cursor=lambda row: encode_cursor(row.seq),
+        return Wanted(
+            points.entries_by_member,
+            key,
+            lambda rows: connect(
+                rows or [],
+                first=size,
+                after=after,
+                node=entry_of,
+                cursor=lambda row: encode_cursor(row.seq),
+            ),
         )
 
 
@@ -145,25 +148,27 @@ def account_of(member_id: UUID, row: points.Balance) -> PointsAccount:
     )
 
 
-async def account_by_key(info: Info, member_id: UUID, currency: points.Currency) -> PointsAccount:
+def account_wanted(member_id: UUID, currency: points.Currency) -> Wanted[PointsAccount]:
     """A member's account as it is now; both currencies of many members are one statement."""
-    found = await info.context.one(points.balances_by_member, member_id)
-    if found is None:
-        raise LookupError(f"balances of member {member_id}")
-    return account_of(
-        member_id, found.carbon if currency is points.Currency.CARBON else found.points
-    )
+
+    def made(found: points.Balances | None) -> PointsAccount:
+        if found is None:
+            raise LookupError(f"balances of member {member_id}")
+        carbon = currency is points.Currency.CARBON
+        return account_of(member_id, found.carbon if carbon else found.points)
+
+    return Wanted(points.balances_by_member, member_id, made)
 
 
 @strawberry.type(description="A member's points.")
 class PointsOfMember(MemberPart):
-    @field(description="The member's points for shopping.")
-    async def points(self, info: Info) -> PointsAccount:
-        return await account_by_key(info, self.key, points.Currency.POINTS)
+    @wanted(description="The member's points for shopping.")
+    def points(self, info: Info) -> Wanted[PointsAccount]:
+        return account_wanted(self.key, points.Currency.POINTS)
 
-    @field(description="The member's CARBON points, earned by eco actions.")
-    async def carbon(self, info: Info) -> PointsAccount:
-        return await account_by_key(info, self.key, points.Currency.CARBON)
+    @wanted(description="The member's CARBON points, earned by eco actions.")
+    def carbon(self, info: Info) -> Wanted[PointsAccount]:
+        return account_wanted(self.key, points.Currency.CARBON)
 
 
 @strawberry.input(description="Today's check-in of the signed-in member.")
@@ -180,9 +185,9 @@ class CheckInSuccess:
     streak: int = strawberry.field(description="How many days in a row, today included.")
     earned: Points = strawberry.field(description="What it brought, the streak's bonus included.")
 
-    @field(description="The member's points after it.")
-    async def points(self, info: Info) -> PointsAccount:
-        return await account_by_key(info, self.key, points.Currency.POINTS)
+    @wanted(description="The member's points after it.")
+    def points(self, info: Info) -> Wanted[PointsAccount]:
+        return account_wanted(self.key, points.Currency.POINTS)
 
 
 @strawberry.input(description="A correction of a member's points by staff.")
@@ -208,9 +213,9 @@ class AdjustPointsSuccess:
     currency: strawberry.Private[points.Currency]
     amount: Points = strawberry.field(description="What was given, or taken if negative.")
 
-    @field(description="The member's account after it.")
-    async def account(self, info: Info) -> PointsAccount:
-        return await account_by_key(info, self.key, self.currency)
+    @wanted(description="The member's account after it.")
+    def account(self, info: Info) -> Wanted[PointsAccount]:
+        return account_wanted(self.key, self.currency)
 
 
 LARGEST_ADJUSTMENT = 1_000_000

@@ -1,4 +1,4 @@
-"""The tick of the second, for all who follow it in this process; no timer runs while nobody does."""
+"""The tick of the second, for all who follow it here; no timer runs while nobody does."""
 
 import asyncio
 import time

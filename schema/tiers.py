@@ -10,7 +10,7 @@ from app.kernel.errors import Locale
 from app.kernel.table import Json
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import field, query
+from schema.fields import Wanted, query, wanted
 from schema.guard import PUBLIC
 from schema.nodes import MemberPart
 
@@ -62,10 +62,16 @@ class NextTier:
 
 @strawberry.type(description="Where a member stands.")
 class MemberTier:
+    found: strawberry.Private[tiers.MemberTier]
+    locale: strawberry.Private[Locale]
     code: str = strawberry.field(description="The tier's stable code, such as GOLD.")
     name: str = strawberry.field(description="The tier's name, in the caller's language.")
     rank: int = strawberry.field(description="The tier's place, 1 being the lowest.")
-    benefits: list[TierBenefit] = strawberry.field(description="What the member may have.")
+
+    @strawberry.field(description="What the member may have.")
+    def benefits(self) -> list[TierBenefit]:
+        return [benefit_of(benefit, self.locale) for benefit in self.found.tier.benefits]
+
     since: datetime | None = strawberry.field(
         description="Since when the member has been in it; null if ever since joining."
     )
@@ -77,9 +83,14 @@ class MemberTier:
     grace_until: datetime | None = strawberry.field(
         description="In GRACE: until when the tier is kept at least."
     )
-    next: NextTier | None = strawberry.field(
-        description="The tier above; null for those in the highest."
-    )
+
+    @strawberry.field(description="The tier above; null for those in the highest.")
+    def next(self) -> NextTier | None:
+        above = self.found.next
+        if above is None:
+            return None
+        missing = max(above.upgrade_at - self.found.growth, 0)
+        return NextTier(tier=tier_of(above, self.locale), missing_growth=missing)
 
 
 def benefit_of(row: Json, locale: Locale) -> TierBenefit:
@@ -110,30 +121,29 @@ def name_of(row: tiers.Tier, locale: Locale) -> str:
     return row.name_zh if locale == "zh-CN" else row.name_en
 
 
+def standing_of(found: tiers.MemberTier | None, locale: Locale) -> MemberTier:
+    """The GraphQL value of where a member stands."""
+    if found is None:
+        raise LookupError("tier of a member")
+    return MemberTier(
+        found=found,
+        locale=locale,
+        code=found.tier.code,
+        name=name_of(found.tier, locale),
+        rank=found.tier.rank,
+        since=found.since,
+        growth=found.growth,
+        state=found.state,
+        grace_until=found.grace_until,
+    )
+
+
 @strawberry.type(description="A member's tier.")
 class TierOfMember(MemberPart):
-    @field(description="The member's tier, and what is missing to the next.")
-    async def tier(self, info: Info) -> MemberTier:
-        found = await info.context.one(tiers.by_member, self.key)
-        if found is None:
-            raise LookupError(f"tier of member {self.key}")
+    @wanted(description="The member's tier, and what is missing to the next.")
+    def tier(self, info: Info) -> Wanted[MemberTier]:
         locale = info.context.locale
-        own = tier_of(found.tier, locale)
-        above = found.next
-        missing = 0 if above is None else max(above.upgrade_at - found.growth, 0)
-        return MemberTier(
-            code=own.code,
-            name=own.name,
-            rank=own.rank,
-            benefits=own.benefits,
-            since=found.since,
-            growth=found.growth,
-            state=found.state,
-            grace_until=found.grace_until,
-            next=None
-            if above is None
-            else NextTier(tier=tier_of(above, locale), missing_growth=missing),
-        )
+        return Wanted(tiers.by_member, self.key, lambda found: standing_of(found, locale))
 
 
 @strawberry.type(description="Queries of tiers.")

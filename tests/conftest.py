@@ -124,6 +124,8 @@ class Api:
     """The schema in this process: `await api(document, {"id": …}, caller=member(id))`."""
 
     resources: Resources
+    # Off where others write meanwhile, so that two runs may differ.
+    compares: bool = True
 
     def context(
         self, caller: Caller = ANONYMOUS, locale: str = "en", address: str | None = None
@@ -150,7 +152,7 @@ class Api:
         except RequestRefused as refusal:
             return {"data": None, "errors": refusal_of(refusal.errors, context.locale).errors}
         answer = await _engine().execute(operation, variables, context)
-        if operation.kind is OperationType.QUERY:
+        if self.compares and operation.kind is OperationType.QUERY:
             await self._require_stock_alike(answer, document, variables, context)
         errors: Any = answer.errors
         return {"data": answer.data, **({"errors": errors} if errors else {})}

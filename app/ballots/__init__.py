@@ -14,10 +14,11 @@ from app.ballots.errors import (
 )
 from app.ballots.events import BallotClosed, BallotDecided, BallotOpened, VoteCast, ballot_topic
 from app.ballots.queries import (
+    BallotPage,
     Standing,
     by_id,
     options_by_ballot,
-    page,
+    pages,
     standing,
     tally_by_ballot,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "BallotNotOpen",
     "BallotOpened",
     "BallotOption",
+    "BallotPage",
     "BallotState",
     "Draft",
     "NotOnRoll",
@@ -72,7 +74,7 @@ __all__ = [
     "eligible",
     "open_ballot",
     "options_by_ballot",
-    "page",
+    "pages",
     "shows_results",
     "standing",
     "tally_by_ballot",

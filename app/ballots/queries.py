@@ -25,6 +25,7 @@ from sqlalchemy import (
 from app.ballots.rules import OptionTally
 from app.ballots.states import BallotState
 from app.ballots.tables import Ballot, BallotOption, RollEntry, Vote
+from app.kernel.batched import Ask, Batched
 from app.kernel.db import Read
 from app.kernel.statements import Entities, Rows, ids, texts
 
@@ -84,9 +85,10 @@ class Standing:
     cast_at: datetime | None
 
 
-async def by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, Ballot]:
-    """Ballots by id; unknown ids are absent."""
-    return {row.id: row for row in await read.fetch(_BALLOTS, ids=list(keys))}
+# Ballots by id; unknown ids are absent.
+by_id: Batched[UUID, Ballot] = Batched(
+    lambda keys, _: Ask(_BALLOTS, {"ids": keys}), lambda rows, _: {row.id: row for row in rows}
+)
 
 
 async def tally_by_ballot(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[OptionTally]]:
@@ -102,12 +104,17 @@ async def tally_by_ballot(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[O
     return found
 
 
-async def options_by_ballot(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[BallotOption]]:
-    """Each ballot's options in their order; no vote is counted for it."""
+def _by_ballot(rows: list[BallotOption], _: list[UUID]) -> dict[UUID, list[BallotOption]]:
     found: dict[UUID, list[BallotOption]] = {}
-    for row in await read.fetch(_OPTIONS, ids=list(keys)):
+    for row in rows:
         found.setdefault(row.ballot_id, []).append(row)
     return found
+
+
+# Each ballot's options in their order; no vote is counted for it.
+options_by_ballot: Batched[UUID, list[BallotOption]] = Batched(
+    lambda keys, _: Ask(_OPTIONS, {"ids": keys}), _by_ballot
+)
 
 
 async def standing(
@@ -124,26 +131,43 @@ async def standing(
     }
 
 
-async def page(
-    read: Read,
-    *,
-    after: tuple[datetime, UUID] | None,
-    first: int,
-    states: Iterable[BallotState],
-    community_id: UUID | None = None,
-) -> list[Ballot]:
-    """Ballots in these states, latest opening first; one more than `first` if there are more.
+@dataclass(frozen=True, slots=True)
+class BallotPage:
+    """Which ballots: in these states, after a position, of a community and of everyone, or all."""
 
-    A community sees its own and those that ask everyone; None sees all.
-    """
-    return await read.fetch(
-        _page(after is not None, community_id is not None),
-        states=[state.name for state in states],
-        opens_at=after and after[0],
-        id=after and after[1],
-        community_id=community_id,
-        first=first + 1,
+    first: int
+    states: tuple[BallotState, ...]
+    after: tuple[datetime, UUID] | None = None
+    community_id: UUID | None = None
+
+
+def _ask_page(keys: list[BallotPage], _: datetime) -> Ask | None:
+    if len(keys) != 1:
+        return None
+    (key,) = keys
+    return Ask(
+        _page(key.after is not None, key.community_id is not None),
+        {
+            "states": [state.name for state in key.states],
+            "opens_at": key.after and key.after[0],
+            "id": key.after and key.after[1],
+            "community_id": key.community_id,
+            "first": key.first + 1,
+        },
     )
+
+
+async def _one_by_one(read: Read, keys: Iterable[BallotPage]) -> dict[BallotPage, list[Ballot]]:
+    found: dict[BallotPage, list[Ballot]] = {}
+    for key in keys:
+        found |= await pages(read, [key])
+    return found
+
+
+# The ballots of each page, latest opening first; one more than `first` if there are more.
+pages: Batched[BallotPage, list[Ballot]] = Batched(
+    _ask_page, lambda rows, keys: {keys[0]: rows}, _one_by_one
+)
 
 
 @cache

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from sqlalchemy import Integer, Uuid, any_, bindparam, column, func, select, tru
 from sqlalchemy.orm import aliased
 
 from app.coupons.tables import Batch, Coupon, CouponState, Redemption, Template
+from app.kernel.batched import Ask, Batched
 from app.kernel.db import Read
 from app.kernel.statements import Entities, Rows, ids
 
@@ -26,26 +28,51 @@ class CouponPage:
     state: CouponState | None = None
 
 
-async def pages(
-    read: Read, keys: Iterable[CouponPage]
-) -> dict[CouponPage, list[tuple[Coupon, Template]]]:
-    """The coupons of each page with their templates; one more than `first` if there are more.
+# A page's coupons with their templates, newest first.
+Page = list[tuple[Coupon, Template]]
 
-    One statement for all members who are asked for in the same way.
-    """
-    alike: dict[CouponPage, list[CouponPage]] = defaultdict(list)
-    found: dict[CouponPage, list[tuple[Coupon, Template]]] = {}
-    for key in keys:
-        found[key] = []
-        alike[CouponPage(UUID(int=0), key.first, key.after, key.state)].append(key)
-    for way, asked in alike.items():
-        by_member = {key.member_id: key for key in asked}
-        page = _page(way.state is not None, way.after is not None)
-        for coupon, template in await read.fetch(
-            page, members=list(by_member), first=way.first + 1, state=way.state, after=way.after
-        ):
-            found[by_member[coupon.member_id]].append((coupon, template))
+
+def _ask_pages(keys: list[CouponPage], _: datetime) -> Ask | None:
+    way = keys[0]
+    asked = {key.member_id for key in keys}
+    if len(asked) < len(keys) or any(
+        (key.first, key.after, key.state) != (way.first, way.after, way.state) for key in keys
+    ):
+        return None
+    return Ask(
+        _page(way.state is not None, way.after is not None),
+        {
+            "members": [key.member_id for key in keys],
+            "first": way.first + 1,
+            "state": way.state,
+            "after": way.after,
+        },
+    )
+
+
+def _tell_pages(
+    rows: list[tuple[Coupon, Template]], keys: list[CouponPage]
+) -> dict[CouponPage, Page]:
+    found: dict[CouponPage, Page] = {key: [] for key in keys}
+    by_member = {key.member_id: found[key] for key in keys}
+    for row in rows:
+        by_member[row[0].member_id].append(row)
     return found
+
+
+async def _pages_alike(read: Read, keys: Iterable[CouponPage]) -> dict[CouponPage, Page]:
+    alike: dict[CouponPage, list[CouponPage]] = defaultdict(list)
+    for key in keys:
+        alike[CouponPage(UUID(int=0), key.first, key.after, key.state)].append(key)
+    found: dict[CouponPage, Page] = {}
+    for asked in alike.values():
+        found |= await pages(read, asked)
+    return found
+
+
+# The coupons of each page with their templates; one more than `first` if there are more. One
+# statement for all members who are asked for in the same way.
+pages: Batched[CouponPage, Page] = Batched(_ask_pages, _tell_pages, _pages_alike)
 
 
 @cache
@@ -81,9 +108,10 @@ async def by_member_and_id(
     return {(row.member_id, row.id): row for row in rows}
 
 
-async def templates_by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, Template]:
-    """Templates by id; unknown ids are absent."""
-    return {row.id: row for row in await read.fetch(_TEMPLATES, ids=list(keys))}
+# Templates by id; unknown ids are absent.
+templates_by_id: Batched[UUID, Template] = Batched(
+    lambda keys, _: Ask(_TEMPLATES, {"ids": keys}), lambda rows, _: {row.id: row for row in rows}
+)
 
 
 async def batches_by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, Batch]:

@@ -9,6 +9,7 @@ from sqlalchemy import DateTime, any_, bindparam, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from app.eco.tables import Badge, BadgeAward, EcoAction, EcoFactor, EcoState, EcoType
+from app.kernel.batched import Ask, Batched
 from app.kernel.db import Read
 from app.kernel.statements import Rows, ids
 
@@ -54,15 +55,19 @@ async def current_factors(read: Read, keys: Iterable[EcoType]) -> dict[EcoType, 
     return {row.type: row for row in rows}
 
 
-async def badges_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[HeldBadge]]:
-    """The badges that members hold now, newest first: neither revoked nor expired."""
-    rows = await read.fetch(_HELD, ids=list(keys), now=read.now)
+def _held(rows: list[tuple[BadgeAward, Badge]], _: list[UUID]) -> dict[UUID, list[HeldBadge]]:
     found: dict[UUID, list[HeldBadge]] = {}
     for award, badge in rows:
         found.setdefault(award.member_id, []).append(
             HeldBadge(badge, award.issued_at, award.expires_at, int(award.evidence["figure"]))
         )
     return found
+
+
+# The badges that members hold now, newest first: neither revoked nor expired.
+badges_by_member: Batched[UUID, list[HeldBadge]] = Batched(
+    lambda keys, now: Ask(_HELD, {"ids": keys, "now": now}), _held
+)
 
 
 async def page_waiting(

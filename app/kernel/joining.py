@@ -8,6 +8,7 @@ the joint statement only selects the array of each one's rows.
 import asyncio
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -50,6 +51,20 @@ class Alone:
         """The rows of a statement."""
         found = await self._readers.fetch(statement.sql, arguments, statement.record)
         return statement.rows(found)
+
+    async def together(
+        self, asked: Sequence[tuple[Statement[Any], list[object]]]
+    ) -> list[list[Any]]:
+        """The rows of each of several statements, in one round trip."""
+        if len(asked) == 1:
+            return [await Alone.fetch(self, *asked[0])]
+        statements = tuple(item[0] for item in asked)
+        given = [value for _, arguments in asked for value in arguments]
+        (found,) = await self._readers.fetch(_joint(statements), given)
+        return [
+            statement.nested_rows(tuples)
+            for statement, tuples in zip(statements, found, strict=True)
+        ]
 
 
 class Joined(Alone):

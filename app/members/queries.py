@@ -6,25 +6,25 @@ from uuid import UUID
 
 from sqlalchemy import any_, func, select, tuple_
 
+from app.kernel.batched import Ask, Batched
 from app.kernel.db import Read
 from app.kernel.statements import Entities, ids
 from app.members.errors import CommunityNotFound, MemberNotActive, MemberNotFound
-from app.members.tables import (
-    Community,
-    Identity,
-    IdentityKind,
-    Leader,
-    Member,
-    MemberStatus,
-)
+from app.members.tables import Community, Identity, IdentityKind, Leader, Member, MemberStatus
 
 _MEMBERS = Entities(select(Member).where(Member.id == any_(ids("ids"))))
 _COMMUNITIES = Entities(select(Community).where(Community.id == any_(ids("ids"))))
 
 
-async def by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, Member]:
-    """Members by id; unknown ids are absent."""
-    return {row.id: row for row in await read.fetch(_MEMBERS, ids=list(keys))}
+# Members by id; unknown ids are absent.
+by_id: Batched[UUID, Member] = Batched(
+    lambda keys, _: Ask(_MEMBERS, {"ids": keys}), lambda rows, _: {row.id: row for row in rows}
+)
+# Communities by id; unknown ids are absent.
+communities_by_id: Batched[UUID, Community] = Batched(
+    lambda keys, _: Ask(_COMMUNITIES, {"ids": keys}),
+    lambda rows, _: {row.id: row for row in rows},
+)
 
 
 async def require_active(read: Read, member_id: UUID) -> None:
@@ -34,11 +34,6 @@ async def require_active(read: Read, member_id: UUID) -> None:
         raise MemberNotFound()
     if status is not MemberStatus.ACTIVE:
         raise MemberNotActive()
-
-
-async def communities_by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, Community]:
-    """Communities by id; unknown ids are absent."""
-    return {row.id: row for row in await read.fetch(_COMMUNITIES, ids=list(keys))}
 
 
 async def community_by_name(read: Read, name: str) -> UUID:

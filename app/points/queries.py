@@ -1,6 +1,6 @@
 """Batched reads of balances and entries, and the audit of the ledger."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 
+from app.kernel.batched import Ask, Batched
 from app.kernel.clock import DEFAULT_ZONE
 from app.kernel.db import Read
 from app.kernel.statements import Lines
@@ -110,12 +111,9 @@ ORDER BY k.n, e.seq DESC
 )
 
 
-async def balances_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, Balances]:
-    """Every member's balances as of the read's instant; members without an account have zeros."""
-    members = list(keys)
-    soon = read.now + EXPIRING_SOON
+def _balances(rows: list[Mapping[str, Any]], members: list[UUID]) -> dict[UUID, Balances]:
     found: dict[tuple[UUID, str], Balance] = {}
-    for row in await read.fetch(_BALANCES, members=members, now=read.now, soon=soon):
+    for row in rows:
         settled = min(row["debt"], row["matured"])
         found[row["member_id"], row["currency"]] = Balance(
             currency=Currency(row["currency"]),
@@ -133,18 +131,16 @@ async def balances_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, Bal
     }
 
 
-async def entries_by_member(
-    read: Read, keys: Iterable[EntriesKey]
+# Every member's balances as of the read's instant; members without an account have zeros.
+balances_by_member: Batched[UUID, Balances] = Batched(
+    lambda keys, now: Ask(_BALANCES, {"members": keys, "now": now, "soon": now + EXPIRING_SOON}),
+    _balances,
+)
+
+
+def _lines(
+    rows: list[Mapping[str, Any]], wanted: list[EntriesKey]
 ) -> dict[EntriesKey, list[EntryLine]]:
-    """The newest entries of each account, newest first; ask for one more to know of a next page."""
-    wanted = list(keys)
-    rows = await read.fetch(
-        _ENTRIES,
-        members=[key.member_id for key in wanted],
-        currencies=[key.currency.value for key in wanted],
-        firsts=[key.first for key in wanted],
-        befores=[key.before for key in wanted],
-    )
     found: dict[EntriesKey, list[EntryLine]] = {key: [] for key in wanted}
     for row in rows:
         source = row["source"]
@@ -160,6 +156,22 @@ async def entries_by_member(
             )
         )
     return found
+
+
+def _ask_entries(keys: list[EntriesKey], _: datetime) -> Ask:
+    return Ask(
+        _ENTRIES,
+        {
+            "members": [key.member_id for key in keys],
+            "currencies": [key.currency.value for key in keys],
+            "firsts": [key.first for key in keys],
+            "befores": [key.before for key in keys],
+        },
+    )
+
+
+# The newest entries of each account, newest first; ask for one more to know of a next page.
+entries_by_member: Batched[EntriesKey, list[EntryLine]] = Batched(_ask_entries, _lines)
 
 
 async def places_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, Place]:

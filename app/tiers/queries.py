@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import and_, any_, func, select, tuple_
 
+from app.kernel.batched import Ask, Batched
 from app.kernel.db import Read
 from app.kernel.statements import Rows, ids
 from app.members import Member
@@ -57,12 +58,10 @@ async def tiers_by_code(read: Read, keys: Iterable[str]) -> dict[str, Tier]:
     return {row.code: row for row in rows}
 
 
-async def by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, MemberTier]:
-    """Each member's tier, growth and next tier. Raises TiersMissing on an empty installation."""
-    members = list(keys)
+def _places(rows: list[tuple[Tier, Standing]], members: list[UUID]) -> dict[UUID, MemberTier]:
     tiers: list[Tier] = []
     standings: dict[UUID, Standing] = {}
-    for tier, of_one in await read.fetch(_STANDINGS, ids=members):
+    for tier, of_one in rows:
         # A tier that none of them is in stands alone.
         standing = cast("Standing | None", of_one)
         if not tiers or tiers[-1].code != tier.code:
@@ -85,6 +84,12 @@ async def by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, MemberTier]:
             next=tiers[place + 1] if place + 1 < len(tiers) else None,
         )
     return found
+
+
+# Each member's tier, growth and next tier. Raises TiersMissing on an empty installation.
+by_member: Batched[UUID, MemberTier] = Batched(
+    lambda keys, _: Ask(_STANDINGS, {"ids": keys}), _places
+)
 
 
 async def changes_by_member(

@@ -18,6 +18,7 @@ from structlog.contextvars import bind_contextvars
 
 from app.kernel.errors import Locale, Refusal
 from app.kernel.log import logger
+from app.kernel.outages import is_outage
 from schema.build import build_schema
 from schema.context import Ctx, Resources
 from schema.edge.bodies import Bodies, Receive
@@ -115,7 +116,7 @@ class GraphQLEdge:
                 said = NotServed(503, "OVERLOADED", "The server is stopping.", headers=RETRY)
                 await exchange.refuse(said)
         except Exception as error:  # a fault of ours: masked, and logged under its id
-            exchange.outcome = "fault"
+            exchange.outcome = "unavailable" if is_outage(error) else "fault"
             await _confess(exchange, error)
         self._metrics.count(exchange.kind, exchange.outcome, perf_counter() - begun)
 
@@ -273,4 +274,5 @@ async def _confess(exchange: Exchange, error: Exception) -> None:
     answer = Answer(None, [presented(error, exchange.locale)], has_data=False)
     if not exchange.begun:
         media = Media.RESPONSE if exchange.accepted.media is Media.RESPONSE else Media.JSON
-        await exchange.answer(500, media, answer.encode())
+        status, headers = (503, RETRY) if is_outage(error) else (500, ())
+        await exchange.answer(status, media, answer.encode(), headers)

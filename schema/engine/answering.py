@@ -7,7 +7,13 @@ from inspect import isawaitable
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult, GraphQLError, GraphQLFormattedError, GraphQLSchema
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    GraphQLFormattedError,
+    GraphQLSchema,
+    OperationType,
+)
 from graphql.execution.execute import create_source_event_stream
 from graphql.execution.executor import Executor
 from graphql.execution.values import VariableValues, get_variable_values
@@ -17,7 +23,7 @@ from app.kernel.errors import Locale
 from schema.context import Ctx
 from schema.engine.documents import Documents, Operation
 from schema.engine.inputs import BadVariable, check_variables
-from schema.engine.running import PlannedExecutor
+from schema.engine.running import PlannedExecutor, by_plan
 from schema.errors import MOST_ERRORS, present
 
 MOST_COERCION_ERRORS = 8
@@ -86,11 +92,15 @@ class Engine:
     async def execute(
         self, operation: Operation, variables: Mapping[str, Any] | None, ctx: Ctx
     ) -> Answer:
-        """Execute a query or mutation, or one that was already begun as a subscription's event."""
-        executor = self._executor(operation, variables, ctx)
-        if isinstance(executor, Answer):
-            return executor
-        return await self._run(executor, ctx)
+        """Execute a query or mutation."""
+        values = self._coerced(operation, variables)
+        if isinstance(values, list):
+            return refusal_of(values, ctx.locale)
+        if operation.kind is OperationType.QUERY:
+            data = await by_plan(self._schema, self._declared, operation, values, ctx)
+            if data is not None:
+                return Answer(data, [])
+        return await self._run(self._executor(operation, values, ctx), ctx)
 
     async def subscribe(
         self, operation: Operation, variables: Mapping[str, Any] | None, ctx: Ctx
@@ -106,9 +116,10 @@ class Engine:
         self, operation: Operation, variables: Mapping[str, Any] | None, ctx: Ctx
     ) -> Answer | AsyncIterable[object]:
         """What a subscription's resolver answered (a `Stream`), or why it did not."""
-        executor = self._executor(operation, variables, ctx)
-        if isinstance(executor, Answer):
-            return executor
+        values = self._coerced(operation, variables)
+        if isinstance(values, list):
+            return refusal_of(values, ctx.locale)
+        executor = self._executor(operation, values, ctx)
         source: Any = create_source_event_stream(executor)
         if isawaitable(source):
             source = await source
@@ -120,10 +131,10 @@ class Engine:
         self, operation: Operation, variables: Mapping[str, Any] | None, ctx: Ctx, event: object
     ) -> Answer:
         """A subscription's selection, executed on one of its events."""
-        executor = self._executor(operation, variables, ctx, event)
-        if isinstance(executor, Answer):
-            return executor
-        return await self._run(executor, ctx)
+        values = self._coerced(operation, variables)
+        if isinstance(values, list):
+            return refusal_of(values, ctx.locale)
+        return await self._run(self._executor(operation, values, ctx, event), ctx)
 
     async def _run(self, executor: "Executor[Any]", ctx: Ctx) -> Answer:
         result: Any = executor.execute_operation()
@@ -132,15 +143,8 @@ class Engine:
         return Answer(result.data, presented_all(result.errors or [], ctx.locale))
 
     def _executor(
-        self,
-        operation: Operation,
-        variables: Mapping[str, Any] | None,
-        ctx: Ctx,
-        root: object = None,
-    ) -> "Executor[Any] | Answer":
-        values = self._coerced(operation, variables)
-        if isinstance(values, list):
-            return refusal_of(values, ctx.locale)
+        self, operation: Operation, values: VariableValues, ctx: Ctx, root: object = None
+    ) -> "Executor[Any]":
         return PlannedExecutor(
             self._schema,
             self._declared,

@@ -7,7 +7,7 @@ whole syntax tree at every request.
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from graphql import (
     OperationType,
     VariableNode,
     Visitor,
+    print_ast,
     specified_rules,
     validate,
     visit,
@@ -67,9 +68,7 @@ class Operation:
     figures: Figures
     # The variables that @skip and @include go by, and the plans compiled for their values.
     conditions: tuple[str, ...]
-    plans: dict[tuple[object, ...], Mapping[str, Any]] = field(
-        default_factory=dict[tuple[object, ...], Mapping[str, Any]]
-    )
+    plans: dict[tuple[object, ...], Any] = field(default_factory=dict[tuple[object, ...], Any])
 
 
 class Documents:
@@ -151,7 +150,7 @@ class Documents:
             fragment_definitions=fragments,
             fragments={key: FragmentDetails(item, None) for key, item in fragments.items()},
             figures=measured.of(definition),
-            conditions=_conditions(document),
+            conditions=_conditions(document, definition),
         )
 
     def _parsed(self, text: str) -> DocumentNode:
@@ -175,10 +174,16 @@ class _Conditions(Visitor):
                 self.names.add(item.value.name.value)
 
 
-def _conditions(document: DocumentNode) -> tuple[str, ...]:
+def _conditions(document: DocumentNode, definition: OperationDefinitionNode) -> tuple[str, ...]:
+    """The operation's variables that conditions go by; of other operations' it takes none."""
     found = _Conditions()
     visit(document, found)
-    return tuple(sorted(found.names))
+    declared = {
+        item.variable.name.value
+        for item in definition.variable_definitions or ()
+        if print_ast(item.type).rstrip("!") == "Boolean"
+    }
+    return tuple(sorted(found.names & declared))
 
 
 def _selected(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

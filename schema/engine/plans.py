@@ -67,6 +67,16 @@ def plan_of(selecting: Selecting, kind: Kind, nodes: FieldDetailsList) -> Comple
         return None
 
 
+def whole_plan_of(
+    selecting: Selecting, root: GraphQLObjectType, fields: dict[str, FieldDetailsList]
+) -> Completer | None:
+    """What answers a whole query, or None where graphql-core must resolve its root fields."""
+    try:
+        return _projection(selecting, root, fields, None)
+    except (NotPlanned, GraphQLError):  # as above
+        return None
+
+
 def _completer(selecting: Selecting, kind: Kind, nodes: FieldDetailsList) -> Completer:
     if isinstance(kind, GraphQLNonNull):
         return _present(_completer(selecting, kind.of_type, nodes))
@@ -133,8 +143,18 @@ def _object(selecting: Selecting, kind: GraphQLObjectType, nodes: FieldDetailsLi
     definition = kind.extensions.get(DEFINITION)
     if definition is None or definition.is_type_of:
         raise NotPlanned
-    writing = _Writing(definition.origin if kind.is_type_of else None)
-    for key, details in selecting.fields(kind, nodes).items():
+    owner = definition.origin if kind.is_type_of else None
+    return _projection(selecting, kind, selecting.fields(kind, nodes), owner)
+
+
+def _projection(
+    selecting: Selecting,
+    kind: GraphQLObjectType,
+    fields: dict[str, FieldDetailsList],
+    owner: type | None,
+) -> Completer:
+    writing = _Writing(owner)
+    for key, details in fields.items():
         name = details[0].node.name.value
         if name == "__typename":
             writing.entry(key, repr(kind.name))

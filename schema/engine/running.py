@@ -1,16 +1,17 @@
-"""The executor that completes root values by plans, and falls back on graphql-core's way.
+"""How plans run, and how graphql-core takes over where they give up.
 
-Root fields are resolved by graphql-core: arguments, errors of resolvers, nulls and the order of
-mutations are its doing. The value of a root field is completed by its plan. Whatever goes wrong
-there, the work is thrown away and the reference executor completes the same value, so that errors,
-nulls and paths in the answer are always its own.
+A query, which changes nothing, runs by its plan as a whole; whatever goes wrong, the reference
+executor answers it from the start. The root fields of mutations and events are resolved by
+graphql-core, once and in its order, and their values completed by plans; whatever goes wrong there,
+it completes the same value. So errors, nulls and paths in an answer are always its own.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any
 
-from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema
+from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, OperationType
 from graphql.execution.collect_fields import FieldDetailsList, collect_fields
 from graphql.execution.executor import Executor, default_field_resolver, default_type_resolver
 from graphql.execution.values import VariableValues
@@ -20,7 +21,7 @@ from strawberry import Schema
 
 from schema.context import Ctx
 from schema.engine.documents import Operation
-from schema.engine.plans import Selecting, plan_of
+from schema.engine.plans import Selecting, plan_of, whole_plan_of
 from schema.engine.steps import Completer, Frame, Run, drain
 
 # One for each combination of the variables of @skip and @include that was met.
@@ -33,11 +34,21 @@ fallbacks = Counter(
     "Root values that the reference executor completed after a plan gave up",
     registry=None,
 )
-Plans = Mapping[str, Completer | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plans:
+    """The plans of an operation: of a query as a whole, and of each root field's value."""
+
+    whole: Completer | None
+    fields: Mapping[str, Completer | None]
+
+
+NONE = Plans(None, {})
 
 
 def plans_for(schema: GraphQLSchema, operation: Operation, values: VariableValues) -> Plans:
-    """The plans of an operation's root fields by response key, compiled when first needed."""
+    """The plans of an operation under these variables, compiled when first needed."""
     variant = tuple(values.coerced.get(name) for name in operation.conditions)
     found = operation.plans.get(variant)
     if found is None:
@@ -50,7 +61,7 @@ def plans_for(schema: GraphQLSchema, operation: Operation, values: VariableValue
 def _compile(schema: GraphQLSchema, operation: Operation, values: VariableValues) -> Plans:
     root = schema.get_root_type(operation.kind)
     if root is None:
-        return {}
+        return NONE
     conditions = VariableValues(
         {name: source for name, source in values.sources.items() if name in operation.conditions},
         {name: value for name, value in values.coerced.items() if name in operation.conditions},
@@ -61,12 +72,51 @@ def _compile(schema: GraphQLSchema, operation: Operation, values: VariableValues
             schema, operation.fragments, conditions, root, operation.definition
         ).grouped_field_set
     except GraphQLError:  # a condition that is null; the executor finds it and answers so
-        return {}
+        return NONE
+    if operation.kind is OperationType.QUERY:
+        whole = whole_plan_of(selecting, root, fields)
+        if whole is not None:
+            return Plans(whole, {})
     plans: dict[str, Completer | None] = {}
     for key, details in fields.items():
         definition = root.fields.get(details[0].node.name.value)
         plans[key] = None if definition is None else plan_of(selecting, definition.type, details)
-    return plans
+    return Plans(None, plans)
+
+
+async def by_plan(
+    schema: GraphQLSchema,
+    declared: Schema,
+    operation: Operation,
+    values: VariableValues,
+    ctx: Ctx,
+) -> dict[str, Any] | None:
+    """The data of a query that its plan answers whole and without a fault; else None."""
+    whole = plans_for(schema, operation, values).whole
+    if whole is None:
+        return None
+    frame: Frame = {}
+    try:
+        data = whole(None, frame)
+        if frame:
+            await drain(frame, _run_of(schema, declared, operation, values, ctx))
+    except Exception:  # whatever it was, the reference executor finds the same and says it
+        fallbacks.inc()
+        return None
+    return data
+
+
+def _run_of(
+    schema: GraphQLSchema,
+    declared: Schema,
+    operation: Operation,
+    values: VariableValues,
+    ctx: Ctx,
+    path: Path | None = None,
+    root: object = None,
+) -> Run:
+    scalars: dict[object, Any] = dict(declared.schema_converter.scalar_registry)
+    return Run(schema, operation, values, ctx, declared.config, scalars, path, root)
 
 
 class PlannedExecutor(Executor[Any]):
@@ -99,7 +149,8 @@ class PlannedExecutor(Executor[Any]):
         )
         self._declared = declared
         self._ctx = ctx
-        self._plans = dict(plans_for(schema, operation, values))
+        self._plans = dict(plans_for(schema, operation, values).fields)
+        self._prepared = operation
 
     def complete_value(
         self,
@@ -131,9 +182,17 @@ class PlannedExecutor(Executor[Any]):
         return self._drained(shown, frame, path, otherwise) if frame else shown
 
     async def _drained(self, shown: Any, frame: Frame, path: Path, otherwise: Any) -> Any:
-        config, scalars = self._declared.config, self._declared.schema_converter.scalar_registry
+        run = _run_of(
+            self.schema,
+            self._declared,
+            self._prepared,
+            self.variable_values,
+            self._ctx,
+            path,
+            self.root_value,
+        )
         try:
-            await drain(frame, Run(self, self._ctx, path, config, dict(scalars)))
+            await drain(frame, run)
         except Exception:  # as above
             again = otherwise()
             return await again if isawaitable(again) else again

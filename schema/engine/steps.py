@@ -1,9 +1,9 @@
 """Steps: the fields of a plan that wait for something, run for many objects at once.
 
 While values are projected, objects whose fields need a resolver are noted in a frame; when the
-projection is through, the frame's steps run side by side, each for all of its objects. A field that
-declares its loader is one query whatever the number of objects; any other resolver is called for
-each.
+projection is through, the frame's steps are served in waves. Fields that say what they want (by
+`loaded`, or by a resolver that answers `Wanted`) are served together: their statements are one
+round trip, and none of them is a task. Any other resolver runs beside, once for each object.
 """
 
 import asyncio
@@ -15,18 +15,27 @@ from types import NoneType
 from typing import Any
 from uuid import UUID
 
-from graphql import FieldNode, GraphQLField, GraphQLObjectType, Visitor, visit
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    Visitor,
+    visit,
+)
 from graphql.execution.collect_fields import FieldDetailsList
-from graphql.execution.executor import Executor
-from graphql.execution.values import get_argument_values
-from graphql.pyutils import Path
+from graphql.execution.values import VariableValues, get_argument_values
+from graphql.pyutils import Path, gather_with_cancel, is_awaitable
+from graphql.type.definition import GraphQLResolveInfoHelpers
 from strawberry import Info
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
 from schema.context import Ctx
-from schema.fields import LOADS, Loads
+from schema.engine.documents import Operation
+from schema.fields import LOADS, WANTS, Loads, Wanted
 
 Pairs = list[tuple[Any, dict[str, Any]]]
 
@@ -46,13 +55,19 @@ Completer = Callable[[Any, Frame], Any]
 class Run:
     """One execution: who asks, with which variables, and where in the answer a root value is."""
 
-    executor: "Executor[Any]"
+    schema: GraphQLSchema
+    operation: Operation
+    variables: VariableValues
     ctx: Ctx
-    path: Path
     config: StrawberryConfig
     scalars: dict[object, Any]
+    path: Path | None = None
+    root: object = None
 
 
+_HELPERS = GraphQLResolveInfoHelpers(
+    gather=lambda values: gather_with_cancel(*values), track=lambda _: None
+)
 # Values that no resolver can change, so that one may be given to all.
 _PLAIN = (str, int, float, bool, Enum, NoneType, date, UUID)
 _SHARED = (*_PLAIN, Info)
@@ -90,7 +105,10 @@ class Resolver:
         self._details = details
         self._parent = parent
         self._key = key
-        function: Any = base.wrapped_func
+        # A resolver that says what it wants is called instead of the one that awaits it.
+        wants: Any = declared.metadata.get(WANTS)
+        function: Any = wants or base.wrapped_func
+        self.wants = wants is not None
         self._function: Callable[..., Any] = function
         self._takes_self = base.self_parameter is not None
         sources = (base.parent_parameter, base.root_parameter)
@@ -130,20 +148,30 @@ class Resolver:
             return {}
         if self._fixed is not None:
             return dict(self._fixed)
-        values = get_argument_values(
-            self._definition, self._details[0].node, run.executor.variable_values, None
-        )
+        values = get_argument_values(self._definition, self._details[0].node, run.variables, None)
         named = convert_arguments(values, self._declared.arguments, run.scalars, run.config)
         if not self._varies and all(isinstance(value, _PLAIN) for value in named.values()):
             self._fixed = dict(named)
         return named
 
     def _info(self, run: Run) -> "Info[Any, Any]":
-        raw = run.executor.build_resolve_info(
-            self._definition,
-            [item.node for item in self._details],
-            self._parent,
-            run.path.add_key(self._key, self._parent.name),
+        parent = self._parent.name
+        raw = GraphQLResolveInfo(
+            field_name=self._details[0].node.name.value,
+            field_nodes=[item.node for item in self._details],
+            return_type=self._definition.type,
+            parent_type=self._parent,
+            # Without the places in lists: resolvers do not look, and errors are the reference's.
+            path=Path(run.path, self._key, parent),
+            schema=run.schema,
+            fragments=run.operation.fragment_definitions,
+            root_value=run.root,
+            operation=run.operation.definition,
+            variable_values=run.variables,
+            context=run.ctx,
+            is_awaitable=is_awaitable,
+            abort_signal=None,
+            async_helpers=_HELPERS,
         )
         return run.config.info_class(_raw_info=raw, _field=self._declared)
 
@@ -164,11 +192,7 @@ class Step:
 
     async def run(self, pairs: Pairs, run: Run) -> None:
         """Fill the field in for every object, and whatever its values wait for in their turn."""
-        values = (
-            await self._loaded(self.loads, pairs, run)
-            if self.loads
-            else (await self._resolved(pairs, run))
-        )
+        values = await self._resolved(pairs, run)
         frame: Frame = {}
         key, completer = self.key, self.completer
         for (_, shown), value in zip(pairs, values, strict=True):
@@ -176,18 +200,21 @@ class Step:
         if frame:
             await drain(frame, run)
 
-    async def _loaded(self, loads: Loads, pairs: Pairs, run: Run) -> list[Any]:
-        sources = [source for source, _ in pairs]
-        ready = [None] * len(sources) if loads.ready is None else list(map(loads.ready, sources))
-        of, make = loads.key, loads.make
-        keys = [
-            of(source) if row is None else None for source, row in zip(sources, ready, strict=True)
-        ]
-        asked = [key for key in keys if key is not None]
-        get = (await run.ctx.batches.found(loads.query, asked)).get if asked else {}.get
+    def say(self, pairs: Pairs, run: Run) -> "list[Place]":
+        """What the field wants for every object, or what it is already."""
+        if self.loads is not None:
+            said = map(self.loads.say, (source for source, _ in pairs))
+            return [(self, shown, item) for item, (_, shown) in zip(said, pairs, strict=True)]
+        givens, call = self.resolver.givens(run, len(pairs)), self.resolver.call
         return [
-            make(row if key is None else get(key)) for row, key in zip(ready, keys, strict=True)
+            (self, shown, call(source, given))
+            for (source, shown), given in zip(pairs, givens, strict=True)
         ]
+
+    @property
+    def says(self) -> bool:
+        """True where the field says what it wants instead of awaiting it."""
+        return self.loads is not None or self.resolver.wants
 
     async def _resolved(self, pairs: Pairs, run: Run) -> list[Any]:
         givens, call = self.resolver.givens(run, len(pairs)), self.resolver.call
@@ -201,13 +228,67 @@ class Step:
         )
 
 
+# A field's place in the answer, with what it wants or is.
+Place = tuple[Step, dict[str, Any], Any]
+
+
 async def drain(frame: Frame, run: Run) -> None:
-    """Run every step of a frame, side by side."""
-    waiting = [step.run(pairs, run) for plan, pairs in frame.items() for step in plan.steps]
-    if len(waiting) == 1:
-        await waiting[0]
+    """Serve every step of a frame, and the frames that come of it."""
+    said, others = _saying(frame, run)
+    if not said and len(others) == 1:
+        ((step, pairs),) = others
+        await step.run(pairs, run)
     else:
-        await together(waiting)
+        await _beside(others, said, run)
+
+
+async def _beside(others: "list[tuple[Step, Pairs]]", said: list[Place], run: Run) -> None:
+    if others:
+        await together([*(step.run(pairs, run) for step, pairs in others), _serve(said, run)])
+    else:
+        await _serve(said, run)
+
+
+async def _serve(said: list[Place], run: Run) -> None:
+    """Complete whatever is known; read the rest in one wave; and so on until nothing is wanted."""
+    wanted: list[Place] = []
+    while said or wanted:
+        frame: Frame = {}
+        for place in said:
+            step, shown, value = place
+            if isinstance(value, Wanted):
+                wanted.append(place)
+            else:
+                shown[step.key] = step.completer(value, frame)
+        said, others = _saying(frame, run)
+        if others:
+            await _beside(others, [*wanted, *said], run)
+            return
+        if wanted and not said:
+            said, wanted = await _made(wanted, run), []
+
+
+def _saying(frame: Frame, run: Run) -> "tuple[list[Place], list[tuple[Step, Pairs]]]":
+    said: list[Place] = []
+    others: list[tuple[Step, Pairs]] = []
+    for plan, pairs in frame.items():
+        for step in plan.steps:
+            if step.says:
+                said += step.say(pairs, run)
+            else:
+                others.append((step, pairs))
+    return said, others
+
+
+async def _made(wanted: list[Place], run: Run) -> list[Place]:
+    """What the wanted becomes once its rows are there; it may be wanted in its turn."""
+    asked: dict[Any, list[Any]] = {}
+    for _, _, want in wanted:
+        asked.setdefault(want.query, []).append(want.key)
+    found = await run.ctx.batches.found_all(asked)
+    return [
+        (step, shown, want.make(found[want.query].get(want.key))) for step, shown, want in wanted
+    ]
 
 
 async def together(waiting: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:

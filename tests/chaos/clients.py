@@ -22,6 +22,7 @@ from tests.chaos.rig import PATIENCE
 # What says "not now": whoever asks again by the same key gets their answer.
 NOT_NOW = {
     "INTERNAL",
+    "UNAVAILABLE",
     "OVERLOADED",
     "DEADLINE_EXCEEDED",
     "MUTATION_TIMED_OUT",
@@ -30,6 +31,7 @@ NOT_NOW = {
 }
 STREAM_OVER = {
     "INTERNAL",
+    "UNAVAILABLE",
     "STREAM_ENDED",
     "SLOW_CONSUMER",
     "DEADLINE_EXCEEDED",

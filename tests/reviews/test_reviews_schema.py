@@ -51,7 +51,10 @@ async def test_what_cannot_be_stored_is_a_refusal(
     async with database.begin() as tx:
         author = await make_members.member(tx)
         await make_orders.order(tx, member_id=author.id, sku="PEACH")
-    for rating, text in ((9, "甜"), (5, "\0")):
-        given = {"input": {"sku": "PEACH", "rating": rating, "text": text}}
-        answer = await api(DOCUMENT, given, caller=as_member(author.id))
-        assert answer["data"]["submitReview"]["code"] == "INVALID_INPUT"
+    given = {"input": {"sku": "PEACH", "rating": 9, "text": "甜"}}
+    answer = await api(DOCUMENT, given, caller=as_member(author.id))
+    assert answer["data"]["submitReview"]["code"] == "INVALID_INPUT"
+    # What PostgreSQL cannot store does not come as far as that.
+    given = {"input": {"sku": "PEACH", "rating": 5, "text": "\0"}}
+    answer = await api(DOCUMENT, given, caller=as_member(author.id))
+    assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"

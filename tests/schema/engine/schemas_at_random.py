@@ -16,7 +16,7 @@ from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 
 from schema.context import Ctx, Info
-from schema.fields import loaded
+from schema.fields import Wanted, loaded, wanted
 from tests.schema.engine.values_at_random import (
     LEAVES,
     SCALARS,
@@ -259,6 +259,34 @@ def _rows(*, missing: bool) -> Any:
     return source
 
 
+def _wanting(making: _Making, owner: Any, name: str, kind: Kind) -> None:
+    """A field that says what it wants: once, again for what came of it, or nothing at all."""
+    rows = _rows(missing=kind.nullable)
+
+    def resolver(source: Any, info: Any, **given: Any) -> Any:
+        seed, mode = _where(source, f"{name}{given!r}")
+
+        def make(row: Any) -> Any:
+            if row is None:
+                if kind.nullable:
+                    return None
+                raise LookupError("nothing for a key")
+            return value_of(kind, row[0], name, row[1], repr(given))
+
+        def again(row: Any) -> Any:
+            return Wanted(rows, (row[0] + 1, row[1]), make) if row else None
+
+        if seed % 4 == 0:
+            return value_of(kind, seed, name, mode, repr(given))
+        return Wanted(rows, (seed % 7, mode), again if kind.nullable and seed % 4 == 1 else make)
+
+    parameters = [Parameter("self", POSITIONAL), Parameter("info", POSITIONAL, annotation=Info)]
+    parameters += _some_arguments(making.rng)
+    _signed(resolver, parameters, Wanted[kind.annotation])
+    resolver.__annotations__["return"] = Wanted[kind.annotation]
+    setattr(owner, name, wanted(description="Wanted.")(resolver))
+
+
 def _resolved(making: _Making, owner: Any, name: str, kind: Kind) -> None:
     rng = making.rng
     parameters = [Parameter("self", POSITIONAL)] if rng.random() < 0.7 else []
@@ -266,14 +294,29 @@ def _resolved(making: _Making, owner: Any, name: str, kind: Kind) -> None:
         parameters = [Parameter("root", POSITIONAL, annotation=Any)]
     if rng.random() < 0.5:
         parameters.append(Parameter("info", KEYWORD, annotation=Info))
-    if rng.random() < 0.5:
-        for n in range(rng.randint(1, 3)):
-            annotation, default = rng.choice(ARGUMENTS)
-            parameter = Parameter(f"arg_{n}", KEYWORD, annotation=annotation, default=default)
-            parameters.append(parameter)
+    parameters += _some_arguments(rng)
     resolver = _later(name, kind) if rng.random() < 0.5 else _at_once(name, kind)
     _signed(resolver, parameters, kind.annotation)
     setattr(owner, name, strawberry.field(resolver=resolver))
+
+
+def _some_arguments(rng: Random) -> list[Parameter]:
+    if rng.random() < 0.5:
+        return []
+    chosen = [rng.choice(ARGUMENTS) for _ in range(rng.randint(1, 3))]
+    return [
+        Parameter(f"arg_{n}", KEYWORD, annotation=annotation, default=default)
+        for n, (annotation, default) in enumerate(chosen)
+    ]
+
+
+def _where(source: Any, deed: str) -> tuple[int, Mode]:
+    """What an object is worked out of; the root is the world, which notes what was done."""
+    if source is not None:
+        return source._seed, source._mode
+    world = current.get()
+    world.done.append(deed)
+    return world.seed, world.mode
 
 
 def _signed(resolver: Any, parameters: list[Parameter], answers: Any) -> None:
@@ -301,12 +344,7 @@ def _answer(name: str, kind: Kind, at: tuple[Any, ...], given: dict[str, Any]) -
     info: Any = given.get("info")
     asked = {key: value for key, value in given.items() if key not in ("root", "info")}
     seen = f"{asked!r}/{_told(info)}"
-    if source is None:
-        world = current.get()
-        world.done.append(f"{name}{seen}")
-        seed, mode = world.seed, world.mode
-    else:
-        seed, mode = source._seed, source._mode
+    seed, mode = _where(source, f"{name}{seen}")
     try:
         return value_of(kind, seed, name, mode, seen)
     finally:
@@ -324,8 +362,17 @@ def _told(info: Any) -> str:
     return f"{info.field_name} {info.python_name} {info.variable_values} {selected}"
 
 
-_WAYS: list[Way] = [_attribute, _attribute, _attribute, _resolved, _resolved, _resolved, _loaded]
-_ROOT_WAYS: list[Way] = [_resolved]
+_WAYS: list[Way] = [
+    _attribute,
+    _attribute,
+    _attribute,
+    _resolved,
+    _resolved,
+    _resolved,
+    _loaded,
+    _wanting,
+]
+_ROOT_WAYS: list[Way] = [_resolved, _resolved, _wanting]
 
 
 class Rows:
