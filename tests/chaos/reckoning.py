@@ -32,7 +32,6 @@ class Figures:
 
     def show(self) -> None:
         """Print the line, and keep it for the end of the session."""
-        worst = max(self.recovered, default=0.0)
         told = {
             "requests": self.requests,
             "asked again": self.again,
@@ -46,7 +45,7 @@ class Figures:
         }
         words = [f"{name} {value}" for name, value in told.items()]
         if self.recovered:
-            words.append(f"recovered after {min(self.recovered):.1f}-{worst:.1f} s")
+            words.append(f"recovered after {' '.join(f'{one:.1f}' for one in self.recovered)} s")
         words += [f"{name} {value}" for name, value in self.more.items()]
         LINES.append(f"{self.name}: {', '.join(words)}")
         print(LINES[-1])

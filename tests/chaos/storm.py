@@ -24,6 +24,7 @@ WATCHERS = 3
 ADJUSTERS = 2
 BATCH = 3
 PAUSE_SECONDS = 0.05
+REPORT_SECONDS = 0.25
 
 
 @dataclass(slots=True)
@@ -187,7 +188,7 @@ async def _adjusting(storm: Storm, calm: asyncio.Event) -> None:
 async def _reporting(storm: Storm, calm: asyncio.Event) -> None:
     while not calm.is_set():
         await storm.report()
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(REPORT_SECONDS)
 
 
 def coupon_key(text: str) -> UUID:

@@ -292,6 +292,25 @@ async def test_requests_are_counted_by_kind_and_outcome(storeless: Resources) ->
     }
 
 
+async def test_a_database_that_is_away_is_no_fault_of_ours(
+    storeless: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asker = asker_with(storeless)
+
+    async def away(*_: object) -> None:
+        raise ConnectionRefusedError("10.1.2.3:5432")
+
+    monkeypatch.setattr(asker.edge.desk, "execute", away)
+    answer = await asker(TYPENAME)
+    assert (answer.status, answer.code) == (503, "UNAVAILABLE")
+    assert answer.headers["retry-after"] == "1"
+    assert b"10.1.2.3" not in answer.body
+    assert "Traceback" not in caplog.text + "".join(capsys.readouterr())
+
+
 @pytest.mark.parametrize("media", [JSON, RESPONSE])
 async def test_a_fault_of_ours_is_masked_and_logged_once_under_its_id(
     storeless: Resources,
