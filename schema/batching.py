@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from graphql.pyutils import gather_with_cancel
+
 from app.kernel.batched import Ask, Batched
 from app.kernel.db import Database, Read
 
@@ -74,7 +76,7 @@ class Batches:
         once = {query: list(dict.fromkeys(keys)) for query, keys in asked.items()}
         asks = [self._ask(query, keys) for query, keys in once.items()]
         if self._joined is None or None in asks:
-            results = await asyncio.gather(*(self.found(*item) for item in once.items()))
+            results = await gather_with_cancel(*(self.found(*item) for item in once.items()))
             return dict(zip(once, results, strict=True))
         said = [ask for ask in asks if ask is not None]
         rows = await self._joined.together(

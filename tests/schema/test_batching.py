@@ -93,3 +93,15 @@ async def test_all_may_be_cancelled_at_once(database: Database) -> None:
     assert [type(error) for error in found] == [asyncio.CancelledError] * 3
     source.go.set()
     assert await batches.load(source, 4) == -4
+
+
+async def test_queries_asked_together_end_with_the_first_that_fails(database: Database) -> None:
+    batches, waits, fails = Batches(database), Source(), Source(fails=True)
+    fails.go.set()
+    before = asyncio.all_tasks()
+    with pytest.raises(LookupError):
+        await batches.found_all({waits: [1, 1, 2], fails: [3]})
+    assert waits.asked == [[1, 2]]
+    assert asyncio.all_tasks() == before
+    waits.go.set()
+    assert await batches.found_all({waits: [1, 0]}) == {waits: {1: -1}}
