@@ -94,7 +94,13 @@ def _page(of_state: bool, after: bool) -> Rows[Coupon, Template]:
         .select_from(asked)
         .join(row, true())
         .join(Template, Template.id == row.template_id)
-        .order_by(row.id.desc())
+        .order_by(row.id.desc()),
+        # Pages are read at every visit: what members never see stays where it is.
+        only={
+            Coupon: "member_id id template_id state code usable_from expires_at granted_at",
+            Template: "id name kind value threshold_fen max_discount_fen skus categories validity "
+            "valid_from valid_until wait_days valid_days return_policy exclusive per_member",
+        },
     )
 
 

@@ -102,7 +102,7 @@ class Entities(Statement[T]):
         keys = _keys(mapper)
         super().__init__(select, [getattr(entity, key) for key in keys])
         self.record = _record_class(mapper, keys)
-        self._view = _view(mapper, 0)
+        self._view = _view(mapper, keys, 0)
 
     def nested_rows(self, tuples: list[Any]) -> list[T]:
         """The rows of the tuples that the nested text answers."""
@@ -113,8 +113,9 @@ class Entities(Statement[T]):
 class Rows(Statement[tuple[*Ts]]):
     """A select of several things: columns and whole tables in any mixture."""
 
-    def __init__(self, select: "Select[*Ts]") -> None:
-        """Compile the select."""
+    def __init__(self, select: "Select[*Ts]", *, only: Mapping[type, str] | None = None) -> None:
+        """Compile the select; `only` names the attributes that are read of a table."""
+        parts = only or {}
         columns: list[Any] = []
         self._makers: list[Reader] = []
         for entity in _entities(select):
@@ -123,8 +124,10 @@ class Rows(Statement[tuple[*Ts]]):
                 self._makers.append(_value(entity, len(columns)))
                 columns.append(entity)
             else:
-                self._makers.append(_view(mapper, len(columns)))
-                columns.extend(getattr(entity, key) for key in _keys(mapper))
+                wanted = parts.get(mapper.class_)
+                keys = _keys(mapper) if wanted is None else wanted.split()
+                self._makers.append(_view(mapper, keys, len(columns)))
+                columns.extend(getattr(entity, key) for key in keys)
         super().__init__(select, columns)
 
     def rows(self, records: list[Any]) -> list[tuple[*Ts]]:
@@ -167,24 +170,24 @@ def _keys(mapper: Mapper[Any]) -> list[str]:
     return [mapper.get_property_by_column(item).key for item in mapper.columns]
 
 
-def _record_class(mapper: Mapper[Any], keys: list[str]) -> type[asyncpg.Record]:
+def _record_class(mapper: Mapper[Any], keys: Sequence[str]) -> type[asyncpg.Record]:
     """Records with a table's attributes."""
-    attributes: dict[str, Any] = {"__slots__": ()}
-    for at, (key, column) in enumerate(zip(keys, mapper.columns, strict=True)):
-        attributes[key] = property(_value_of(column.type, at))
+    attributes = {"__slots__": (), **_attributes(mapper, keys)}
     return type(f"{mapper.class_.__name__}Record", (asyncpg.Record,), attributes)
 
 
-def _view(mapper: Mapper[Any], start: int) -> Reader:
+def _view(mapper: Mapper[Any], keys: Sequence[str], start: int) -> Reader:
     """Makes the part of a record that is one table's, None where an outer join found none."""
-    keys = _keys(mapper)
-    attributes: dict[str, Any] = {"__slots__": ()}
-    for at, (key, column) in enumerate(zip(keys, mapper.columns, strict=True)):
-        attributes[key] = property(_value_of(column.type, at))
+    attributes = {"__slots__": (), **_attributes(mapper, keys)}
     view = type(f"{mapper.class_.__name__}View", (tuple,), attributes)
     stop = start + len(keys)
     identity = start + keys.index(mapper.get_property_by_column(mapper.primary_key[0]).key)
     return lambda record: None if record[identity] is None else view(record[start:stop])
+
+
+def _attributes(mapper: Mapper[Any], keys: Sequence[str]) -> dict[str, Any]:
+    kinds = {mapper.get_property_by_column(item).key: item.type for item in mapper.columns}
+    return {key: property(_value_of(kinds[key], at)) for at, key in enumerate(keys)}
 
 
 def _value(expression: ColumnElement[Any], at: int) -> Reader:
