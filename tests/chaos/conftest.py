@@ -27,8 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The figures, for docs/reliability.md."""
-    if LINES:
-        terminalreporter.section("faults")
+    terminalreporter.section("faults")
     for line in LINES:
         terminalreporter.write_line(line)
 

@@ -10,7 +10,12 @@ from app import points
 from app.kernel.db import Database
 from tests.chaos.storm import Storm, coupon_key
 
-LINES: list[str] = []
+# The table of docs/reliability.md, of which every test adds a line.
+COLUMNS = (
+    *("fault", "times", "requests", "asked again", "pushes", "streams resumed"),
+    *("lost", "doubled", "oversold", "stuck", "back after s", "besides"),
+)
+LINES = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
 
 
 @dataclass(slots=True)
@@ -31,23 +36,14 @@ class Figures:
     more: dict[str, object] = field(default_factory=dict[str, object])
 
     def show(self) -> None:
-        """Print the line, and keep it for the end of the session."""
-        told = {
-            "requests": self.requests,
-            "asked again": self.again,
-            "pushed": self.pushed,
-            "streams resumed": self.breaks,
-            "faults": self.faults,
-            "lost": len(self.lost),
-            "doubled": len(self.doubled),
-            "oversold": self.oversold,
-            "stuck": len(self.stuck),
-        }
-        words = [f"{name} {value}" for name, value in told.items()]
-        if self.recovered:
-            words.append(f"recovered after {' '.join(f'{one:.1f}' for one in self.recovered)} s")
-        words += [f"{name} {value}" for name, value in self.more.items()]
-        LINES.append(f"{self.name}: {', '.join(words)}")
+        """Print the line, and keep it for the table at the end of the session."""
+        cells = [
+            *(self.name, self.faults, self.requests, self.again, self.pushed, self.breaks),
+            *(len(self.lost), len(self.doubled), self.oversold, len(self.stuck)),
+            ", ".join(f"{seconds:.1f}" for seconds in self.recovered),
+            ", ".join(f"{name} {value}" for name, value in self.more.items()),
+        ]
+        LINES.append(f"| {' | '.join(map(str, cells))} |")
         print(LINES[-1])
 
     def require_whole(self) -> None:
@@ -184,3 +180,8 @@ async def _ledger(storm: Storm, figures: Figures) -> None:
     finally:
         await database.close()
     figures.lost += [f"ledger: {breach}" for breach in breaches]
+
+
+def told(codes: Counter[str]) -> str:
+    """How often each code was answered."""
+    return " ".join(f"{number} {code}" for code, number in codes.most_common())

@@ -13,7 +13,7 @@ from alembic import command
 
 from cli.migrating import alembic_config
 from tests.chaos.clients import Crowd
-from tests.chaos.reckoning import Figures
+from tests.chaos.reckoning import Figures, told
 from tests.chaos.rig import House, stores, until
 from tests.chaos.scene import ADJUST, HOME, Scene, seed
 
@@ -96,16 +96,16 @@ async def fill_and_make_room(house: House, ballast: Path) -> None:
         held = await house.value(
             "SELECT count(*) FROM points_entry WHERE member_id = $1", scene.members[0]
         )
-        told = refused + 2
+        given = refused + 2
         figures = Figures(
             "disk full under PostgreSQL",
             requests=crowd.requests,
             again=crowd.again,
             faults=1,
             recovered=[recovered],
-            lost=["point"] * max(0, told - held),
-            doubled=["point"] * max(0, held - told),
-            more={"reads": dict(reads), "writes": dict(writes)},
+            lost=["point"] * max(0, given - held),
+            doubled=["point"] * max(0, held - given),
+            more={"reads": told(reads), "writes": told(writes)},
         )
     figures.show()
     figures.require_whole()

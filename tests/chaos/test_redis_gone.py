@@ -8,7 +8,7 @@ from statistics import median
 import pytest
 
 from tests.chaos.clients import Crowd
-from tests.chaos.reckoning import reckon
+from tests.chaos.reckoning import reckon, told
 from tests.chaos.rig import House
 from tests.chaos.scene import HOME, Scene, seed
 from tests.chaos.storm import Storm, raging, spread
@@ -73,7 +73,7 @@ async def test_redis(house: House, how: str) -> None:
         "ms in the middle": round(median(seconds) * 1000),
         "ms at most": round(max(seconds) * 1000),
         "a push after s": round(pushed, 1),
-        "greedy requests": dict(verdicts),
+        "greedy requests": told(verdicts),
     }
     figures = await reckon(storm, f"redis {how} for {GONE_SECONDS} s", [recovered], more)
     figures.require_whole()

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.chaos.clients import Crowd, Reply
-from tests.chaos.reckoning import Figures
+from tests.chaos.reckoning import Figures, told
 from tests.chaos.rig import House, until
 from tests.chaos.scene import CLAIM, HOME, Scene, seed
 
@@ -99,7 +99,7 @@ async def test_a_slow_database(house: House, how: str) -> None:
             doubled=["claim"] * max(0, given - len(won)),
             oversold=max(0, given - STOCK),
             more={
-                "codes": dict(codes),
+                "answers": told(codes),
                 "claims settled after s": round(claimed, 1),
                 "slowest answer s": round(max(reply.seconds for reply in slow), 1),
                 "memory grew MB": (max(during, api.memory) - before) // MEGABYTE,

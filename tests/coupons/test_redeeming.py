@@ -195,6 +195,7 @@ async def test_pages_of_many_members_come_newest_first(database: Database) -> No
     async with database.read() as read:
         pages = await coupons.pages(read, [*first, rest, none])
     for page in first:
-        assert [row.id for row, _ in pages[page]] == newest[page.member_id][:2], "one more than asked"
+        one_more_than_asked = newest[page.member_id][:2]
+        assert [row.id for row, _ in pages[page]] == one_more_than_asked
     assert [row.id for row, _ in pages[rest]] == newest[who[0]][1:]
     assert pages[none] == []

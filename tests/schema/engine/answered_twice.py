@@ -1,5 +1,7 @@
 """One operation executed by the engine and by graphql-core, and what differs between the two."""
 
+import asyncio
+import gc
 import json
 import re
 from dataclasses import dataclass, field
@@ -49,6 +51,13 @@ def show_errors_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave errors unmasked, and all of them, so that their messages can be compared."""
     shown: Any = lambda errors, _: [it.formatted for it in errors]  # noqa: E731
     monkeypatch.setattr(answering, "presented_all", shown)
+
+
+async def sweep() -> None:
+    """Let go of what graphql-core leaves behind it, while its warnings are still ours to ignore."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+    gc.collect()
 
 
 def wide_engine(made: Made) -> Engine:

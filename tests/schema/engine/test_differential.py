@@ -18,6 +18,7 @@ from tests.schema.engine.answered_twice import (
     Tally,
     compare,
     show_errors_as_they_are,
+    sweep,
     wide_engine,
 )
 from tests.schema.engine.queries_at_random import Document, Writer
@@ -54,6 +55,7 @@ async def test_engine_answers_as_graphql_core_does(
             if document is not None:
                 for mode in MODES:
                     await one_case(engine, made, document, mode, rng, tally, f"{seed}.{number}")
+    await sweep()
     assert not tally.failures, "\n\n".join(tally.failures[:5])
     # Else graphql-core was compared with itself.
     assert tally.cases > TOGETHER * DOCUMENTS * len(MODES) * 0.8

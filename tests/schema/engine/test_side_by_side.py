@@ -20,7 +20,7 @@ from schema.engine.running import MOST_VARIANTS
 from schema.engine.steps import Step
 from schema.fields import loaded
 from tests.conftest import Api
-from tests.schema.engine.answered_twice import WIDE, taken
+from tests.schema.engine.answered_twice import WIDE, sweep, taken
 from tests.schema.engine.own_world import STAFF, a_world
 from tests.schema.engine.schemas_at_random import context
 
@@ -315,6 +315,7 @@ async def test_cancelling_at_any_point_loses_no_connection(
     assert not readers._waiting
     assert database.engine.pool.status().startswith("Pool size: 20")
     assert (await engine.execute(operation, None, api.context(STAFF))).data == wanted.data
+    await sweep()
 
 
 async def test_conditions_of_another_operation_are_none_of_ones_own(engine: Engine) -> None:
