@@ -14,6 +14,10 @@ from tests.chaos.reckoning import Figures
 from tests.chaos.rig import House, until
 from tests.chaos.scene import ADJUST, HOME, UPDATES, seed
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(resource, "prlimit"), reason="counts files and connections as Linux has them"
+)
+
 SOCKETS = 10_000
 # Files of each process that are no such sockets.
 SPARE = 500
@@ -159,8 +163,3 @@ async def test_a_client_that_never_reads(house: House) -> None:
     figures.require_whole()
     assert grown < 64 * MEGABYTE
     assert api.starts == 1
-
-
-pytestmark = pytest.mark.skipif(
-    not hasattr(resource, "prlimit"), reason="counts files and connections as Linux has them"
-)

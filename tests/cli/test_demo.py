@@ -97,7 +97,8 @@ async def test_the_demo_holds_what_a_newcomer_is_shown(database: Database, small
         ]
         drafts = await campaigns.page(read, after=None, first=10)
         assert [draft.state for draft in drafts] == [campaigns.CampaignState.DRAFT]
-        asked = await ballots.page(read, after=None, first=10, states=list(ballots.BallotState))
+        every = ballots.BallotPage(first=10, states=tuple(ballots.BallotState))
+        asked = (await ballots.pages(read, [every]))[every]
         assert [ballot.state for ballot in asked] == [ballots.BallotState.OPEN] * 2
         run = await segments.current_run(read)
         assert run is not None
@@ -133,9 +134,8 @@ async def test_the_star_may_still_vote_claim_and_check_in(
     async with database.begin() as tx:
         star = await star_of(tx, small)
         assert star is not None
-        (ballot, *_) = await ballots.page(
-            tx, after=None, first=1, states=[ballots.BallotState.OPEN]
-        )
+        opened = ballots.BallotPage(first=1, states=(ballots.BallotState.OPEN,))
+        (ballot, *_) = (await ballots.pages(tx, [opened]))[opened]
         option = await tx.session.scalar(
             text("SELECT id FROM ballot_option WHERE ballot_id = :ballot LIMIT 1"),
             {"ballot": ballot.id},

@@ -10,5 +10,5 @@ async def test_a_text_with_nul_in_a_document_is_the_clients_mistake(api: Api, te
     document = f"""mutation {{
       staffLogin(input: {{ login: "{text}", password: "x" }}) {{ __typename }} }}"""
     [error] = (await api(document))["errors"]
-    assert error["extensions"]["code"] == "BAD_REQUEST"
+    assert error["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
     assert "NUL" in error["message"]
