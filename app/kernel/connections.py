@@ -95,6 +95,10 @@ class Readers:
                 # A list of keys is planned for anew at each use otherwise, which costs more than
                 # reading a few rows; these statements go by their keys whatever the numbers.
                 "plan_cache_mode": "force_generic_plan",
+                # A plan made while a table was nearly empty is kept as it grows, until it is next
+                # analysed: by its index it stays good, by a scan it would not.
+                "enable_seqscan": "off",
+                "jit": "off",
             },
         )
         # As SQLAlchemy's connections have it: values, not their text. In binary, as rows within
