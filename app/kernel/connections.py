@@ -101,11 +101,16 @@ class Readers:
                 "jit": "off",
             },
         )
-        # As SQLAlchemy's connections have it: values, not their text. In binary, as rows within
-        # rows come.
-        await connection.set_type_codec(
-            "jsonb", schema="pg_catalog", encoder=_dump, decoder=_load, format="binary"
-        )
+        try:
+            # As SQLAlchemy's connections have it: values, not their text. In binary, as rows
+            # within rows come.
+            await connection.set_type_codec(
+                "jsonb", schema="pg_catalog", encoder=_dump, decoder=_load, format="binary"
+            )
+        except BaseException:
+            # Whoever asked has left, or the server has: nobody else knows of this connection.
+            connection.terminate()
+            raise
         return connection
 
     def _let_next(self, turn: "asyncio.Future[None]") -> None:

@@ -137,14 +137,14 @@ def _tell(waiting: list[_Asked], error: Exception) -> None:
             item.answer.exception()  # whoever waited may be gone too, and need not hear of it
 
 
-_texts: OrderedDict[tuple[int, ...], str] = OrderedDict()
+# By the statements themselves, not by their `id`, which another may have after them.
+_texts: OrderedDict[tuple[Statement[Any], ...], str] = OrderedDict()
 
 
 def _joint(statements: tuple[Statement[Any], ...]) -> str:
-    key = tuple(id(item) for item in statements)
-    found = _texts.get(key)
+    found = _texts.get(statements)
     if found is None:
-        found = _texts[key] = _written(statements)
+        found = _texts[statements] = _written(statements)
         if len(_texts) > KEPT_TEXTS:
             _texts.popitem(last=False)
     return found

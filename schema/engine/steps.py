@@ -65,7 +65,7 @@ class Run:
     root: object = None
 
 
-_HELPERS = GraphQLResolveInfoHelpers(
+_ASYNC = GraphQLResolveInfoHelpers(
     gather=lambda values: gather_with_cancel(*values), track=lambda _: None
 )
 # Values that no resolver can change, so that one may be given to all.
@@ -171,7 +171,7 @@ class Resolver:
             context=run.ctx,
             is_awaitable=is_awaitable,
             abort_signal=None,
-            async_helpers=_HELPERS,
+            async_helpers=_ASYNC,
         )
         return run.config.info_class(_raw_info=raw, _field=self._declared)
 

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from sqlalchemy import any_, bindparam, select, text
 
+from app.kernel.connections import Readers
 from app.kernel.db import Database
 from app.kernel.statements import Entities, Rows, ids, texts
 from app.members import Community, Member, MemberStatus
@@ -118,3 +119,25 @@ async def test_more_readers_than_connections_wait_their_turn(database: Database)
 def test_lists_in_the_text_are_refused() -> None:
     with pytest.raises(TypeError, match="parameter of its own"):
         Entities(select(Member).where(Member.id.in_([uuid4()])))
+
+
+async def test_who_leaves_while_a_connection_is_made_leaves_none_open(
+    database: Database, schema_ready: str
+) -> None:
+    readers = Readers(schema_ready, 4)
+    ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'linli'"
+
+    async def opened() -> int:
+        async with database.engine.connect() as other:
+            return (await other.execute(text(ours))).scalar_one()
+
+    before = await opened()
+    for number in range(40):
+        task = asyncio.create_task(readers.fetch("SELECT 1", []))
+        await asyncio.sleep(number / 2_000)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    readers.drop_idle()
+    async with asyncio.timeout(10):
+        while await opened() > before:
+            await asyncio.sleep(0.05)
