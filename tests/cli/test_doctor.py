@@ -88,7 +88,9 @@ async def test_a_sound_installation_and_a_damaged_model(
 async def test_an_older_schema_is_told_with_the_command(
     database: Database, settings: Settings
 ) -> None:
+    # The database is shared by this process's tests: it gets back exactly the number it had.
     async with database.engine.begin() as connection:
+        had = await connection.scalar(text("SELECT version_num FROM alembic_version"))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     try:
         found = by_check(await _stores(settings))["migrations"]
@@ -96,4 +98,7 @@ async def test_an_older_schema_is_told_with_the_command(
         assert "linli migrate" in found.mend
     finally:
         async with database.engine.begin() as connection:
-            await connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+            await connection.execute(
+                text("UPDATE alembic_version SET version_num = :had"), {"had": had}
+            )
+    assert by_check(await _stores(settings))["migrations"].state == "ok"
