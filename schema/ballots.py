@@ -1,8 +1,7 @@
 """Ballots: what is asked, who may vote, the tally where it may be seen, and the decision."""
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import strawberry
@@ -12,7 +11,7 @@ from app.ballots import BallotMethod, BallotState, ResultsVisibility, TieRule
 from app.kernel.auth import Caller, MemberCaller
 from schema.context import Ctx, Info
 from schema.enums import describe
-from schema.fields import Wanted, field, loaded, query
+from schema.fields import UNKNOWN, Selected, Wanted, field, loaded, query
 from schema.guard import MEMBER, OFFICE, STAFF, bound_to
 from schema.nodes import Node, NodeLoader, global_id, key_of
 from schema.paging import (
@@ -30,7 +29,6 @@ from schema.segments import SegmentStage
 if TYPE_CHECKING:
     from schema.members import Community
 
-T = TypeVar("T")
 VIEWERS = MEMBER | STAFF
 
 describe(
@@ -118,6 +116,8 @@ class BallotDecision:
 @strawberry.type(description="A question to a neighbourhood, or to all of them.")
 class Ballot(Node):
     row: strawberry.Private[ballots.Ballot]
+    # Where they were read together with it.
+    option_rows: strawberry.Private[list[ballots.BallotOption] | None]
     question: str = strawberry.field(description="What is asked.")
     method: BallotMethod = strawberry.field(description="How votes are expressed and counted.")
     status: BallotState = strawberry.field(description="How far it has come.")
@@ -151,6 +151,7 @@ class Ballot(Node):
         ballots.options_by_ballot,
         key=lambda ballot: ballot.row.id,
         make=choices_of,
+        ready=lambda ballot: ballot.option_rows,
         absent=list,
         description="The options in their order, without their votes: cheaper than the tally.",
     )
@@ -184,11 +185,12 @@ class Ballot(Node):
         )
 
 
-def ballot_of(row: ballots.Ballot) -> Ballot:
-    """The GraphQL value of a ballot."""
+def ballot_of(row: ballots.Ballot, options: list[ballots.BallotOption] | None = None) -> Ballot:
+    """The GraphQL value of a ballot, with its options where both were read together."""
     return Ballot(
         id=global_id("Ballot", row.id),
         row=row,
+        option_rows=options,
         question=row.question,
         method=row.method,
         status=row.state,
@@ -241,19 +243,6 @@ async def home_of(ctx: Ctx, caller: Caller) -> UUID | None:
     return row.community_id
 
 
-def home_wanted(caller: Caller, then: Callable[[UUID | None], Wanted[T]]) -> Wanted[T]:
-    """The same as `home_of`, and what is wanted then."""
-    if not isinstance(caller, MemberCaller):
-        return then(bound_to(caller))
-
-    def known(row: members.Member | None) -> Wanted[T]:
-        if row is None:
-            raise LookupError("the member of a token")
-        return then(row.community_id)
-
-    return Wanted(members.by_id, caller.id, known)
-
-
 async def load_row(ctx: Ctx, key: UUID) -> ballots.Ballot | None:
     """A ballot that the caller may see: staff all, members and leaders what was opened to their
     community.
@@ -302,29 +291,30 @@ class BallotsQuery:
         ] = None,
         first: First = 20,
         after: After = None,
+        selected: Selected = UNKNOWN,
     ) -> Wanted[Connection[Ballot]]:
         caller, size = info.context.caller, page_size(first)
         position = None if after is None else decode_cursor(after, instant, UUID)
+        of_member = isinstance(caller, MemberCaller)
+        asked = ballots.BallotPage(
+            first=size,
+            states=tuple(_states(status, caller)),
+            after=None if position is None else (position[0], position[1]),
+            community_id=None if of_member else bound_to(caller),
+            member_id=caller.id if of_member else None,
+            with_options=selected.holds("options"),
+        )
 
-        def page(home: UUID | None) -> Wanted[Connection[Ballot]]:
-            asked = ballots.BallotPage(
-                first=size,
-                states=tuple(_states(status, caller)),
-                after=None if position is None else (position[0], position[1]),
-                community_id=home,
-            )
-            return Wanted(ballots.pages, asked, connected)
-
-        def connected(rows: list[ballots.Ballot]) -> Connection[Ballot]:
+        def connected(rows: ballots.BallotRows) -> Connection[Ballot]:
             return connect(
                 rows,
                 first=size,
                 after=after,
-                node=ballot_of,
-                cursor=lambda row: encode_cursor(row.opens_at, row.id),
+                node=lambda found: ballot_of(*found),
+                cursor=lambda found: encode_cursor(found[0].opens_at, found[0].id),
             )
 
-        return home_wanted(caller, page)
+        return Wanted(ballots.pages, asked, connected)
 
     @query(
         VIEWERS,

@@ -32,13 +32,21 @@ class _Batch:
 class Batches:
     """The batches of one request. Nothing is remembered: a later ask reads again."""
 
-    __slots__ = ("_database", "_joined", "_open")
+    __slots__ = ("_carried", "_database", "_joined", "_open")
 
     def __init__(self, database: Database) -> None:
         """Read from this database."""
         self._database = database
         self._joined = database.joined()
         self._open: dict[object, _Batch] = {}
+        self._carried: tuple[Batched[Any, Any], Any, Callable[[Any], None]] | None = None
+
+    def carry(self, query: Batched[K, V], key: K, told: Callable[[V | None], None]) -> None:
+        """Ask this too when next what is wanted goes out; `told` hears it before anyone else.
+
+        Nobody waits for it: where nothing is wanted it is never asked.
+        """
+        self._carried = (query, key, told)
 
     async def load(self, query: Query[K, V], key: K) -> V | None:
         """The query's value for a key, asked for with every other key of this turn of the loop.
@@ -73,23 +81,37 @@ class Batches:
         self, asked: "dict[Query[Any, Any], list[Any]]"
     ) -> "dict[Query[Any, Any], dict[Any, Any]]":
         """The values of several queries; those that say what they ask share one round trip."""
+        if self._carried is not None:
+            (query, key, told), self._carried = self._carried, None
+            found = await self.found_all({**asked, query: [key]})
+            told(found.pop(query).get(key))
+            return found
         once = {query: list(dict.fromkeys(keys)) for query, keys in asked.items()}
-        asks = [self._ask(query, keys) for query, keys in once.items()]
-        if self._joined is None or None in asks:
+        said = [] if self._joined is None else self._said(once)
+        if self._joined is None or not said:
             results = await gather_with_cancel(*(self.found(*item) for item in once.items()))
             return dict(zip(once, results, strict=True))
-        said = [ask for ask in asks if ask is not None]
-        rows = await self._joined.together(
-            [(ask.statement, ask.statement.arguments(ask.given)) for ask in said]
-        )
+        rows = await self._joined.together([(ask.statement, given) for _, _, ask, given in said])
         return {
             query: query.tell(found, keys)
-            for (query, keys), found in zip(once.items(), rows, strict=True)
-            if isinstance(query, Batched)
+            for (query, keys, _, _), found in zip(said, rows, strict=True)
         }
 
-    def _ask(self, query: "Query[Any, Any]", keys: list[Any]) -> Ask | None:
-        return query.ask(keys, self._database.clock()) if isinstance(query, Batched) else None
+    def _said(
+        self, once: "dict[Query[Any, Any], list[Any]]"
+    ) -> "list[tuple[Batched[Any, Any], list[Any], Ask, list[object]]]":
+        """What each query asks; nothing where one of them does not say it."""
+        said: list[tuple[Batched[Any, Any], list[Any], Ask, list[object]]] = []
+        now = None
+        for query, keys in once.items():
+            if not isinstance(query, Batched):
+                return []
+            now = now or self._database.clock()
+            ask = query.ask(keys, now)
+            if ask is None:
+                return []
+            said.append((query, keys, ask, ask.statement.arguments(ask.given)))
+        return said
 
     def reading(self) -> Read:
         """A read whose statements go out with those of the batches; the caller closes it."""

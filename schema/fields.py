@@ -4,6 +4,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from types import SimpleNamespace
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 import strawberry
@@ -54,17 +55,45 @@ class Loads:
         return self.make(None) if key is None else Wanted(self.query, key, self.make)
 
 
-@dataclass(frozen=True, slots=True)
+# What is known of an object that was not read yet.
+Known = SimpleNamespace
+
+
+@dataclass(slots=True, eq=False)
 class Wanted(Generic[T]):
     """What a resolver needs read before it can answer: `make` turns the row, or None, into it.
 
     What `make` answers may be wanted in its turn. A resolver that says so instead of awaiting it
     costs no task, and shares its round trip with whatever else is wanted at the same time.
+
+    `ahead` holds what is known of the object before it is read, by the same names: fields that
+    need no more of it are asked for together with it. What it holds, the object must hold too.
     """
 
     query: Callable[[Read, Iterable[Any]], Awaitable[dict[Any, Any]]]
     key: Any
     make: "Callable[[Any], T | Wanted[T]]"
+    ahead: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The names of the fields that are selected below a field, at whatever depth.
+
+    A resolver that takes `selected: Selected = UNKNOWN` may read with its rows what will be asked
+    of them. Where nothing is known it reads less, and what is asked is read later: so it is a help
+    and never a promise.
+    """
+
+    names: frozenset[str] = frozenset()
+
+    def holds(self, name: str) -> bool:
+        """Whether a field of this name (in Python's spelling of GraphQL's) is among them."""
+        return name in self.names
+
+
+UNKNOWN = Selected()
+SELECTED = "selected"
 
 
 def _awaiting(resolver: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,8 +109,11 @@ def _awaiting(resolver: Callable[..., Any]) -> Callable[..., Any]:
             found = found.make(row)
         return found
 
-    awaited.__annotations__ = {**resolver.__annotations__, "return": kind}
-    signature = inspect.signature(resolver).replace(return_annotation=kind)
+    told = {name: hint for name, hint in resolver.__annotations__.items() if name != SELECTED}
+    awaited.__annotations__ = {**told, "return": kind}
+    signature = inspect.signature(resolver)
+    given = [item for item in signature.parameters.values() if item.name != SELECTED]
+    signature = signature.replace(parameters=given, return_annotation=kind)
     setattr(awaited, "__signature__", signature)  # noqa: B010  # no attribute of functions' type
     return awaited
 
@@ -132,6 +164,7 @@ def query(
 
 def _allowed(allow: Allow, resolver: Callable[..., Any]) -> Callable[..., Any]:
     # Only the engine calls this; it answers a refusal by letting the guarded resolver run.
+    @functools.wraps(resolver)
     def checked(self: object, info: Info, **arguments: Any) -> Any:
         allow.require(info.context.caller)
         return resolver(self, info, **arguments)

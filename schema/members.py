@@ -17,7 +17,7 @@ from schema.context import Ctx, Info
 from schema.coupons import CouponsOfMember
 from schema.eco import EcoOfMember
 from schema.enums import describe
-from schema.fields import Wanted, field, mutation, query, subscription
+from schema.fields import Known, Wanted, field, mutation, query, subscription
 from schema.guard import MEMBER, SIGNED_IN, STAFF, bound_to, sees_member, staff
 from schema.live import live_cursor, resumed
 from schema.nodes import Node, NodeLoader, global_id, key_of, read_id
@@ -136,7 +136,7 @@ class MemberQuery:
         caller = info.context.caller
         if not isinstance(caller, MemberCaller):
             return None
-        return Wanted(members.by_id, caller.id, _member_or_none)
+        return Wanted(members.by_id, caller.id, _member_or_none, ahead=Known(key=caller.id))
 
     @query(
         SIGNED_IN,

@@ -14,7 +14,7 @@ from app.members import MemberNotActive, MemberNotFound
 from app.staff import Subject
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import Wanted, mutation, shown, wanted
+from schema.fields import Known, Wanted, mutation, shown, wanted
 from schema.guard import MEMBER, staff
 from schema.nodes import MemberPart, key_of
 from schema.paging import (
@@ -157,7 +157,8 @@ def account_wanted(member_id: UUID, currency: points.Currency) -> Wanted[PointsA
         carbon = currency is points.Currency.CARBON
         return account_of(member_id, found.carbon if carbon else found.points)
 
-    return Wanted(points.balances_by_member, member_id, made)
+    ahead = Known(key=member_id, currency=currency)
+    return Wanted(points.balances_by_member, member_id, made, ahead=ahead)
 
 
 @strawberry.type(description="A member's points.")

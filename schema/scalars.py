@@ -61,7 +61,8 @@ def _parse_day(value: object) -> date:
     )
 
 
-def _show_instant(value: datetime) -> str:
+def show_instant(value: datetime) -> str:
+    """An instant as it stands in answers, which is how orjson writes one with `OPT_UTC_Z`."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -73,7 +74,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="An instant in ISO 8601 with an offset, of the years 2000 to 2199; answers are "
         "in UTC.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time",
-        serialize=_show_instant,
+        serialize=show_instant,
         parse_value=_parse_instant,
     ),
     date: strawberry.scalar(

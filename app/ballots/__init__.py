@@ -15,6 +15,7 @@ from app.ballots.errors import (
 from app.ballots.events import BallotClosed, BallotDecided, BallotOpened, VoteCast, ballot_topic
 from app.ballots.queries import (
     BallotPage,
+    BallotRows,
     Standing,
     by_id,
     options_by_ballot,
@@ -52,6 +53,7 @@ __all__ = [
     "BallotOpened",
     "BallotOption",
     "BallotPage",
+    "BallotRows",
     "BallotState",
     "Draft",
     "NotOnRoll",

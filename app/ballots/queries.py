@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -27,7 +28,8 @@ from app.ballots.states import BallotState
 from app.ballots.tables import Ballot, BallotOption, RollEntry, Vote
 from app.kernel.batched import Ask, Batched
 from app.kernel.db import Read
-from app.kernel.statements import Entities, Rows, ids, texts
+from app.kernel.statements import Entities, ListOf, Rows, ids, texts
+from app.members import Member
 
 _BALLOTS = Entities(select(Ballot).where(Ballot.id == any_(ids("ids"))))
 _OPTIONS = Entities(
@@ -131,6 +133,10 @@ async def standing(
     }
 
 
+# Each ballot, where its options were asked for with the list of them.
+BallotRows = list[tuple[Ballot, list[BallotOption] | None]]
+
+
 @dataclass(frozen=True, slots=True)
 class BallotPage:
     """Which ballots: in these states, after a position, of a community and of everyone, or all."""
@@ -139,6 +145,10 @@ class BallotPage:
     states: tuple[BallotState, ...]
     after: tuple[datetime, UUID] | None = None
     community_id: UUID | None = None
+    # Instead of a community: that of this member.
+    member_id: UUID | None = None
+    # Read the ballots' options together with them.
+    with_options: bool = False
 
 
 def _ask_page(keys: list[BallotPage], _: datetime) -> Ask | None:
@@ -146,32 +156,48 @@ def _ask_page(keys: list[BallotPage], _: datetime) -> Ask | None:
         return None
     (key,) = keys
     return Ask(
-        _page(key.after is not None, key.community_id is not None),
+        _page(
+            key.after is not None,
+            key.community_id is not None,
+            key.member_id is not None,
+            key.with_options,
+        ),
         {
             "states": [state.name for state in key.states],
             "opens_at": key.after and key.after[0],
             "id": key.after and key.after[1],
             "community_id": key.community_id,
+            "member_id": key.member_id,
             "first": key.first + 1,
         },
     )
 
 
-async def _one_by_one(read: Read, keys: Iterable[BallotPage]) -> dict[BallotPage, list[Ballot]]:
-    found: dict[BallotPage, list[Ballot]] = {}
+def _tell_page(rows: list[Any], keys: list[BallotPage]) -> dict[BallotPage, BallotRows]:
+    (key,) = keys
+    return {key: rows if key.with_options else [(row, None) for (row,) in rows]}
+
+
+async def _one_by_one(read: Read, keys: Iterable[BallotPage]) -> dict[BallotPage, BallotRows]:
+    found: dict[BallotPage, BallotRows] = {}
     for key in keys:
         found |= await pages(read, [key])
     return found
 
 
 # The ballots of each page, latest opening first; one more than `first` if there are more.
-pages: Batched[BallotPage, list[Ballot]] = Batched(
-    _ask_page, lambda rows, keys: {keys[0]: rows}, _one_by_one
+pages: Batched[BallotPage, BallotRows] = Batched(_ask_page, _tell_page, _one_by_one)
+_OPTIONS_OF_ONE = ListOf(
+    select(BallotOption)
+    .where(BallotOption.ballot_id == Ballot.id)
+    .order_by(BallotOption.position)
+    .correlate(Ballot),
+    only="id label",
 )
 
 
 @cache
-def _page(after: bool, of_community: bool) -> Entities[Ballot]:
+def _page(after: bool, of_community: bool, of_member: bool, with_options: bool) -> Rows[Any]:
     query = select(Ballot).where(cast(Ballot.state, Text) == any_(texts("states")))
     query = query.order_by(Ballot.opens_at.desc(), Ballot.id.desc())
     if after:
@@ -183,4 +209,9 @@ def _page(after: bool, of_community: bool) -> Entities[Ballot]:
     if of_community:
         own = Ballot.community_id == bindparam("community_id", type_=Uuid())
         query = query.where(or_(Ballot.community_id.is_(None), own))
-    return Entities(query.limit(bindparam("first", type_=Integer())))
+    if of_member:
+        member = bindparam("member_id", type_=Uuid())
+        home = select(Member.community_id).where(Member.id == member).scalar_subquery()
+        query = query.where(or_(Ballot.community_id.is_(None), Ballot.community_id == home))
+    page = query.limit(bindparam("first", type_=Integer()))
+    return Rows(page, lists=[_OPTIONS_OF_ONE] if with_options else [])

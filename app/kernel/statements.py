@@ -110,11 +110,41 @@ class Entities(Statement[T]):
         return [view(item) for item in tuples]
 
 
+class ListOf(Generic[T]):
+    """Some attributes of those rows of one table that belong to a row of another select."""
+
+    def __init__(self, select: "Select[T]", only: str) -> None:
+        """Take a select that refers to the other's table and is correlated to it."""
+        (entity,) = _entities(select)
+        mapper = _mapper_of(entity)
+        if mapper is None:
+            raise TypeError("a select of one table is expected")
+        keys = only.split()
+        columns = [getattr(entity, key) for key in keys]
+        rows = select.with_only_columns(func.row(*columns)).scalar_subquery()
+        self.column: ColumnElement[Any] = func.array(rows)
+        self._view = _view_class(mapper, keys)
+
+    def reader(self, at: int) -> Reader:
+        """Reads the list from that place of a record."""
+        view = self._view
+        return lambda record: [view(item) for item in record[at]]
+
+
 class Rows(Statement[tuple[*Ts]]):
     """A select of several things: columns and whole tables in any mixture."""
 
-    def __init__(self, select: "Select[*Ts]", *, only: Mapping[type, str] | None = None) -> None:
-        """Compile the select; `only` names the attributes that are read of a table."""
+    def __init__(
+        self,
+        select: "Select[*Ts]",
+        *,
+        only: Mapping[type, str] | None = None,
+        lists: Sequence[ListOf[Any]] = (),
+    ) -> None:
+        """Compile the select; `only` names the attributes that are read of a table.
+
+        `lists` are selects that refer to the row: each adds the list of its rows at the end.
+        """
         parts = only or {}
         columns: list[Any] = []
         self._makers: list[Reader] = []
@@ -128,6 +158,9 @@ class Rows(Statement[tuple[*Ts]]):
                 keys = _keys(mapper) if wanted is None else wanted.split()
                 self._makers.append(_view(mapper, keys, len(columns)))
                 columns.extend(getattr(entity, key) for key in keys)
+        for inner in lists:
+            self._makers.append(inner.reader(len(columns)))
+            columns.append(inner.column)
         super().__init__(select, columns)
 
     def rows(self, records: list[Any]) -> list[tuple[*Ts]]:
@@ -178,11 +211,15 @@ def _record_class(mapper: Mapper[Any], keys: Sequence[str]) -> type[asyncpg.Reco
 
 def _view(mapper: Mapper[Any], keys: Sequence[str], start: int) -> Reader:
     """Makes the part of a record that is one table's, None where an outer join found none."""
-    attributes = {"__slots__": (), **_attributes(mapper, keys)}
-    view = type(f"{mapper.class_.__name__}View", (tuple,), attributes)
+    view = _view_class(mapper, keys)
     stop = start + len(keys)
     identity = start + keys.index(mapper.get_property_by_column(mapper.primary_key[0]).key)
     return lambda record: None if record[identity] is None else view(record[start:stop])
+
+
+def _view_class(mapper: Mapper[Any], keys: Sequence[str]) -> type[tuple[Any, ...]]:
+    attributes = {"__slots__": (), **_attributes(mapper, keys)}
+    return type(f"{mapper.class_.__name__}View", (tuple,), attributes)
 
 
 def _attributes(mapper: Mapper[Any], keys: Sequence[str]) -> dict[str, Any]:

@@ -125,7 +125,8 @@ def _balances(rows: list[Mapping[str, Any]], members: list[UUID]) -> dict[UUID, 
         )
     return {
         key: Balances(
-            *(found.get((key, currency.value)) or Balance(currency) for currency in Currency)
+            found.get((key, Currency.POINTS.value)) or Balance(Currency.POINTS),
+            found.get((key, Currency.CARBON.value)) or Balance(Currency.CARBON),
         )
         for key in members
     }

@@ -67,6 +67,20 @@ class Admission:
 NOBODY = Admission(ANONYMOUS)
 
 
+@dataclass(eq=False, slots=True)
+class Doubt:
+    """A member whose token is good and whose session has yet to be looked up."""
+
+    token: str
+    admission: Admission
+    session_id: UUID
+    is_live: bool = False
+
+    def told(self, found: bool | None) -> None:
+        """Hear what was found on the way; that it is not live is asked again."""
+        self.is_live = bool(found)
+
+
 class Remembered(OrderedDict[K, V], Generic[K, V]):
     """What was used last, up to a number of entries."""
 
@@ -152,6 +166,41 @@ class Callers:
         self._live.put(key, self._monotonic() + LIVE_SECONDS)
         return found
 
+    async def presume(self, authorization: str) -> tuple[Admission, Doubt | None]:
+        """The same as `admit`, but it does not wait for a look-up of a member's session.
+
+        With a doubt the caller may only read, and nothing is answered before `settle` has ended it.
+        The look-up can go out with what is read (`live_by_id`, which tells `Doubt.told`).
+        """
+        kind, _, token = authorization.partition(" ")
+        if kind.lower() != "bearer":
+            return NOBODY, None
+        token = token.strip()
+        known = self._admitted.get(token)
+        if known is not None and self._still_good(known):
+            return known, None
+        if not token.startswith(staff.KEY_PREFIX):
+            found = self._read(token, known)
+            if found is None:
+                return NOBODY, None
+            caller = found.caller
+            if isinstance(caller, MemberCaller) and caller.session_id not in self._ended:
+                return found, Doubt(token, found, caller.session_id)
+        return await self.admit_token(token), None
+
+    async def settle(self, doubt: Doubt) -> Admission:
+        """Who it is that was presumed: the member, or nobody."""
+        key = doubt.session_id
+        if not doubt.is_live and not await self._lookups.load(self._live_of, key):
+            # Neither on a replica nor on the primary: a session does not come to life again.
+            self._ended.put(key, None)
+        if key in self._ended:
+            self._admitted.pop(doubt.token, None)
+            return NOBODY
+        self._admitted.put(doubt.token, doubt.admission)
+        self._live.put(key, self._monotonic() + LIVE_SECONDS)
+        return doubt.admission
+
     def end(self, *keys: UUID) -> None:
         """Take sessions or partner keys as ended from this instant on, in this process."""
         for key in keys:
@@ -217,15 +266,20 @@ class Callers:
         return None if caller is None else Admission(caller)
 
     async def _bearer(self, token: str, known: Admission | None) -> Admission | None:
+        found = self._read(token, known)
+        key = None if found is None else _key_of(found.caller)
+        return found if key is not None and await self._lookups.load(self._live_of, key) else None
+
+    def _read(self, token: str, known: Admission | None) -> Admission | None:
+        """What a token says, if it is one of ours and has not expired."""
         now = self._database.clock()
-        if known is None or known.expires_at is None or known.expires_at <= now:
-            try:
-                bearer = self._tokens.read(token, now)
-            except BadToken:
-                return None
-            known = Admission(bearer.caller, bearer.expires_at)
-        key = _key_of(known.caller)
-        return known if key is not None and await self._lookups.load(self._live_of, key) else None
+        if known is not None and known.expires_at is not None and known.expires_at > now:
+            return known
+        try:
+            bearer = self._tokens.read(token, now)
+        except BadToken:
+            return None
+        return Admission(bearer.caller, bearer.expires_at)
 
     async def _live_of(self, read: Read, keys: Iterable[UUID]) -> dict[UUID, bool]:
         """Those of the sessions that are live."""

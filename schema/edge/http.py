@@ -16,13 +16,14 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from structlog.contextvars import bind_contextvars
 
+from app.kernel.auth import live_by_id
 from app.kernel.errors import Locale, Refusal
 from app.kernel.log import logger
 from app.kernel.outages import is_outage
 from schema.build import build_schema
 from schema.context import Ctx, Resources
 from schema.edge.bodies import Bodies, Receive
-from schema.edge.callers import NOBODY, Admission
+from schema.edge.callers import NOBODY, Admission, Doubt
 from schema.edge.desk import Desk, OverBudget, Served
 from schema.edge.exchanges import Exchange, Scope, Send
 from schema.edge.metrics import RequestMetrics
@@ -170,21 +171,19 @@ class GraphQLEdge:
             return Reply(_refusing(refusal, exchange.locale), 504)
 
     async def _work(self, exchange: Exchange, parameters: Parameters, stint: Stint) -> Reply:
-        authorization = exchange.authorization
-        admission = (
-            NOBODY if authorization is None else await self.resources.callers.admit(authorization)
-        )
-        ctx = Ctx(
-            resources=self.resources,
-            caller=admission.caller,
-            locale=exchange.locale,
-            request_id=exchange.request_id,
-            address=exchange.address,
-        )
+        admission, doubt = NOBODY, None
+        if exchange.authorization is not None:
+            admission, doubt = await self.resources.callers.presume(exchange.authorization)
+        ctx = self._context(exchange, admission)
         # Whatever is logged on the way can be found by the id that the client was told.
         bind_contextvars(request_id=exchange.request_id)
         operation = await self.desk.operation(parameters, ctx)
         exchange.kind = operation.kind.value
+        if doubt is not None:
+            if operation.kind is OperationType.QUERY:
+                return await self._presumed(exchange, parameters, operation, ctx, doubt)
+            admission = await self.resources.callers.settle(doubt)
+            ctx = self._context(exchange, admission)
         if operation.kind is OperationType.SUBSCRIPTION:
             return await self._followed(exchange, parameters, operation, ctx, admission)
         if operation.kind is OperationType.MUTATION:
@@ -198,6 +197,41 @@ class GraphQLEdge:
             stint.must_finish = True
         served = await self.desk.execute(operation, parameters.variables, ctx)
         return Reply(served, 200 if served.has_data else 400, admission)
+
+    async def _presumed(
+        self,
+        exchange: Exchange,
+        parameters: Parameters,
+        operation: Operation,
+        ctx: Ctx,
+        doubt: Doubt,
+    ) -> Reply:
+        """A query of a member whose session is looked up while it is read.
+
+        What was read for a session that has ended is thrown away, be it data or a refusal.
+        """
+        found: Served | RequestRefused
+        ctx.batches.carry(live_by_id, doubt.session_id, doubt.told)
+        try:
+            found = await self.desk.execute(operation, parameters.variables, ctx)
+        except RequestRefused as refusal:
+            found = refusal
+        admission = await self.resources.callers.settle(doubt)
+        if admission is NOBODY:
+            anyone = self._context(exchange, NOBODY)
+            found = await self.desk.execute(operation, parameters.variables, anyone)
+        if isinstance(found, RequestRefused):
+            raise found
+        return Reply(found, 200 if found.has_data else 400, admission)
+
+    def _context(self, exchange: Exchange, admission: Admission) -> Ctx:
+        return Ctx(
+            resources=self.resources,
+            caller=admission.caller,
+            locale=exchange.locale,
+            request_id=exchange.request_id,
+            address=exchange.address,
+        )
 
     async def _followed(
         self,

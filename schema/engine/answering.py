@@ -31,7 +31,10 @@ MOST_COERCION_ERRORS = 8
 
 @dataclass(slots=True)
 class Answer:
-    """A GraphQL response; without `has_data` the request was refused before it was executed."""
+    """A GraphQL response; without `has_data` the request was refused before it was executed.
+
+    Instants in its data may be `datetime`s in UTC yet: `encode` writes them.
+    """
 
     data: dict[str, Any] | None
     errors: list[GraphQLFormattedError]
@@ -51,7 +54,7 @@ class Answer:
 
     def encode(self) -> bytes:
         """The response as JSON."""
-        return orjson.dumps(self.shown(), default=_plain)
+        return orjson.dumps(self.shown(), default=_plain, option=orjson.OPT_UTC_Z)
 
 
 def refusal_of(errors: list[GraphQLError], locale: Locale) -> Answer:

@@ -5,12 +5,15 @@ holds; where it is false, the type's own `coerce_output_value` decides, as graph
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from graphql import GraphQLEnumType, GraphQLScalarType, Undefined
 
+from schema.scalars import show_instant
+
 # What a value of exactly this class needs no coercion for.
-CHECKS = {
+_BUILT_IN = {
     "String": "v.__class__ is str",
     "ID": "v.__class__ is str",
     "Boolean": "v.__class__ is bool",
@@ -18,6 +21,22 @@ CHECKS = {
     # Neither infinite nor not a number.
     "Float": "v.__class__ is float and v - v == 0.0",
 }
+# The same of scalars that are coerced by these. An instant stays one: the encoder writes it the
+# same way, and many times as fast.
+_BY_COERCION: dict[Callable[[Any], Any], str] = {
+    int: "v.__class__ is int",
+    show_instant: "v.__class__ is datetime and v.tzinfo is UTC",
+}
+# What those conditions name.
+NAMES = {"datetime": datetime, "UTC": UTC}
+
+
+def check_of(kind: "GraphQLScalarType | GraphQLEnumType") -> str | None:
+    """The condition over `v`, if there is one for this leaf."""
+    found = _BUILT_IN.get(kind.name)
+    if found is not None or isinstance(kind, GraphQLEnumType):
+        return found
+    return _BY_COERCION.get(kind.coerce_output_value)
 
 
 class GiveUp(Exception):

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
+    FieldNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLField,
     GraphQLInterfaceType,
@@ -18,15 +20,18 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLUnionType,
+    InlineFragmentNode,
     OperationDefinitionNode,
     is_leaf_type,
 )
 from graphql.execution.collect_fields import FieldDetailsList, FragmentDetails, collect_subfields
 from graphql.execution.values import VariableValues
 from strawberry.types.field import StrawberryField
+from strawberry.utils.str_converters import to_snake_case
 
-from schema.engine.leaves import CHECKS, GiveUp, Met, coercion
-from schema.engine.steps import Completer, Frame, ObjectPlan, Resolver, Step, loads_of
+from schema.engine.leaves import NAMES, GiveUp, Met, check_of, coercion
+from schema.engine.steps import Completer, Frame, ObjectPlan, Resolver, Step
+from schema.fields import Selected
 
 DEFINITION = "strawberry-definition"
 # A GraphQL output type: graphql-core's own alias is partly unknown to type checkers.
@@ -102,11 +107,17 @@ def _present(inner: Completer) -> Completer:
             raise GiveUp
         return inner(value, frame)
 
-    return complete
+    return _with_plan_of(inner, complete)
 
 
 def _nullable(inner: Completer) -> Completer:
-    return lambda value, frame: None if value is None else inner(value, frame)
+    return _with_plan_of(inner, lambda value, frame: None if value is None else inner(value, frame))
+
+
+def _with_plan_of(inner: Completer, outer: Completer) -> Completer:
+    # What is wanted for an object may be asked for before the object is there: its step knows it.
+    setattr(outer, "plan", getattr(inner, "plan", None))  # noqa: B010  # of functions' attributes
+    return outer
 
 
 def _listed(inner: Completer) -> Completer:
@@ -181,13 +192,34 @@ def _field(
         value = f"o.{declared.python_name}"
         writing.value(key, value, definition.type, _of(selecting, definition, details))
         return
-    resolver = Resolver(declared, definition, details, kind, key)
+    selected = selected_below(selecting.fragments, details)
+    resolver = Resolver(declared, definition, details, kind, key, selected)
     if resolver.is_plain:
         value = f"{writing.named(resolver.call)}(o)"
         writing.value(key, value, definition.type, _of(selecting, definition, details))
         return
     completer = _completer(selecting, definition.type, details)
-    writing.step(key, Step(key, resolver, loads_of(declared), completer))
+    writing.step(key, Step(key, resolver, completer))
+
+
+def selected_below(fragments: dict[str, FragmentDetails], details: FieldDetailsList) -> Selected:
+    """The names of all fields below a field, in Python's spelling, whatever their conditions."""
+    names: set[str] = set()
+    spread: set[str] = set()
+    sets = [item.node.selection_set for item in details]
+    for found in sets:
+        for node in found.selections if found else ():
+            if isinstance(node, FragmentSpreadNode):
+                name = node.name.value
+                if name not in spread and name in fragments:
+                    spread.add(name)
+                    sets.append(fragments[name].definition.selection_set)
+                continue
+            if isinstance(node, FieldNode):
+                names.add(to_snake_case(node.name.value))
+            if isinstance(node, FieldNode | InlineFragmentNode):
+                sets.append(node.selection_set)
+    return Selected(frozenset(names))
 
 
 def _of(
@@ -231,7 +263,7 @@ class _Writing:
         if required:
             # None is no value of any leaf, and must not reach a coercion that takes it.
             slow = self.named(_required(self.names[slow]))
-        check = CHECKS.get(leaf.name)
+        check = check_of(leaf)
         fast = f"v if (v := {value}) is not None and {check} else {slow}(v)"
         self.entry(key, fast if check else f"{slow}({value})")
 
@@ -250,19 +282,21 @@ class _Writing:
                 f"  {self.named(met.meet)}(o)",
             ]
         lines.append(" d = {" + ", ".join(self.entries) + "}")
+        plan = ObjectPlan(tuple(self.steps))
         if self.steps:
-            plan = self.named(ObjectPlan(tuple(self.steps)))
+            name = self.named(plan)
             lines += [
-                f" p = frame.get({plan})",
+                f" p = frame.get({name})",
                 " if p is None:",
-                f"  frame[{plan}] = [(o, d)]",
+                f"  frame[{name}] = [(o, d)]",
                 " else:",
                 "  p.append((o, d))",
             ]
         lines.append(" return d")
-        scope: dict[str, Any] = dict(self.names)
+        scope: dict[str, Any] = {**NAMES, **self.names}
         # Only names of our schema and GraphQL names stand in the source.
         exec("\n".join(lines), scope)
+        scope["project"].plan = plan
         return scope["project"]
 
 

@@ -22,7 +22,8 @@ from strawberry import Schema
 from schema.context import Ctx
 from schema.engine.documents import Operation
 from schema.engine.plans import Selecting, plan_of, whole_plan_of
-from schema.engine.steps import Completer, Frame, Run, drain
+from schema.engine.steps import Completer, Frame, Run
+from schema.engine.waves import drain
 
 # One for each combination of the variables of @skip and @include that was met.
 MOST_VARIANTS = 16

@@ -1,9 +1,8 @@
-"""Steps: the fields of a plan that wait for something, run for many objects at once.
+"""Steps: the fields of a plan that wait for something, of many objects at once.
 
-While values are projected, objects whose fields need a resolver are noted in a frame; when the
-projection is through, the frame's steps are served in waves. Fields that say what they want (by
-`loaded`, or by a resolver that answers `Wanted`) are served together: their statements are one
-round trip, and none of them is a task. Any other resolver runs beside, once for each object.
+While values are projected, objects whose fields need a resolver are noted in a frame with their
+plan; `waves.py` serves them. A field either says what it wants (by `loaded`, or by a resolver that
+answers `Wanted`), or is resolved, once for each object.
 """
 
 import asyncio
@@ -11,6 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
+from inspect import signature
 from types import NoneType
 from typing import Any
 from uuid import UUID
@@ -35,7 +35,7 @@ from strawberry.types.field import StrawberryField
 
 from schema.context import Ctx
 from schema.engine.documents import Operation
-from schema.fields import LOADS, WANTS, Loads, Wanted
+from schema.fields import LOADS, SELECTED, WANTS, Loads, Selected
 
 Pairs = list[tuple[Any, dict[str, Any]]]
 
@@ -70,7 +70,7 @@ _ASYNC = GraphQLResolveInfoHelpers(
 )
 # Values that no resolver can change, so that one may be given to all.
 _PLAIN = (str, int, float, bool, Enum, NoneType, date, UUID)
-_SHARED = (*_PLAIN, Info)
+_SHARED = (*_PLAIN, Info, Selected)
 
 
 def _holds_variable(node: FieldNode) -> bool:
@@ -95,6 +95,7 @@ class Resolver:
         details: FieldDetailsList,
         parent: GraphQLObjectType,
         key: str,
+        selected: Selected,
     ) -> None:
         """Take the field as Strawberry declares it and as it was selected."""
         base = declared.base_resolver
@@ -109,11 +110,14 @@ class Resolver:
         wants: Any = declared.metadata.get(WANTS)
         function: Any = wants or base.wrapped_func
         self.wants = wants is not None
+        # The loader that the field declares, if it does.
+        self.loads: Loads | None = declared.metadata.get(LOADS)
         self._function: Callable[..., Any] = function
         self._takes_self = base.self_parameter is not None
         sources = (base.parent_parameter, base.root_parameter)
         self._source_names = [item.name for item in sources if item is not None]
         self._info_name = base.info_parameter.name if base.info_parameter else None
+        self._selected = selected if SELECTED in signature(function).parameters else None
         self._varies = _holds_variable(details[0].node)
         self._fixed: dict[str, Any] | None = None
         self.is_async = declared.is_async
@@ -141,6 +145,8 @@ class Resolver:
         named = self._arguments(run)
         if self._info_name is not None:
             named[self._info_name] = self._info(run)
+        if self._selected is not None:
+            named[SELECTED] = self._selected
         return named
 
     def _arguments(self, run: Run) -> dict[str, Any]:
@@ -176,29 +182,25 @@ class Resolver:
         return run.config.info_class(_raw_info=raw, _field=self._declared)
 
 
-def loads_of(declared: StrawberryField) -> Loads | None:
-    """The loader that a field declares, if it does."""
-    return declared.metadata.get(LOADS)
+# A field's place in the answer, with what it wants or is.
+Place = tuple["Step", dict[str, Any], Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """One field that waits, of all objects of one place in the selection."""
 
-    key: str
-    resolver: Resolver
-    loads: Loads | None
-    completer: Completer
+    __slots__ = ("below", "completer", "key", "loads", "resolver", "says")
 
-    async def run(self, pairs: Pairs, run: Run) -> None:
-        """Fill the field in for every object, and whatever its values wait for in their turn."""
-        values = await self._resolved(pairs, run)
-        frame: Frame = {}
-        key, completer = self.key, self.completer
-        for (_, shown), value in zip(pairs, values, strict=True):
-            shown[key] = completer(value, frame)
-        if frame:
-            await drain(frame, run)
+    def __init__(self, key: str, resolver: Resolver, completer: Completer) -> None:
+        """Fill in that key of the answer with what the resolver's value is completed to."""
+        self.key = key
+        self.resolver = resolver
+        self.completer = completer
+        self.loads = resolver.loads
+        # True where the field says what it wants instead of awaiting it.
+        self.says = self.loads is not None or resolver.wants
+        # The plan of the one object that the value is, if it is one.
+        self.below: ObjectPlan | None = getattr(completer, "plan", None)
 
     def say(self, pairs: Pairs, run: Run) -> "list[Place]":
         """What the field wants for every object, or what it is already."""
@@ -211,12 +213,8 @@ class Step:
             for (source, shown), given in zip(pairs, givens, strict=True)
         ]
 
-    @property
-    def says(self) -> bool:
-        """True where the field says what it wants instead of awaiting it."""
-        return self.loads is not None or self.resolver.wants
-
-    async def _resolved(self, pairs: Pairs, run: Run) -> list[Any]:
+    async def resolved(self, pairs: Pairs, run: Run) -> list[Any]:
+        """What the field is for every object, where it does not say what it wants."""
         givens, call = self.resolver.givens(run, len(pairs)), self.resolver.call
         sources = [source for source, _ in pairs]
         if not self.resolver.is_async:
@@ -226,69 +224,6 @@ class Step:
         return await together(
             [call(source, given) for source, given in zip(sources, givens, strict=True)]
         )
-
-
-# A field's place in the answer, with what it wants or is.
-Place = tuple[Step, dict[str, Any], Any]
-
-
-async def drain(frame: Frame, run: Run) -> None:
-    """Serve every step of a frame, and the frames that come of it."""
-    said, others = _saying(frame, run)
-    if not said and len(others) == 1:
-        ((step, pairs),) = others
-        await step.run(pairs, run)
-    else:
-        await _beside(others, said, run)
-
-
-async def _beside(others: "list[tuple[Step, Pairs]]", said: list[Place], run: Run) -> None:
-    if others:
-        await together([*(step.run(pairs, run) for step, pairs in others), _serve(said, run)])
-    else:
-        await _serve(said, run)
-
-
-async def _serve(said: list[Place], run: Run) -> None:
-    """Complete whatever is known; read the rest in one wave; and so on until nothing is wanted."""
-    wanted: list[Place] = []
-    while said or wanted:
-        frame: Frame = {}
-        for place in said:
-            step, shown, value = place
-            if isinstance(value, Wanted):
-                wanted.append(place)
-            else:
-                shown[step.key] = step.completer(value, frame)
-        said, others = _saying(frame, run)
-        if others:
-            await _beside(others, [*wanted, *said], run)
-            return
-        if wanted and not said:
-            said, wanted = await _made(wanted, run), []
-
-
-def _saying(frame: Frame, run: Run) -> "tuple[list[Place], list[tuple[Step, Pairs]]]":
-    said: list[Place] = []
-    others: list[tuple[Step, Pairs]] = []
-    for plan, pairs in frame.items():
-        for step in plan.steps:
-            if step.says:
-                said += step.say(pairs, run)
-            else:
-                others.append((step, pairs))
-    return said, others
-
-
-async def _made(wanted: list[Place], run: Run) -> list[Place]:
-    """What the wanted becomes once its rows are there; it may be wanted in its turn."""
-    asked: dict[Any, list[Any]] = {}
-    for _, _, want in wanted:
-        asked.setdefault(want.query, []).append(want.key)
-    found = await run.ctx.batches.found_all(asked)
-    return [
-        (step, shown, want.make(found[want.query].get(want.key))) for step, shown, want in wanted
-    ]
 
 
 async def together(waiting: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:

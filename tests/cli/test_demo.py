@@ -99,7 +99,7 @@ async def test_the_demo_holds_what_a_newcomer_is_shown(database: Database, small
         assert [draft.state for draft in drafts] == [campaigns.CampaignState.DRAFT]
         every = ballots.BallotPage(first=10, states=tuple(ballots.BallotState))
         asked = (await ballots.pages(read, [every]))[every]
-        assert [ballot.state for ballot in asked] == [ballots.BallotState.OPEN] * 2
+        assert [ballot.state for ballot, _ in asked] == [ballots.BallotState.OPEN] * 2
         run = await segments.current_run(read)
         assert run is not None
         assert run.members == (await rows_by_table(database))["member"]
@@ -135,7 +135,7 @@ async def test_the_star_may_still_vote_claim_and_check_in(
         star = await star_of(tx, small)
         assert star is not None
         opened = ballots.BallotPage(first=1, states=(ballots.BallotState.OPEN,))
-        (ballot, *_) = (await ballots.pages(tx, [opened]))[opened]
+        ((ballot, _), *_) = (await ballots.pages(tx, [opened]))[opened]
         option = await tx.session.scalar(
             text("SELECT id FROM ballot_option WHERE ballot_id = :ballot LIMIT 1"),
             {"ballot": ballot.id},

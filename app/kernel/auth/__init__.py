@@ -23,6 +23,7 @@ from app.kernel.auth.passwords import hash_password, password_matches
 from app.kernel.auth.sessions import (
     ReplayedToken,
     SessionPair,
+    live_by_id,
     live_sessions,
     open_session,
     revoke_session,
@@ -51,6 +52,7 @@ __all__ = [
     "TokenKeys",
     "brake",
     "hash_password",
+    "live_by_id",
     "live_sessions",
     "open_session",
     "password_matches",

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import DateTime, ForeignKey, Index, any_, bindparam, select, text, update
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.kernel.batched import Ask, Batched
 from app.kernel.db import Read, Tx
 from app.kernel.statements import Rows, ids
 from app.kernel.table import Table
@@ -134,6 +135,13 @@ async def revoke_sessions_of(tx: Tx, *, subject_id: UUID) -> list[UUID]:
 async def live_sessions(read: Read, keys: Iterable[UUID]) -> set[UUID]:
     """Those of the sessions that are neither revoked nor expired."""
     return {id for (id,) in await read.fetch(_LIVE, ids=list(keys), now=read.now)}
+
+
+# Whether sessions are live, by id; absent where they are not.
+live_by_id: Batched[UUID, bool] = Batched(
+    lambda keys, now: Ask(_LIVE, {"ids": keys, "now": now}),
+    lambda rows, _: {id: True for (id,) in rows},
+)
 
 
 async def revoked_since(read: Read, since: datetime) -> list[UUID]:

@@ -5,9 +5,11 @@ import gc
 import json
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from inspect import isawaitable
 from typing import Any
 
+import orjson
 import pytest
 from graphql import ExecutionResult, OperationType, execute
 
@@ -184,7 +186,14 @@ def difference(answer: Answer, stock: ExecutionResult) -> str | None:
 
 
 def _text(data: Any) -> str:
-    return _ADDRESS.sub("0x", json.dumps(data, ensure_ascii=False, default=repr))
+    return _ADDRESS.sub("0x", json.dumps(data, ensure_ascii=False, default=_shown))
+
+
+def _shown(value: Any) -> str:
+    # The engine leaves instants to its encoder, whose way of writing them is checked here too.
+    if isinstance(value, datetime):
+        return orjson.loads(orjson.dumps(value, option=orjson.OPT_UTC_Z))
+    return repr(value)
 
 
 def _error(error: Any) -> tuple[str, str, str]:

@@ -16,7 +16,7 @@ from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 
 from schema.context import Ctx, Info
-from schema.fields import Wanted, loaded, wanted
+from schema.fields import Known, Wanted, loaded, wanted
 from tests.schema.engine.values_at_random import (
     LEAVES,
     SCALARS,
@@ -278,13 +278,27 @@ def _wanting(making: _Making, owner: Any, name: str, kind: Kind) -> None:
 
         if seed % 4 == 0:
             return value_of(kind, seed, name, mode, repr(given))
-        return Wanted(rows, (seed % 7, mode), again if kind.nullable and seed % 4 == 1 else make)
+        if kind.nullable and seed % 4 == 1:
+            return Wanted(rows, (seed % 7, mode), again)
+        return Wanted(
+            rows, (seed % 7, mode), make, ahead=_ahead(seed, lambda: make((seed % 7, mode)))
+        )
 
     parameters = [Parameter("self", POSITIONAL), Parameter("info", POSITIONAL, annotation=Info)]
     parameters += _some_arguments(making.rng)
     _signed(resolver, parameters, Wanted[kind.annotation])
     resolver.__annotations__["return"] = Wanted[kind.annotation]
     setattr(owner, name, wanted(description="Wanted.")(resolver))
+
+
+def _ahead(seed: int, make: Callable[[], Any]) -> object:
+    """What is known of a made object before it is read: mostly enough to ask for its fields."""
+    try:
+        made = make()
+    except Exception:
+        return Known() if seed % 3 else None
+    known = {name: getattr(made, name) for name in ("_seed", "_mode") if hasattr(made, name)}
+    return Known(**known) if seed % 3 else None
 
 
 def _resolved(making: _Making, owner: Any, name: str, kind: Kind) -> None:
