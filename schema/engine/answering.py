@@ -21,9 +21,10 @@ from strawberry import Schema
 
 from app.kernel.errors import Locale
 from schema.context import Ctx
+from schema.engine.coercing import Unsure
 from schema.engine.documents import Documents, Operation
 from schema.engine.inputs import BadVariable, check_variables
-from schema.engine.running import PlannedExecutor, by_plan
+from schema.engine.running import Outcome, PlannedExecutor, by_plan, by_root
 from schema.errors import MOST_ERRORS, present
 
 MOST_COERCION_ERRORS = 8
@@ -103,6 +104,11 @@ class Engine:
             data = await by_plan(self._schema, self._declared, operation, values, ctx)
             if data is not None:
                 return Answer(data, [])
+        elif operation.kind is OperationType.MUTATION:
+            data, outcome = await by_root(self._schema, self._declared, operation, values, ctx)
+            if data is not None:
+                return Answer(data, [])
+            return await self._run(self._executor(operation, values, ctx, outcome=outcome), ctx)
         return await self._run(self._executor(operation, values, ctx), ctx)
 
     async def subscribe(
@@ -146,7 +152,12 @@ class Engine:
         return Answer(result.data, presented_all(result.errors or [], ctx.locale))
 
     def _executor(
-        self, operation: Operation, values: VariableValues, ctx: Ctx, root: object = None
+        self,
+        operation: Operation,
+        values: VariableValues,
+        ctx: Ctx,
+        root: object = None,
+        outcome: Outcome | None = None,
     ) -> "Executor[Any]":
         return PlannedExecutor(
             self._schema,
@@ -155,6 +166,7 @@ class Engine:
             values,
             ctx,
             root,
+            outcome,
             hide_suggestions=not self._suggestions,
         )
 
@@ -165,6 +177,10 @@ class Engine:
             check_variables(variables or {})
         except BadVariable as error:
             return [error]
+        try:
+            return operation.variables.coerced(variables or {})
+        except Unsure:
+            pass
         values = get_variable_values(
             self._schema,
             operation.definition.variable_definitions or (),

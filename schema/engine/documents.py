@@ -29,6 +29,7 @@ from graphql import (
 )
 from graphql.execution.collect_fields import FragmentDetails
 
+from schema.engine.coercing import Variables
 from schema.engine.inputs import SoundLiterals
 from schema.engine.limits import LIMITS, Figures, Limits, measure, parsed
 
@@ -68,6 +69,7 @@ class Operation:
     figures: Figures
     # The variables that @skip and @include go by, and the plans compiled for their values.
     conditions: tuple[str, ...]
+    variables: Variables
     plans: dict[tuple[object, ...], Any] = field(default_factory=dict[tuple[object, ...], Any])
 
 
@@ -151,6 +153,7 @@ class Documents:
             fragments={key: FragmentDetails(item, None) for key, item in fragments.items()},
             figures=measured.of(definition),
             conditions=_conditions(document, definition),
+            variables=Variables(self._schema, definition),
         )
 
     def _parsed(self, text: str) -> DocumentNode:

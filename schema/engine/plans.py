@@ -82,6 +82,29 @@ def whole_plan_of(
         return None
 
 
+def root_plan_of(
+    selecting: Selecting, root: GraphQLObjectType, fields: dict[str, FieldDetailsList]
+) -> Step | None:
+    """The one root field of a mutation, or None where graphql-core must resolve it."""
+    if len(fields) != 1:
+        return None
+    ((key, details),) = fields.items()
+    definition = root.fields.get(details[0].node.name.value)
+    declared = None if definition is None else definition.extensions.get(DEFINITION)
+    if definition is None or not isinstance(declared, StrawberryField) or declared.extensions:
+        return None
+    if declared.base_resolver is None:
+        return None
+    try:
+        completer = _completer(selecting, definition.type, details)
+    except (NotPlanned, GraphQLError):  # as above
+        return None
+    selected = selected_below(selecting.fragments, details)
+    step = Step(key, Resolver(declared, definition, details, root, key, selected), completer)
+    # What a field says it wants, the engine asks as often as it likes: no mutation is that.
+    return None if step.says else step
+
+
 def _completer(selecting: Selecting, kind: Kind, nodes: FieldDetailsList) -> Completer:
     if isinstance(kind, GraphQLNonNull):
         return _present(_completer(selecting, kind.of_type, nodes))

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any
 
-from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, OperationType
+from graphql import (
+    GraphQLError,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    MiddlewareManager,
+    OperationType,
+)
 from graphql.execution.collect_fields import FieldDetailsList, collect_fields
 from graphql.execution.executor import Executor, default_field_resolver, default_type_resolver
 from graphql.execution.values import VariableValues
@@ -21,8 +27,8 @@ from strawberry import Schema
 
 from schema.context import Ctx
 from schema.engine.documents import Operation
-from schema.engine.plans import Selecting, plan_of, whole_plan_of
-from schema.engine.steps import Completer, Frame, Run
+from schema.engine.plans import Selecting, plan_of, root_plan_of, whole_plan_of
+from schema.engine.steps import Completer, Frame, Run, Step
 from schema.engine.waves import drain
 
 # One for each combination of the variables of @skip and @include that was met.
@@ -39,13 +45,43 @@ fallbacks = Counter(
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """The plans of an operation: of a query as a whole, and of each root field's value."""
+    """The plans of an operation: of a query as a whole, of the one root field of a mutation, and of
+    each root field's value.
+    """
 
     whole: Completer | None
     fields: Mapping[str, Completer | None]
+    root: Step | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the one root field of a mutation came to; it is resolved once, whoever completes it."""
+
+    value: Any = None
+    error: Exception | None = None
+    # What was awaited is not awaited once more, be it awaitable again.
+    was_awaited: bool = False
+
+    def middleware(self) -> MiddlewareManager:
+        """Tells graphql-core, which would resolve the field again, what it came to."""
+
+        # It must be a function: graphql-core passes over methods without a word.
+        def told(resolve: Any, source: Any, info: "GraphQLResolveInfo[Any]", **given: Any) -> Any:
+            if info.path.prev is not None:
+                return resolve(source, info, **given)
+            if self.error is not None:
+                raise self.error
+            return _awaitable(self.value) if self.was_awaited else self.value
+
+        return MiddlewareManager(told)
 
 
 NONE = Plans(None, {})
+
+
+async def _awaitable(value: Any) -> Any:
+    return value
 
 
 def plans_for(schema: GraphQLSchema, operation: Operation, values: VariableValues) -> Plans:
@@ -78,6 +114,10 @@ def _compile(schema: GraphQLSchema, operation: Operation, values: VariableValues
         whole = whole_plan_of(selecting, root, fields)
         if whole is not None:
             return Plans(whole, {})
+    if operation.kind is OperationType.MUTATION:
+        one = root_plan_of(selecting, root, fields)
+        if one is not None:
+            return Plans(None, {}, one)
     plans: dict[str, Completer | None] = {}
     for key, details in fields.items():
         definition = root.fields.get(details[0].node.name.value)
@@ -107,6 +147,46 @@ async def by_plan(
     return data
 
 
+async def by_root(
+    schema: GraphQLSchema,
+    declared: Schema,
+    operation: Operation,
+    values: VariableValues,
+    ctx: Ctx,
+) -> tuple[dict[str, Any] | None, Outcome | None]:
+    """The data of a mutation whose one root field a plan completes without a fault.
+
+    Else None, and what the field came to if it was resolved: it is never resolved again.
+    """
+    step = plans_for(schema, operation, values).root
+    if step is None:
+        return None, None
+    run = _run_of(schema, declared, operation, values, ctx)
+    resolver, key = step.resolver, step.key
+    try:
+        given = resolver.given(run)
+    except Exception:  # an argument that is none: nothing was done yet
+        return None, None
+    try:
+        value = resolver.call(None, given)
+        if resolver.is_async:
+            value = await value
+    except Exception as error:
+        fallbacks.inc()
+        return None, Outcome(error=error)
+    frame: Frame = {}
+    try:
+        shown = {key: step.completer(value, frame)}
+        if frame:
+            await drain(
+                frame, _run_of(schema, declared, operation, values, ctx, Path(None, key, ""))
+            )
+    except Exception:  # whatever it was, the reference executor finds the same and says it
+        fallbacks.inc()
+        return None, Outcome(value, was_awaited=resolver.is_async)
+    return shown, None
+
+
 def _run_of(
     schema: GraphQLSchema,
     declared: Schema,
@@ -116,8 +196,7 @@ def _run_of(
     path: Path | None = None,
     root: object = None,
 ) -> Run:
-    scalars: dict[object, Any] = dict(declared.schema_converter.scalar_registry)
-    return Run(schema, operation, values, ctx, declared.config, scalars, path, root)
+    return Run(schema, operation, values, ctx, declared, path, root)
 
 
 class PlannedExecutor(Executor[Any]):
@@ -131,10 +210,14 @@ class PlannedExecutor(Executor[Any]):
         values: VariableValues,
         ctx: Ctx,
         root: object,
+        outcome: Outcome | None = None,
         *,
         hide_suggestions: bool,
     ) -> None:
-        """Execute an operation for a caller; `root` is the event of a subscription."""
+        """Execute an operation for a caller; `root` is the event of a subscription.
+
+        Where the `outcome` of its root field is known, that is only completed.
+        """
         super().__init__(
             schema,
             operation.fragment_definitions,
@@ -146,6 +229,7 @@ class PlannedExecutor(Executor[Any]):
             default_field_resolver,
             _TYPE_RESOLVER,
             default_field_resolver,
+            middleware_manager=None if outcome is None else outcome.middleware(),
             hide_suggestions=hide_suggestions,
         )
         self._declared = declared

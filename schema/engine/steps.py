@@ -28,12 +28,11 @@ from graphql.execution.collect_fields import FieldDetailsList
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.pyutils import Path, gather_with_cancel, is_awaitable
 from graphql.type.definition import GraphQLResolveInfoHelpers
-from strawberry import Info
-from strawberry.schema.config import StrawberryConfig
-from strawberry.types.arguments import convert_arguments
+from strawberry import Info, Schema
 from strawberry.types.field import StrawberryField
 
 from schema.context import Ctx
+from schema.engine.coercing import Arguments
 from schema.engine.documents import Operation
 from schema.fields import LOADS, SELECTED, WANTS, Loads, Selected
 
@@ -59,8 +58,7 @@ class Run:
     operation: Operation
     variables: VariableValues
     ctx: Ctx
-    config: StrawberryConfig
-    scalars: dict[object, Any]
+    declared: Schema
     path: Path | None = None
     root: object = None
 
@@ -119,6 +117,7 @@ class Resolver:
         self._info_name = base.info_parameter.name if base.info_parameter else None
         self._selected = selected if SELECTED in signature(function).parameters else None
         self._varies = _holds_variable(details[0].node)
+        self._conversion: Arguments | None = None
         self._fixed: dict[str, Any] | None = None
         self.is_async = declared.is_async
         self.is_plain = not (self.is_async or definition.args or self._info_name)
@@ -155,7 +154,10 @@ class Resolver:
         if self._fixed is not None:
             return dict(self._fixed)
         values = get_argument_values(self._definition, self._details[0].node, run.variables, None)
-        named = convert_arguments(values, self._declared.arguments, run.scalars, run.config)
+        if self._conversion is None:
+            scalars = dict(run.declared.schema_converter.scalar_registry)
+            self._conversion = Arguments(self._declared.arguments, scalars, run.declared.config)
+        named = self._conversion.converted(values)
         if not self._varies and all(isinstance(value, _PLAIN) for value in named.values()):
             self._fixed = dict(named)
         return named
@@ -179,7 +181,7 @@ class Resolver:
             abort_signal=None,
             async_helpers=_ASYNC,
         )
-        return run.config.info_class(_raw_info=raw, _field=self._declared)
+        return run.declared.config.info_class(_raw_info=raw, _field=self._declared)
 
 
 # A field's place in the answer, with what it wants or is.
