@@ -24,6 +24,7 @@ from schema.paging import (
     instant,
     page_size,
 )
+from schema.rows import columns_of, of_row
 from schema.segments import SegmentStage
 
 if TYPE_CHECKING:
@@ -118,24 +119,35 @@ class Ballot(Node):
     row: strawberry.Private[ballots.Ballot]
     # Where they were read together with it.
     option_rows: strawberry.Private[list[ballots.BallotOption] | None]
-    question: str = strawberry.field(description="What is asked.")
-    method: BallotMethod = strawberry.field(description="How votes are expressed and counted.")
-    status: BallotState = strawberry.field(description="How far it has come.")
-    opens_at: datetime = strawberry.field(description="The first instant at which votes are taken.")
-    closes_at: datetime = strawberry.field(description="The instant from which none are taken.")
-    visibility: ResultsVisibility = strawberry.field(description="When the tally may be seen.")
-    quorum_percent: int = strawberry.field(
-        description="How many of the roll must vote, in percent, for it to count."
+    id: strawberry.ID = of_row(
+        "id",
+        make=lambda key: global_id("Ballot", key),
+        description="The opaque id of this object.",
     )
-    tie_rule: TieRule = strawberry.field(description="What happens to a tie.")
-    change_until_close: bool = strawberry.field(
-        description="True if voters may change their vote until the closing."
+    question: str = of_row("question", description="What is asked.")
+    method: BallotMethod = of_row("method", description="How votes are expressed and counted.")
+    status: BallotState = of_row("state", description="How far it has come.")
+    opens_at: datetime = of_row(
+        "opens_at", description="The first instant at which votes are taken."
     )
-    stages: list[SegmentStage] = strawberry.field(
-        description="The stages of the life cycle that may vote; empty for all."
+    closes_at: datetime = of_row("closes_at", description="The instant from which none are taken.")
+    visibility: ResultsVisibility = of_row("visibility", description="When the tally may be seen.")
+    quorum_percent: int = of_row(
+        "quorum_percent",
+        description="How many of the roll must vote, in percent, for it to count.",
     )
-    tiers: list[str] = strawberry.field(
-        description="The codes of the tiers that may vote; empty for all."
+    tie_rule: TieRule = of_row("tie_rule", description="What happens to a tie.")
+    change_until_close: bool = of_row(
+        "change_until_close",
+        description="True if voters may change their vote until the closing.",
+    )
+    stages: list[SegmentStage] = of_row(
+        "stages",
+        make=lambda stages: [SegmentStage(stage) for stage in stages],
+        description="The stages of the life cycle that may vote; empty for all.",
+    )
+    tiers: list[str] = of_row(
+        "tiers", make=list, description="The codes of the tiers that may vote; empty for all."
     )
 
     @field(description="The community that is asked; null for all of them.", shared=True)
@@ -152,6 +164,7 @@ class Ballot(Node):
         key=lambda ballot: ballot.row.id,
         make=choices_of,
         ready=lambda ballot: ballot.option_rows,
+        needs=("id",),
         absent=list,
         description="The options in their order, without their votes: cheaper than the tally.",
     )
@@ -187,22 +200,7 @@ class Ballot(Node):
 
 def ballot_of(row: ballots.Ballot, options: list[ballots.BallotOption] | None = None) -> Ballot:
     """The GraphQL value of a ballot, with its options where both were read together."""
-    return Ballot(
-        id=global_id("Ballot", row.id),
-        row=row,
-        option_rows=options,
-        question=row.question,
-        method=row.method,
-        status=row.state,
-        opens_at=row.opens_at,
-        closes_at=row.closes_at,
-        visibility=row.visibility,
-        quorum_percent=row.quorum_percent,
-        tie_rule=row.tie_rule,
-        change_until_close=row.change_until_close,
-        stages=[SegmentStage(stage) for stage in row.stages],
-        tiers=list(row.tiers),
-    )
+    return Ballot(row=row, option_rows=options)
 
 
 async def standing_of(ctx: Ctx, ballot_id: UUID) -> ballots.Standing | None:
@@ -303,6 +301,7 @@ class BallotsQuery:
             community_id=None if of_member else bound_to(caller),
             member_id=caller.id if of_member else None,
             with_options=selected.holds("options"),
+            columns=columns_of(Ballot, selected, "id opens_at"),
         )
 
         def connected(rows: ballots.BallotRows) -> Connection[Ballot]:

@@ -10,10 +10,11 @@ from app import coupons
 from app.kernel.auth import MemberCaller
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import Wanted, loaded, wanted
+from schema.fields import UNKNOWN, Selected, Wanted, loaded, wanted
 from schema.guard import OFFICE, SIGNED_IN
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
 from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
+from schema.rows import columns_of, of_row
 from schema.scalars import Fen
 
 describe(
@@ -68,57 +69,54 @@ describe(
 
 @strawberry.type(description="What coupons of one make do, where they apply, how long they live.")
 class CouponTemplate(Node):
-    name: str = strawberry.field(description="The name that members see.")
-    kind: coupons.Kind = strawberry.field(description="What such a coupon does to a basket.")
-    value: int = strawberry.field(
-        description="Fen off; for PERCENT percent off; for EXCHANGE_PRICE the price in fen."
+    row: strawberry.Private[coupons.Template]
+    id: strawberry.ID = of_row(
+        "id",
+        make=lambda key: global_id("CouponTemplate", key),
+        description="The opaque id of this object.",
     )
-    threshold_fen: Fen = strawberry.field(
-        description="What the lines in scope must cost together, before the coupon."
+    name: str = of_row("name", description="The name that members see.")
+    kind: coupons.Kind = of_row("kind", description="What such a coupon does to a basket.")
+    value: int = of_row(
+        "value",
+        description="Fen off; for PERCENT percent off; for EXCHANGE_PRICE the price in fen.",
     )
-    max_discount_fen: Fen = strawberry.field(description="The most that one coupon takes off.")
-    skus: list[str] = strawberry.field(description="The SKUs in scope.")
-    categories: list[str] = strawberry.field(
-        description="The categories in scope; without SKUs and categories everything is."
+    threshold_fen: Fen = of_row(
+        "threshold_fen",
+        description="What the lines in scope must cost together, before the coupon.",
     )
-    validity: coupons.Validity = strawberry.field(description="How its validity is reckoned.")
-    valid_from: datetime | None = strawberry.field(description="For ABSOLUTE: the first instant.")
-    valid_until: datetime | None = strawberry.field(
-        description="For ABSOLUTE: the instant at which it ends."
+    max_discount_fen: Fen = of_row(
+        "max_discount_fen", description="The most that one coupon takes off."
     )
-    wait_days: int | None = strawberry.field(
-        description="For RELATIVE: business days before it can be used."
+    skus: list[str] = of_row("skus", make=list, description="The SKUs in scope.")
+    categories: list[str] = of_row(
+        "categories",
+        make=list,
+        description="The categories in scope; without SKUs and categories everything is.",
     )
-    valid_days: int | None = strawberry.field(
-        description="For RELATIVE: business days of validity, the first included."
+    validity: coupons.Validity = of_row("validity", description="How its validity is reckoned.")
+    valid_from: datetime | None = of_row(
+        "valid_from", description="For ABSOLUTE: the first instant."
     )
-    return_policy: coupons.ReturnPolicy = strawberry.field(
-        description="Whether a coupon comes back when its order is refunded."
+    valid_until: datetime | None = of_row(
+        "valid_until", description="For ABSOLUTE: the instant at which it ends."
     )
-    exclusive: bool = strawberry.field(description="True if it stands alone on its order.")
-    per_member: int = strawberry.field(description="How many of them one member may have.")
+    wait_days: int | None = of_row(
+        "wait_days", description="For RELATIVE: business days before it can be used."
+    )
+    valid_days: int | None = of_row(
+        "valid_days", description="For RELATIVE: business days of validity, the first included."
+    )
+    return_policy: coupons.ReturnPolicy = of_row(
+        "return_policy", description="Whether a coupon comes back when its order is refunded."
+    )
+    exclusive: bool = of_row("exclusive", description="True if it stands alone on its order.")
+    per_member: int = of_row("per_member", description="How many of them one member may have.")
 
 
 def template_of(row: coupons.Template) -> CouponTemplate:
     """The GraphQL value of a template."""
-    return CouponTemplate(
-        id=global_id("CouponTemplate", row.id),
-        name=row.name,
-        kind=row.kind,
-        value=row.value,
-        threshold_fen=Fen(row.threshold_fen),
-        max_discount_fen=Fen(row.max_discount_fen),
-        skus=list(row.skus),
-        categories=list(row.categories),
-        validity=row.validity,
-        valid_from=row.valid_from,
-        valid_until=row.valid_until,
-        wait_days=row.wait_days,
-        valid_days=row.valid_days,
-        return_policy=row.return_policy,
-        exclusive=row.exclusive,
-        per_member=row.per_member,
-    )
+    return CouponTemplate(row=row)
 
 
 async def template_by_key(info: Info, key: UUID) -> CouponTemplate:
@@ -195,46 +193,45 @@ def redemption_of(row: coupons.Redemption) -> CouponRedemption:
 
 @strawberry.type(description="One coupon of one member.")
 class Coupon(Node):
-    key: strawberry.Private[tuple[UUID, UUID]]
-    template_key: strawberry.Private[UUID]
+    row: strawberry.Private[coupons.Coupon]
+    # Where both were read together.
     template_row: strawberry.Private[coupons.Template | None]
-    status: coupons.CouponState = strawberry.field(description="Where the coupon stands.")
-    code: str | None = strawberry.field(description="The code to show at a till, if it has one.")
-    usable_from: datetime = strawberry.field(description="The first instant it can be used at.")
-    expires_at: datetime = strawberry.field(
-        description="The instant at which it can no longer be used."
+    id: strawberry.ID = of_row(
+        "id",
+        make=lambda key: global_id("Coupon", key),
+        description="The opaque id of this object.",
     )
-    granted_at: datetime = strawberry.field(description="When the member was given it.")
+    status: coupons.CouponState = of_row("state", description="Where the coupon stands.")
+    code: str | None = of_row("code", description="The code to show at a till, if it has one.")
+    usable_from: datetime = of_row(
+        "usable_from", description="The first instant it can be used at."
+    )
+    expires_at: datetime = of_row(
+        "expires_at", description="The instant at which it can no longer be used."
+    )
+    granted_at: datetime = of_row("granted_at", description="When the member was given it.")
 
     template: CouponTemplate = loaded(
         coupons.templates_by_id,
-        key=lambda coupon: coupon.template_key,
+        key=lambda coupon: coupon.row.template_id,
         make=template_of,
         ready=lambda coupon: coupon.template_row,
+        needs=("template_id",),
         description="What the coupon does.",
     )
     redemption: CouponRedemption | None = loaded(
         coupons.redemptions_by_member_and_id,
-        key=lambda coupon: coupon.key,
+        key=lambda coupon: (coupon.row.member_id, coupon.row.id),
         make=redemption_of,
         nullable=True,
+        needs=("member_id", "id"),
         description="Its use on an order, once it is redeemed.",
     )
 
 
 def coupon_of(row: coupons.Coupon, template: coupons.Template | None = None) -> Coupon:
     """The GraphQL value of a coupon, with its template where both were read together."""
-    return Coupon(
-        id=global_id("Coupon", row.id),
-        key=(row.member_id, row.id),
-        template_key=row.template_id,
-        template_row=template,
-        status=row.state,
-        code=row.code,
-        usable_from=row.usable_from,
-        expires_at=row.expires_at,
-        granted_at=row.granted_at,
-    )
+    return Coupon(row=row, template_row=template)
 
 
 async def coupon_by_key(info: Info, member_id: UUID, coupon_id: UUID) -> Coupon:
@@ -288,10 +285,18 @@ class CouponsOfMember(MemberPart):
         ] = None,
         first: First = 20,
         after: After = None,
+        selected: Selected = UNKNOWN,
     ) -> Wanted[Connection[Coupon]]:
         size = page_size(first)
         position = None if after is None else decode_cursor(after, UUID)[0]
-        page = coupons.CouponPage(self.key, size, after=position, state=status)
+        page = coupons.CouponPage(
+            self.key,
+            size,
+            after=position,
+            state=status,
+            columns=columns_of(Coupon, selected, "member_id id"),
+            template_columns=columns_of(CouponTemplate, selected, "id"),
+        )
         return Wanted(
             coupons.pages,
             page,

@@ -30,6 +30,8 @@ REMEMBERED = "remembered"
 LOADS = "loads"
 # The one under which it finds the resolver that says what it wants instead of awaiting it.
 WANTS = "wants"
+# The one under which stands what a field with a resolver of its own reads of its object's row.
+NEEDS = "needs"
 # The one under which the engine finds that a resolver's answer is the same for every caller.
 SHARED = "shared"
 _SECRET = {"password", "code", "refresh_token", "phone", "js_code"}
@@ -277,12 +279,14 @@ def loaded(
     nullable: bool = False,
     absent: Callable[[], T] | None = None,
     ready: Callable[[Any], V | None] | None = None,
+    needs: Sequence[str] = (),
 ) -> Any:
     """A field that is one row by key: loaded for a whole list in one statement.
 
     For a key that is None or names no row it is null where it is nullable, or what `absent` makes;
     else that is a fault. `ready` answers the row of an object that was read together with it. The
     field's type is what `make` is annotated to return. Nothing in it depends on the caller.
+    `needs` are the attributes of the object's row that `key` reads, for `schema.rows.columns_of`.
     """
     kind = get_type_hints(make)["return"]
 
@@ -303,7 +307,7 @@ def loaded(
         return made(None if asked is None else await info.context.one(source, asked))
 
     resolver.__annotations__["return"] = kind | None if nullable else kind
-    metadata = {LOADS: Loads(source, key, made, ready), SHARED: True}
+    metadata = {LOADS: Loads(source, key, made, ready), SHARED: True, NEEDS: needs}
     return strawberry.field(resolver, description=description, metadata=metadata)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -149,6 +149,8 @@ class BallotPage:
     member_id: UUID | None = None
     # Read the ballots' options together with them.
     with_options: bool = False
+    # The attributes that are read of ballots; all if None.
+    columns: tuple[str, ...] | None = None
 
 
 def _ask_page(keys: list[BallotPage], _: datetime) -> Ask | None:
@@ -161,6 +163,7 @@ def _ask_page(keys: list[BallotPage], _: datetime) -> Ask | None:
             key.community_id is not None,
             key.member_id is not None,
             key.with_options,
+            key.columns,
         ),
         {
             "states": [state.name for state in key.states],
@@ -196,8 +199,14 @@ _OPTIONS_OF_ONE = ListOf(
 )
 
 
-@cache
-def _page(after: bool, of_community: bool, of_member: bool, with_options: bool) -> Rows[Any]:
+@lru_cache(maxsize=256)
+def _page(
+    after: bool,
+    of_community: bool,
+    of_member: bool,
+    with_options: bool,
+    columns: tuple[str, ...] | None,
+) -> Rows[Any]:
     query = select(Ballot).where(cast(Ballot.state, Text) == any_(texts("states")))
     query = query.order_by(Ballot.opens_at.desc(), Ballot.id.desc())
     if after:
@@ -214,4 +223,8 @@ def _page(after: bool, of_community: bool, of_member: bool, with_options: bool) 
         home = select(Member.community_id).where(Member.id == member).scalar_subquery()
         query = query.where(or_(Ballot.community_id.is_(None), Ballot.community_id == home))
     page = query.limit(bindparam("first", type_=Integer()))
-    return Rows(page, lists=[_OPTIONS_OF_ONE] if with_options else [])
+    return Rows(
+        page,
+        only=None if columns is None else {Ballot: columns},
+        lists=[_OPTIONS_OF_ONE] if with_options else [],
+    )

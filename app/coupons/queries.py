@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from uuid import UUID
 
 from sqlalchemy import Integer, Uuid, any_, bindparam, column, func, select, true, tuple_
@@ -18,6 +18,19 @@ from app.kernel.statements import Entities, Rows, ids
 _TEMPLATES = Entities(select(Template).where(Template.id == any_(ids("ids"))))
 
 
+# What members may see; the rest stays where it is.
+_SEEN = (
+    *("member_id", "id", "template_id", "state", "code"),
+    *("usable_from", "expires_at", "granted_at"),
+)
+_SEEN_OF_TEMPLATE = (
+    *("id", "name", "kind", "value", "threshold_fen", "max_discount_fen", "skus", "categories"),
+    *("validity", "valid_from", "valid_until", "wait_days", "valid_days"),
+    *("return_policy", "exclusive", "per_member"),
+)
+NOBODY = UUID(int=0)
+
+
 @dataclass(frozen=True, slots=True)
 class CouponPage:
     """Which of a member's coupons: those after a coupon id, newest first, of a state or all."""
@@ -26,6 +39,15 @@ class CouponPage:
     first: int
     after: UUID | None = None
     state: CouponState | None = None
+    # The attributes that are read of coupons and of templates; None reads what members see. A
+    # coupon's `member_id` and `id` and a template's `id` must be among them.
+    columns: tuple[str, ...] | None = None
+    template_columns: tuple[str, ...] | None = None
+
+    @property
+    def way(self) -> "CouponPage":
+        """The same of nobody's coupons: pages that are equal in this are one statement."""
+        return replace(self, member_id=NOBODY)
 
 
 # A page's coupons with their templates, newest first.
@@ -34,13 +56,12 @@ Page = list[tuple[Coupon, Template]]
 
 def _ask_pages(keys: list[CouponPage], _: datetime) -> Ask | None:
     way = keys[0]
-    asked = {key.member_id for key in keys}
-    if len(asked) < len(keys) or any(
-        (key.first, key.after, key.state) != (way.first, way.after, way.state) for key in keys
-    ):
-        return None
+    if len(keys) > 1:
+        asked = {key.member_id for key in keys}
+        if len(asked) < len(keys) or len({key.way for key in keys}) > 1:
+            return None
     return Ask(
-        _page(way.state is not None, way.after is not None),
+        _page(way.state is not None, way.after is not None, way.columns, way.template_columns),
         {
             "members": [key.member_id for key in keys],
             "first": way.first + 1,
@@ -63,7 +84,7 @@ def _tell_pages(
 async def _pages_alike(read: Read, keys: Iterable[CouponPage]) -> dict[CouponPage, Page]:
     alike: dict[CouponPage, list[CouponPage]] = defaultdict(list)
     for key in keys:
-        alike[CouponPage(UUID(int=0), key.first, key.after, key.state)].append(key)
+        alike[key.way].append(key)
     found: dict[CouponPage, Page] = {}
     for asked in alike.values():
         found |= await pages(read, asked)
@@ -75,8 +96,13 @@ async def _pages_alike(read: Read, keys: Iterable[CouponPage]) -> dict[CouponPag
 pages: Batched[CouponPage, Page] = Batched(_ask_pages, _tell_pages, _pages_alike)
 
 
-@cache
-def _page(of_state: bool, after: bool) -> Rows[Coupon, Template]:
+@lru_cache(maxsize=256)
+def _page(
+    of_state: bool,
+    after: bool,
+    columns: tuple[str, ...] | None,
+    template_columns: tuple[str, ...] | None,
+) -> Rows[Coupon, Template]:
     asked = (
         func.unnest(ids("members"))
         .table_valued(column("member_id", Uuid), name="asked")
@@ -97,9 +123,8 @@ def _page(of_state: bool, after: bool) -> Rows[Coupon, Template]:
         .order_by(row.id.desc()),
         # Pages are read at every visit: what members never see stays where it is.
         only={
-            Coupon: "member_id id template_id state code usable_from expires_at granted_at",
-            Template: "id name kind value threshold_fen max_discount_fen skus categories validity "
-            "valid_from valid_until wait_days valid_days return_policy exclusive per_member",
+            Coupon: _SEEN if columns is None else columns,
+            Template: _SEEN_OF_TEMPLATE if template_columns is None else template_columns,
         },
     )
 

@@ -24,7 +24,11 @@ _HELD = Rows(
             BadgeAward.expires_at > bindparam("now", type_=DateTime(timezone=True)),
         ),
     )
-    .order_by(BadgeAward.issued_at.desc(), BadgeAward.badge_code)
+    .order_by(BadgeAward.issued_at.desc(), BadgeAward.badge_code),
+    only={
+        BadgeAward: ("badge_code", "member_id", "issued_at", "expires_at", "evidence"),
+        Badge: ("code", "name_zh", "name_en", "description_zh", "description_en"),
+    },
 )
 
 

@@ -138,7 +138,7 @@ class Rows(Statement[tuple[*Ts]]):
         self,
         select: "Select[*Ts]",
         *,
-        only: Mapping[type, str] | None = None,
+        only: Mapping[type, Sequence[str]] | None = None,
         lists: Sequence[ListOf[Any]] = (),
     ) -> None:
         """Compile the select; `only` names the attributes that are read of a table.
@@ -155,7 +155,7 @@ class Rows(Statement[tuple[*Ts]]):
                 columns.append(entity)
             else:
                 wanted = parts.get(mapper.class_)
-                keys = _keys(mapper) if wanted is None else wanted.split()
+                keys = _keys(mapper) if wanted is None else wanted
                 self._makers.append(_view(mapper, keys, len(columns)))
                 columns.extend(getattr(entity, key) for key in keys)
         for inner in lists:

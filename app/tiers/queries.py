@@ -21,7 +21,8 @@ _STANDINGS = Rows(
     .outerjoin(
         Standing, and_(Standing.tier_code == Tier.code, Standing.member_id == any_(ids("ids")))
     )
-    .order_by(Tier.rank)
+    .order_by(Tier.rank),
+    only={Standing: ("member_id", "tier_code", "growth", "state", "since", "grace_until")},
 )
 
 

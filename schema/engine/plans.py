@@ -32,6 +32,7 @@ from strawberry.utils.str_converters import to_snake_case
 from schema.engine.leaves import NAMES, GiveUp, Met, check_of, coercion
 from schema.engine.steps import Completer, Frame, ObjectPlan, Resolver, Step
 from schema.fields import Selected
+from schema.rows import OF_ROW, OfRow
 
 DEFINITION = "strawberry-definition"
 # A GraphQL output type: graphql-core's own alias is partly unknown to type checkers.
@@ -213,6 +214,13 @@ def _field(
         raise NotPlanned
     if declared.base_resolver is None:
         value = f"o.{declared.python_name}"
+        writing.value(key, value, definition.type, _of(selecting, definition, details))
+        return
+    read = declared.metadata.get(OF_ROW)
+    if isinstance(read, OfRow):
+        value = f"o.row.{read.attribute}"
+        if read.make is not None:
+            value = f"(None if (r := {value}) is None else {writing.named(read.make)}(r))"
         writing.value(key, value, definition.type, _of(selecting, definition, details))
         return
     selected = selected_below(selecting.fragments, details)
