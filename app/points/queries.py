@@ -77,10 +77,10 @@ _BALANCES = Lines(
 SELECT a.member_id, a.currency, a.active, a.pending, a.debt, l.matured, l.overdue, l.soon, l.next
 FROM points_account a LEFT JOIN LATERAL (
     SELECT
-        coalesce(sum(remaining) FILTER (WHERE status = 'PENDING' AND available_at <= :now), 0)::bigint
-            AS matured,
-        coalesce(sum(remaining) FILTER (WHERE status = 'ACTIVE' AND expires_at <= :now), 0)::bigint
-            AS overdue,
+        coalesce(sum(remaining) FILTER (WHERE status = 'PENDING' AND available_at <= :now), 0)
+            ::bigint AS matured,
+        coalesce(sum(remaining) FILTER (WHERE status = 'ACTIVE' AND expires_at <= :now), 0)
+            ::bigint AS overdue,
         coalesce(sum(remaining) FILTER (WHERE status = 'ACTIVE' AND expires_at > :now
             AND expires_at <= :soon), 0)::bigint AS soon,
         min(expires_at) FILTER (WHERE status = 'ACTIVE' AND expires_at > :now) AS next

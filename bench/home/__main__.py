@@ -2,7 +2,7 @@
 
 `python -m bench.home` loads 100,000 made-up members once into an embedded PostgreSQL that is kept
 under .linli/bench, starts every server, sees that all tell the same facts, and loads them in turn,
-round after round. `--profile` runs Linli alone, under a profiler.
+round after round. `--profile` runs Linli alone, under a profiler; `--parts` leaves parts of it out.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from bench.home.data import loaded, sessions
 from bench.home.driver import token
 from bench.home.facts import Differs, facts_of, require_same
 from bench.home.measuring import CONNECTIONS, Driver, Failed, Load, Turn, measure
+from bench.home.parts import parts
 from bench.home.profiling import profile
 from bench.home.serving import KEY, Kind, Server, start
 
@@ -39,6 +40,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="two rounds of one second")
     parser.add_argument("--json", type=Path, help="write every turn's figures there")
     parser.add_argument("--profile", action="store_true", help="Linli alone, under cProfile")
+    parser.add_argument("--parts", action="store_true", help="where Linli's own CPU goes")
     given = parser.parse_args()
     if given.quick:
         given.seconds, given.rounds = 1.0, 2
@@ -100,6 +102,9 @@ def main() -> int:
         try:
             if given.profile:
                 profile(found, given.data, Load(given.seconds, given.connections))
+                return 0
+            if given.parts:
+                parts(found)
                 return 0
             on_node = _peers(found)
             turns = _run(given, found, on_node)
