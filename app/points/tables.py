@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kernel.table import Table
+from app.members import IdentityKind
 
 
 class Currency(StrEnum):
@@ -76,6 +77,10 @@ class Account(Table):
     __table_args__ = (
         CheckConstraint("active >= 0 AND pending >= 0 AND debt >= 0", "not_negative"),
         CheckConstraint("debt = 0 OR active = 0", "debt_first"),
+        CheckConstraint(
+            "merged_into IS NULL OR (active = 0 AND pending = 0 AND debt = 0)", "merged_is_empty"
+        ),
+        Index(None, "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
     )
 
     member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
@@ -84,6 +89,8 @@ class Account(Table):
     pending: Mapped[int] = mapped_column(server_default=text("0"))
     debt: Mapped[int] = mapped_column(server_default=text("0"))
     changed_at: Mapped[datetime]
+    # Whoever the member was merged into has everything that was here, and gets what still comes.
+    merged_into: Mapped[UUID | None] = mapped_column(ForeignKey("member.id"))
 
 
 class Lot(Table):
@@ -248,3 +255,80 @@ class CheckIn(Table):
     streak: Mapped[int]
     points: Mapped[int]
     at: Mapped[datetime]
+
+
+class ExpiryNotice(Table):
+    """That a member was told of points which end at this instant; once for each such instant."""
+
+    __tablename__ = "points_expiry_notice"
+
+    member_id: Mapped[UUID] = mapped_column(primary_key=True)
+    currency: Mapped[Currency] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(primary_key=True)
+    points: Mapped[int]
+    at: Mapped[datetime]
+
+
+class ShareTarget(StrEnum):
+    """What a member shares."""
+
+    PRODUCT = "PRODUCT"
+    DROP = "DROP"
+    COMMUNITY = "COMMUNITY"
+
+
+class Share(Table):
+    """A member's link to something; its code is the proof of who invited. One a target."""
+
+    __tablename__ = "share"
+    __table_args__ = (
+        Index(None, "member_id", "target_kind", "target", unique=True),
+        Index(None, "code", unique=True),
+    )
+
+    member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    target_kind: Mapped[ShareTarget]
+    # A SKU or a drop's id; empty for the whole community.
+    target: Mapped[str]
+    code: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class InvitationState(StrEnum):
+    """What became of an invitation."""
+
+    ACCEPTED = "ACCEPTED"
+    REWARDED = "REWARDED"
+    VOID = "VOID"
+
+
+class Invitation(Table):
+    """Who invited a member: one inviter an invitee, for good. `order_id` is what was rewarded."""
+
+    __tablename__ = "invitation"
+    __table_args__ = (
+        CheckConstraint("inviter_id <> member_id OR state = 'VOID'", "not_oneself"),
+        CheckConstraint("(state = 'REWARDED') = (order_id IS NOT NULL)", "rewarded_for_order"),
+        Index(None, "inviter_id", "accepted_at"),
+    )
+
+    member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    inviter_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"))
+    share_id: Mapped[UUID]
+    state: Mapped[InvitationState]
+    accepted_at: Mapped[datetime]
+    order_id: Mapped[UUID | None]
+    points: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class InvitedIdentity(Table):
+    """The blind index of an identity that has accepted an invitation, whatever account it has."""
+
+    __tablename__ = "invited_identity"
+    __table_args__ = (Index(None, "kind", "app", "blind", unique=True),)
+
+    member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    kind: Mapped[IdentityKind] = mapped_column(primary_key=True)
+    app: Mapped[str] = mapped_column(primary_key=True)
+    blind: Mapped[str] = mapped_column(primary_key=True)

@@ -1,10 +1,10 @@
 """Staff accounts, partner API keys, and the audit log."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kernel.auth import Role
@@ -76,3 +76,25 @@ class AuditEntry(Table):
     subject_id: Mapped[UUID | None]
     before: Mapped[Json | None]
     after: Mapped[Json | None]
+
+
+class StaffNotice(Table):
+    """Something that staff ought to look at; one of a kind, subject and business day."""
+
+    __tablename__ = "staff_notice"
+    __table_args__ = (
+        Index(None, "kind", "subject", "day", unique=True),
+        Index(None, "at", "id"),
+        CheckConstraint(
+            "(acknowledged_at IS NULL) = (acknowledged_by IS NULL)", "acknowledged_by_somebody"
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    subject: Mapped[str]
+    day: Mapped[date]
+    facts: Mapped[Json]
+    at: Mapped[datetime]
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[UUID | None]
