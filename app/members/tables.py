@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Boolean, ForeignKey, Index, false, text
+from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.kernel.table import Json, Table
@@ -44,7 +44,13 @@ class Member(Table):
     """A person, however many apps and cards they come by."""
 
     __tablename__ = "member"
-    __table_args__ = (Index(None, "community_id", "id"), Index(None, "registered_at"))
+    __table_args__ = (
+        Index(None, "community_id", "id"),
+        Index(None, "registered_at"),
+        Index(None, "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
+        CheckConstraint("merged_into IS NULL OR status = 'CLOSED'", name="merged_is_closed"),
+        CheckConstraint("merged_into <> id", name="merged_into_another"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     community_id: Mapped[UUID] = mapped_column(ForeignKey("community.id"))
@@ -58,6 +64,8 @@ class Member(Table):
     consents: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     # Staff and test members never count in metrics or training data.
     is_test: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    # Who this member turned out to be; always a member who is not merged into another.
+    merged_into: Mapped[UUID | None] = mapped_column(ForeignKey("member.id"))
 
 
 class Identity(Table):
@@ -73,6 +81,8 @@ class Identity(Table):
     sealed: Mapped[str]
     member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"))
     linked_at: Mapped[datetime]
+    # Which key of the index made `blind`; unknown for those of before there were several.
+    index_kid: Mapped[str | None]
 
 
 class Leader(Table):
@@ -96,3 +106,19 @@ class PhoneCode(Table):
     tries: Mapped[int]
     sent_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+
+
+class Closure(Table):
+    """That a member asked for their account to be closed, and what became of it."""
+
+    __tablename__ = "member_closure"
+    __table_args__ = (
+        Index(None, "erase_at", postgresql_where=text("erased_at IS NULL")),
+        CheckConstraint("requested_at <= erase_at", name="grace"),
+    )
+
+    member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    requested_at: Mapped[datetime]
+    # Until then the member may change their mind.
+    erase_at: Mapped[datetime]
+    erased_at: Mapped[datetime | None]

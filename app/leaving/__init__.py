@@ -1,0 +1,1 @@
+"""Taking one's data along and closing one's account: the face of the slice."""
