@@ -29,24 +29,35 @@ class _Batch:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """What is asked on the way, and who hears it; in what it went, it was read first of all."""
+
+    query: Batched[Any, Any]
+    key: Any
+    told: Callable[[Any, bool], None]
+
+
 class Batches:
     """The batches of one request. Nothing is remembered: a later ask reads again."""
 
-    __slots__ = ("_carried", "_database", "_joined", "_open")
+    __slots__ = ("_carried", "_database", "_has_read", "_joined", "_open")
 
     def __init__(self, database: Database) -> None:
         """Read from this database."""
         self._database = database
         self._joined = database.joined()
         self._open: dict[object, _Batch] = {}
-        self._carried: tuple[Batched[Any, Any], Any, Callable[[Any], None]] | None = None
+        self._carried: list[_Carried] = []
+        self._has_read = False
 
-    def carry(self, query: Batched[K, V], key: K, told: Callable[[V | None], None]) -> None:
+    def carry(self, query: Batched[K, V], key: K, told: Callable[[V | None, bool], None]) -> None:
         """Ask this too when next what is wanted goes out; `told` hears it before anyone else.
 
-        Nobody waits for it: where nothing is wanted it is never asked.
+        It hears besides whether nothing of these batches was read by an earlier statement. Nobody
+        waits for it: where nothing is wanted it is never asked.
         """
-        self._carried = (query, key, told)
+        self._carried.append(_Carried(query, key, told))
 
     async def load(self, query: Query[K, V], key: K) -> V | None:
         """The query's value for a key, asked for with every other key of this turn of the loop.
@@ -81,21 +92,39 @@ class Batches:
         self, asked: "dict[Query[Any, Any], list[Any]]"
     ) -> "dict[Query[Any, Any], dict[Any, Any]]":
         """The values of several queries; those that say what they ask share one round trip."""
-        if self._carried is not None:
-            (query, key, told), self._carried = self._carried, None
-            found = await self.found_all({**asked, query: [key]})
-            told(found.pop(query).get(key))
-            return found
+        if self._carried:
+            return await self._with_carried(asked)
+        self._has_read = True
+        return (await self._found_all(asked))[0]
+
+    async def _with_carried(
+        self, asked: "dict[Query[Any, Any], list[Any]]"
+    ) -> "dict[Query[Any, Any], dict[Any, Any]]":
+        carried, self._carried = self._carried, []
+        whole = {**asked, **{item.query: [item.key] for item in carried}}
+        found, is_one = await self._found_all(whole)
+        # What began to be read meanwhile may have seen less than this statement did.
+        first = is_one and not self._has_read
+        self._has_read = True
+        for item in carried:
+            item.told(found.pop(item.query).get(item.key), first)
+        return found
+
+    async def _found_all(
+        self, asked: "dict[Query[Any, Any], list[Any]]"
+    ) -> "tuple[dict[Query[Any, Any], dict[Any, Any]], bool]":
+        """The values, and whether one statement answered them all."""
         once = {query: list(dict.fromkeys(keys)) for query, keys in asked.items()}
         said = [] if self._joined is None else self._said(once)
         if self._joined is None or not said:
             results = await gather_with_cancel(*(self.found(*item) for item in once.items()))
-            return dict(zip(once, results, strict=True))
+            return dict(zip(once, results, strict=True)), False
         rows = await self._joined.together([(ask.statement, given) for _, _, ask, given in said])
-        return {
+        told = {
             query: query.tell(found, keys)
             for (query, keys, _, _), found in zip(said, rows, strict=True)
         }
+        return told, True
 
     def _said(
         self, once: "dict[Query[Any, Any], list[Any]]"
@@ -115,6 +144,7 @@ class Batches:
 
     def reading(self) -> Read:
         """A read whose statements go out with those of the batches; the caller closes it."""
+        self._has_read = True
         return self._database.reading(joined=self._joined)
 
     async def _lead(self, query: Query[K, V], key: K) -> V | None:

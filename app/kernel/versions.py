@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.kernel.batched import Ask, Batched
 from app.kernel.db import Read, Tx
 from app.kernel.statements import Lines
 from app.kernel.table import Table
@@ -88,11 +89,18 @@ _SET_HORIZON = text(
 )
 
 
+# The versions of members, one at a time: to be read with, or before, what is remembered under it.
+version_by_member: Batched[UUID, str] = Batched(
+    lambda keys, _: Ask(_VERSION, {"member_id": keys[0]}) if len(keys) == 1 else None,
+    lambda rows, keys: {keys[0]: rows[0]["version"]},
+)
+
+
 async def version_of(read: Read, member_id: UUID) -> str:
     """The member's version as of now; equal texts mean that nothing of the member's has changed.
 
-    It must be read before what is to be remembered under it, in a statement of its own (READ
-    COMMITTED): a change in between then makes the memory old, never the other way round.
+    It must be read before what is to be remembered under it, or by the first statement that reads
+    of that (READ COMMITTED): a change in between then makes the memory old, never the other way.
     """
     (found,) = await read.fetch(_VERSION, member_id=member_id)
     return found["version"]

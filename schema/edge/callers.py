@@ -76,7 +76,7 @@ class Doubt:
     session_id: UUID
     is_live: bool = False
 
-    def told(self, found: bool | None) -> None:
+    def told(self, found: bool | None, _: bool = True) -> None:
         """Hear what was found on the way; that it is not live is asked again."""
         self.is_live = bool(found)
 

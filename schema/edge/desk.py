@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from app import staff
 from app.kernel.auth import StaffCaller
 from app.kernel.errors import Locale
-from app.kernel.versions import version_of
+from app.kernel.versions import version_by_member, version_of
 from schema.context import Ctx, Resources
 from schema.edge.parameters import Parameters
 from schema.engine import Answer, Engine, Operation, RequestRefused, presented
@@ -132,6 +132,8 @@ class Desk:
     ) -> Served:
         """The answer that was given before if it still holds, else one that will be kept."""
         member_id = question.key[0]
+        if not self._answers.holds(question):
+            return await self._first(question, operation, variables, ctx, throttle)
         async with self._resources.database.read() as read:
             version = await version_of(read, member_id)
         found = self._answers.fresh(question, version)
@@ -141,6 +143,28 @@ class Desk:
         answer, body = await self._executed(operation, variables, ctx)
         actual = operation.figures.actual(answer.data)
         self._answers.keep(question, version, body, flawless=not answer.errors, actual=actual)
+        return self._served(answer, body, throttle, actual)
+
+    async def _first(
+        self,
+        question: Question,
+        operation: Operation,
+        variables: Variables | None,
+        ctx: Ctx,
+        throttle: Throttle,
+    ) -> Served:
+        """An answer of which none is remembered: its version is read by its own first statement."""
+        versions: list[str] = []
+
+        def told(version: str | None, first: bool) -> None:
+            if version is not None and first:
+                versions.append(version)
+
+        ctx.batches.carry(version_by_member, question.key[0], told)
+        answer, body = await self._executed(operation, variables, ctx)
+        actual = operation.figures.actual(answer.data)
+        for version in versions:
+            self._answers.keep(question, version, body, flawless=not answer.errors, actual=actual)
         return self._served(answer, body, throttle, actual)
 
     async def _executed(

@@ -7,7 +7,7 @@ it may show as late as the age that is allowed. Nothing is shared between caller
 
     question = answers.question(operation, variables, ctx.caller, ctx.locale)
     if question is not None:
-        version = await version_of(read, member_id)        # first this, in its own statement
+        version = await version_of(read, member_id)        # first this, or with the first read
         found = answers.fresh(question, version)           # None: make the answer …
         answers.keep(question, version, payload, flawless=not answer.errors)
 """
@@ -118,6 +118,14 @@ class Answers(Collector):
         if len(given) > LONGEST_VARIABLES:
             return None
         return Question((caller.id, locale, operation.key, _compact(given)), self._clock())
+
+    def holds(self, question: Question) -> bool:
+        """Whether there is an answer that may be fresh; counts a miss where there is none."""
+        found = self._entries.get(question.key)
+        if found is not None and self._clock() - found.asked_at <= self._seconds:
+            return True
+        self.misses += 1
+        return False
 
     def fresh(self, question: Question, version: str) -> Remembered | None:
         """The remembered answer, if it was made at this version and is not too old."""
