@@ -120,7 +120,7 @@ class Batches:
             results = await gather_with_cancel(*(self.found(*item) for item in once.items()))
             return dict(zip(once, results, strict=True)), False
         rows = await self._joined.together([(ask.statement, given) for _, _, ask, given in said])
-        told = {
+        told: dict[Query[Any, Any], dict[Any, Any]] = {
             query: query.tell(found, keys)
             for (query, keys, _, _), found in zip(said, rows, strict=True)
         }
