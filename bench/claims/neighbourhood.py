@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from uuid import UUID
 
 import asyncpg
@@ -24,7 +25,7 @@ class Stored:
 
 
 async def settle(url: str, count: int) -> list[tuple[str, str]]:
-    """Store members and a session each by COPY; answers their ids."""
+    """Store members, each with two identities and a session, by COPY; answers their ids."""
     database = Database(url)
     async with database.begin() as tx:
         home = await members.create_community(tx, name="bench", time_zone="Asia/Shanghai")
@@ -37,6 +38,15 @@ async def settle(url: str, count: int) -> list[tuple[str, str]]:
             "member",
             columns=["id", "community_id", "nickname", "status", "locale", "registered_at"],
             records=[(one, home.id, "m", "ACTIVE", "zh-CN", now) for one, _ in pairs],
+        )
+        await connection.copy_records_to_table(
+            "identity",
+            columns=["kind", "app", "blind", "sealed", "member_id", "linked_at"],
+            records=[
+                (kind, app, sha256(one.bytes + kind.encode()).hexdigest(), "sealed", one, now)
+                for one, _ in pairs
+                for kind, app in (("PHONE", ""), ("WECHAT_OPENID", "wx"))
+            ],
         )
         ends = now + timedelta(days=1)
         await connection.copy_records_to_table(
