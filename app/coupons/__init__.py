@@ -26,6 +26,7 @@ from app.coupons.errors import (
 )
 from app.coupons.events import CouponGranted, CouponRedeemed
 from app.coupons.granting import Grants, Shortage, grant, grant_set_aside, new_code
+from app.coupons.merging import merge
 from app.coupons.queries import (
     CouponPage,
     batches_by_id,
@@ -35,15 +36,20 @@ from app.coupons.queries import (
     templates_by_id,
 )
 from app.coupons.redeeming import activate_due, expire_due, redeem
+from app.coupons.revoking import revoke_coupons
 from app.coupons.rules import Basket, Discount, Line, Terms, discount, validity_window
 from app.coupons.tables import (
     Batch,
     BatchState,
+    Code,
     CodeMode,
     Coupon,
     CouponState,
     Kind,
+    PersonLimit,
     Redemption,
+    Return,
+    ReturnOutcome,
     ReturnPolicy,
     Source,
     Template,
@@ -61,6 +67,7 @@ __all__ = [
     "BatchTooSmall",
     "BelowThreshold",
     "CannotCombine",
+    "Code",
     "CodeMode",
     "Coupon",
     "CouponGranted",
@@ -75,7 +82,10 @@ __all__ = [
     "Kind",
     "Line",
     "NothingInScope",
+    "PersonLimit",
     "Redemption",
+    "Return",
+    "ReturnOutcome",
     "ReturnPolicy",
     "Shortage",
     "Source",
@@ -95,11 +105,13 @@ __all__ = [
     "expire_due",
     "grant",
     "grant_set_aside",
+    "merge",
     "move_batch",
     "new_code",
     "pages",
     "redeem",
     "redemptions_by_member_and_id",
+    "revoke_coupons",
     "set_aside",
     "settle_aside",
     "templates_by_id",

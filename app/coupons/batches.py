@@ -50,6 +50,8 @@ async def create_template(tx: Tx, *, draft: TemplateDraft, by: UUID | None) -> T
         exclusive=draft.exclusive,
         priority=draft.priority,
         per_member=draft.per_member,
+        per_identity=draft.per_identity,
+        ready_key=draft.ready_key,
         created_by=by,
         created_at=tx.now,
     )
@@ -138,7 +140,15 @@ async def set_aside(tx: Tx, *, batch_id: UUID, quantity: int) -> Batch:
     batch = await locked_batch(tx, batch_id)
     if batch.state is not BatchState.ACTIVE:
         raise BatchNotActive(state=batch.state)
-    cost = await cost_of_one(tx, batch)
+    template = await tx.session.get_one(Template, batch.template_id)
+    if template.per_identity is not None:
+        # Claims of a drop touch no row of the template: they cannot keep this limit.
+        raise InvalidInput(
+            field="batchId",
+            reason="coupons limited by person cannot be set aside for a drop",
+            reason_zh="按人限领的优惠券不能用于秒杀",
+        )
+    cost = template.max_discount_fen
     left = capacity(batch, cost)
     if left < quantity:
         raise BatchTooSmall(left=left)

@@ -39,6 +39,8 @@ class TemplateDraft:
     exclusive: bool = False
     priority: int = 0
     per_member: int = 1
+    per_identity: int | None = None
+    ready_key: str | None = None
 
 
 def cleaned(draft: TemplateDraft) -> TemplateDraft:
@@ -68,6 +70,8 @@ def checked_cost(draft: TemplateDraft) -> int:
     _within("value", draft.value, 1, 100 if draft.kind is Kind.PERCENT else MAX_FEN)
     _within("thresholdFen", draft.threshold_fen, 0, MAX_FEN)
     _within("perMember", draft.per_member, 1, 1000)
+    if draft.per_identity is not None:
+        _within("perIdentity", draft.per_identity, 1, 1000)
     _check_scope(draft)
     if draft.validity is Validity.ABSOLUTE:
         _check_absolute(draft)

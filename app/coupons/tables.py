@@ -47,10 +47,13 @@ class BatchState(StrEnum):
 
 
 class CodeMode(StrEnum):
-    """Whether each coupon carries a code that can be shown at a till."""
+    """Whether there are codes, and whether before or after there is a coupon."""
 
     NONE = "NONE"
+    # Each coupon carries a code that can be shown at a till.
     UNIQUE = "UNIQUE"
+    # Codes are made in advance and handed out on paper: whoever enters one gets the coupon.
+    BULK = "BULK"
 
 
 class CouponState(StrEnum):
@@ -71,6 +74,19 @@ class Source(StrEnum):
     DROP = "DROP"
     CAMPAIGN = "CAMPAIGN"
     STAFF = "STAFF"
+    CODE = "CODE"
+    PACK = "PACK"
+    GIFT = "GIFT"
+
+
+class ReturnOutcome(StrEnum):
+    """What became of a coupon whose order was refunded in full."""
+
+    CAME_BACK = "CAME_BACK"
+    POLICY = "POLICY"  # its template says NEVER
+    TOO_LATE = "TOO_LATE"  # fewer than 3 days of its validity were left
+    BATCH_REVOKED = "BATCH_REVOKED"
+    NO_BUDGET = "NO_BUDGET"  # the batch has promised the money to others meanwhile
 
 
 class Template(Table):
@@ -83,6 +99,8 @@ class Template(Table):
         CheckConstraint("threshold_fen >= 0", name="threshold"),
         CheckConstraint("max_discount_fen > 0", name="max_discount"),
         CheckConstraint("per_member > 0", name="per_member"),
+        CheckConstraint("per_identity > 0", name="per_identity"),
+        Index(None, "ready_key", unique=True, postgresql_where=text("ready_key IS NOT NULL")),
         CheckConstraint(
             "validity <> 'ABSOLUTE' OR coalesce(valid_from < valid_until, false)", name="absolute"
         ),
@@ -114,6 +132,10 @@ class Template(Table):
     exclusive: Mapped[bool] = mapped_column(Boolean, server_default=false())
     priority: Mapped[int] = mapped_column(server_default=text("0"))
     per_member: Mapped[int] = mapped_column(server_default=text("1"))
+    # How many one person may have, recognised by phone and WeChat, under whatever account.
+    per_identity: Mapped[int | None]
+    # Names a template that comes with the product (offers.py), so that it is made once.
+    ready_key: Mapped[str | None]
     created_by: Mapped[UUID | None]
     created_at: Mapped[datetime]
 
@@ -169,8 +191,14 @@ class Coupon(Table):
             postgresql_where=text("state IN ('WAITING', 'ACTIVE')"),
         ),
         Index("ix_coupon_waiting", "usable_from", postgresql_where=text("state = 'WAITING'")),
+        Index("ix_coupon_reserved", "reserved_until", postgresql_where=text("state = 'RESERVED'")),
         CheckConstraint("usable_from < expires_at", name="validity"),
         CheckConstraint("nth > 0", name="nth"),
+        CheckConstraint(
+            "(state = 'RESERVED') = (reserved_until IS NOT NULL)"
+            " AND (reserved_until IS NULL) = (reserved_for IS NULL)",
+            name="reservation",
+        ),
     )
 
     member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
@@ -187,6 +215,9 @@ class Coupon(Table):
     usable_from: Mapped[datetime]
     expires_at: Mapped[datetime]
     granted_at: Mapped[datetime]
+    # The order that is being placed with it, and until when it is held for that.
+    reserved_for: Mapped[str | None]
+    reserved_until: Mapped[datetime | None]
 
 
 class Redemption(Table):
@@ -196,6 +227,7 @@ class Redemption(Table):
     __table_args__ = (
         Index(None, "member_id", "order_ref"),
         CheckConstraint("discount_fen > 0", name="discount"),
+        CheckConstraint("lost_fen BETWEEN 0 AND discount_fen", name="lost"),
     )
 
     member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
@@ -205,3 +237,51 @@ class Redemption(Table):
     discount_fen: Mapped[int]
     explanation: Mapped[Json]
     at: Mapped[datetime]
+    # Of the discount, what was lost when goods came back; and how that was reckoned, the last time.
+    lost_fen: Mapped[int] = mapped_column(server_default=text("0"))
+    settlement: Mapped[Json | None]
+
+
+class Return(Table):
+    """The past use of a coupon on an order that was refunded in full, and what became of it."""
+
+    __tablename__ = "coupon_return"
+
+    member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    coupon_id: Mapped[UUID] = mapped_column(primary_key=True)
+    order_ref: Mapped[str] = mapped_column(primary_key=True)
+    discount_fen: Mapped[int]
+    explanation: Mapped[Json]
+    redeemed_at: Mapped[datetime]
+    outcome: Mapped[ReturnOutcome]
+    at: Mapped[datetime]
+
+
+class Code(Table):
+    """A code made in advance; it has a coupon once somebody entered it."""
+
+    __tablename__ = "coupon_code"
+    __table_args__ = (
+        Index(None, "batch_id"),
+        CheckConstraint("(coupon_id IS NULL) = (taken_at IS NULL)", name="taken"),
+    )
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    batch_id: Mapped[UUID] = mapped_column(ForeignKey("coupon_batch.id"))
+    coupon_id: Mapped[UUID | None]
+    taken_at: Mapped[datetime | None]
+
+
+class PersonLimit(Table):
+    """The n-th coupon of a template that went to a person, who may come by several accounts.
+
+    A person is the blind index of a phone or of a WeChat id. The row outlives the account.
+    """
+
+    __tablename__ = "coupon_person"
+    __table_args__ = (Index(None, "coupon_id"), CheckConstraint("nth > 0", name="nth"))
+
+    template_id: Mapped[UUID] = mapped_column(ForeignKey("coupon_template.id"), primary_key=True)
+    person: Mapped[str] = mapped_column(primary_key=True)
+    nth: Mapped[int] = mapped_column(primary_key=True)
+    coupon_id: Mapped[UUID]
