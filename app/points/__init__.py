@@ -11,6 +11,7 @@ from app.points.errors import (
     SpendNotFound,
 )
 from app.points.events import MemberCheckedIn, PointsChanged
+from app.points.giving import earn_alike
 from app.points.queries import (
     Balance,
     Balances,
@@ -74,6 +75,7 @@ __all__ = [
     "check_in",
     "claw_back_order",
     "earn",
+    "earn_alike",
     "earn_for_order",
     "earn_for_orders",
     "entries_by_member",
