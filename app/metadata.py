@@ -37,6 +37,7 @@ UNVERSIONED: Mapping[str, str] = MappingProxyType(
         "churn_score_history": "for staff, and written for everybody each night",
         "data_export_part": "read by the download of the copy alone",
         "invited_identity": "known to the rules of invitations only",
+        "occasion_grant": "written by night for very many; members see the coupon",
         "points_allocation": "written only with the entry and lots that it joins",
         "points_expiry_notice": "that a notice was sent; the notice itself goes by the outbox",
         "silence_episode": "read by points rules and models only",

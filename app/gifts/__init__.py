@@ -1,0 +1,1 @@
+"""Packs, gifts and birthdays: the face of the slice."""
