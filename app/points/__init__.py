@@ -12,6 +12,7 @@ from app.points.errors import (
 )
 from app.points.events import MemberCheckedIn, PointsChanged
 from app.points.giving import earn_alike
+from app.points.merging import merge
 from app.points.queries import (
     Balance,
     Balances,
@@ -83,6 +84,7 @@ __all__ = [
     "follow_order",
     "last_check_in",
     "lots_by_order",
+    "merge",
     "purchase_points",
     "refund_spend",
     "release_due",

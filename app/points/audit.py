@@ -51,7 +51,8 @@ CHECKS = {
         FROM points_entry e LEFT JOIN (
             SELECT member_id, entry_seq, sum(amount) AS total FROM points_allocation
             GROUP BY 1, 2) a ON a.member_id = e.member_id AND a.entry_seq = e.seq
-        WHERE coalesce(a.total, 0) <> CASE e.kind WHEN 'DEBT' THEN 0 ELSE e.amount END""",
+        WHERE coalesce(a.total, 0) <> CASE
+            WHEN e.active_delta = 0 AND e.pending_delta = 0 THEN 0 ELSE e.amount END""",
     "a lot holds what was put in less what was taken out": """
         SELECT l.member_id, l.currency, coalesce(m.net, 0) AS expected, l.remaining AS found
         FROM points_lot l LEFT JOIN (
@@ -71,9 +72,8 @@ CHECKS = {
             JOIN points_allocation a ON a.member_id = e.member_id AND a.entry_seq = e.seq
             WHERE e.kind = 'SPEND' GROUP BY 1, 2, 3) s
         LEFT JOIN (
-            SELECT member_id, parent_seq, sum(amount) AS total FROM points_entry
-            WHERE kind = 'SPEND_REFUND' GROUP BY 1, 2) r
-            ON r.member_id = s.member_id AND r.parent_seq = s.seq
+            SELECT parent_seq, sum(amount) AS total FROM points_entry
+            WHERE kind = 'SPEND_REFUND' GROUP BY 1) r ON r.parent_seq = s.seq
         WHERE s.returned <> coalesce(r.total, 0)""",
     "debt only without active points": """
         SELECT member_id, currency, 0 AS expected, least(active, debt) AS found

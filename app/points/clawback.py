@@ -30,9 +30,10 @@ async def claw_back_order(tx: Tx, order: OrderFacts) -> int:
     if not order.taken_back_fen:
         return 0
     sheet = await open_sheet(tx, Currency.POINTS, [order.member_id])
+    owner = sheet.of(order.member_id)
     lots = await tx.session.execute(
         select(Lot.id, Lot.amount, Lot.clawed).where(
-            Lot.member_id == order.member_id,
+            Lot.member_id == owner,
             Lot.order_id == order.order_id,
             Lot.currency == Currency.POINTS,
         )
@@ -47,7 +48,7 @@ async def claw_back_order(tx: Tx, order: OrderFacts) -> int:
         for row in lots
     }
     note = Note(order_id=order.order_id)
-    taken = await _take_back(tx, sheet, order.member_id, dues, note)
+    taken = await _take_back(tx, sheet, owner, dues, note)
     await close_sheet(tx, sheet)
     return taken
 
@@ -77,6 +78,7 @@ async def reverse(
     As with refunds: from the lot itself, then from others, then as debt.
     """
     sheet = await open_sheet(tx, currency, [member_id])
+    member_id = sheet.of(member_id)
     lots = await tx.session.execute(
         select(Lot.id, Lot.amount - Lot.clawed).where(
             Lot.member_id == member_id,

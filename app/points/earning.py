@@ -1,25 +1,25 @@
 """Commands that bring points: rewards, orders, check-ins, staff's gifts."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 
-from app.kernel.clock import DEFAULT_ZONE, business_day
+from app.kernel.clock import business_day
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
 from app.members import MemberNotActive
 from app.points.errors import AlreadyCheckedIn
 from app.points.events import MemberCheckedIn
 from app.points.ledger import Grant, Sheet, close_sheet, credit, open_sheet
-from app.points.queries import Place, last_check_in, place_of, places_by_member
+from app.points.queries import NOWHERE, Place, last_check_in, place_of, places_by_member
 from app.points.rules import (
     CHECK_IN_RULE,
     COMEBACK_PERCENT,
     COMEBACK_RULE,
-    EXPIRY,
     PURCHASE_RULE,
     REFUND_WINDOW,
     OrderFacts,
@@ -27,6 +27,7 @@ from app.points.rules import (
     check_in_points,
     check_in_settings,
     expiry_of,
+    expiry_rule,
     purchase_points,
 )
 from app.points.tables import CheckIn, Currency, Source
@@ -64,19 +65,20 @@ async def earn(
         raise InvalidInput(field="amount", reason="at least 1", reason_zh="至少为1")
     place = await place_of(tx, member_id)
     sheet = await open_sheet(tx, currency, [member_id])
+    rule_of_end = expiry_rule(place.settings, source)
     lot = await _reward(
         tx,
         sheet,
         Grant(
             id=tx.new_id(),
-            member_id=member_id,
+            member_id=sheet.of(member_id),
             source=source,
             rule=rule,
             subject=subject,
             amount=amount,
             earned_at=tx.now,
             available_at=available_at or tx.now,
-            expires_at=expires_at or expiry_of(EXPIRY[source], available_at or tx.now, place.zone),
+            expires_at=expires_at or expiry_of(rule_of_end, available_at or tx.now, place.zone),
             order_id=order_id,
         ),
     )
@@ -112,8 +114,11 @@ async def earn_for_orders(tx: Tx, orders: Iterable[OrderFacts]) -> int:
     sheet = await open_sheet(tx, Currency.POINTS, members)
     grants: list[Grant] = []
     for order in sorted(live, key=lambda order: (order.paid_at, order.order_id)):
-        grants += _grants(tx, order, places.get(order.member_id))
-    made = await credit(tx, sheet, _first_of_each_episode(grants))
+        theirs = replace(order, member_id=sheet.of(order.member_id))
+        grants += _grants(tx, theirs, places.get(order.member_id, NOWHERE))
+    due = [grant for grant in grants if grant.amount > 0]
+    made = await credit(tx, sheet, _first_of_each_episode(due))
+    # All of them: a multiplier that has changed since must not leave a lot of then undated.
     await _date_settled(tx, grants)
     await close_sheet(tx, sheet)
     return len(made)
@@ -162,25 +167,26 @@ def _check_in_grant(tx: Tx, member_id: UUID, day: str, points: int, place: Place
         amount=points,
         earned_at=tx.now,
         available_at=tx.now,
-        expires_at=expiry_of(EXPIRY[Source.CHECK_IN], tx.now, place.zone),
+        expires_at=expiry_of(expiry_rule(place.settings, Source.CHECK_IN), tx.now, place.zone),
     )
 
 
-def _grants(tx: Tx, order: OrderFacts, place: Place | None) -> list[Grant]:
-    zone = DEFAULT_ZONE if place is None else place.zone
+def _grants(tx: Tx, order: OrderFacts, place: Place) -> list[Grant]:
+    """What an order may bring; of an amount of 0 or less nothing is made."""
     base = purchase_points(order.total_fen, percent=order.multiplier_percent)
-    grants = [_order_grant(tx, order, Source.PURCHASE, PURCHASE_RULE, base, zone)]
+    best = best_multiplier([order.multiplier_percent, COMEBACK_PERCENT])
+    bonus = purchase_points(order.total_fen, percent=best) - base
+    grants = [_order_grant(tx, order, Source.PURCHASE, PURCHASE_RULE, base, place)]
     if order.episode_id is not None:
-        best = best_multiplier([order.multiplier_percent, COMEBACK_PERCENT])
-        bonus = purchase_points(order.total_fen, percent=best) - base
-        grants.append(_order_grant(tx, order, Source.COMEBACK, COMEBACK_RULE, bonus, zone))
-    return [grant for grant in grants if grant.amount > 0]
+        grants.append(_order_grant(tx, order, Source.COMEBACK, COMEBACK_RULE, bonus, place))
+    return grants
 
 
 def _order_grant(
-    tx: Tx, order: OrderFacts, source: Source, rule: str, amount: int, zone: str
+    tx: Tx, order: OrderFacts, source: Source, rule: str, amount: int, place: Place
 ) -> Grant:
     due = None if order.settled_at is None else order.settled_at + REFUND_WINDOW
+    ends = expiry_rule(place.settings, source)
     return Grant(
         id=tx.new_id(),
         member_id=order.member_id,
@@ -190,7 +196,7 @@ def _order_grant(
         amount=amount,
         earned_at=order.paid_at,
         available_at=due,
-        expires_at=None if due is None else expiry_of(EXPIRY[source], due, zone),
+        expires_at=None if due is None else expiry_of(ends, due, place.zone),
         order_id=order.order_id,
         episode_id=order.episode_id if source is Source.COMEBACK else None,
     )

@@ -8,9 +8,11 @@ by adding up what the movements did, apart from the lots, so that the audit can 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import orjson
+from sqlalchemy import Row
 
 from app.kernel.db import Tx
 from app.points.events import PointsChanged
@@ -34,6 +36,14 @@ class Sheet:
     currency: Currency
     totals: dict[UUID, Totals]
     causes: dict[UUID, EntryKind] = field(default_factory=dict[UUID, EntryKind])
+    # Of members who were merged into others: whose account theirs has become.
+    heirs: dict[UUID, UUID] = field(default_factory=dict[UUID, UUID])
+
+    def of(self, member_id: UUID) -> UUID:
+        """Whose account is a member's: their own, or that of whom they were merged into."""
+        while member_id in self.heirs:
+            member_id = self.heirs[member_id]
+        return member_id
 
     def move(
         self, member_id: UUID, cause: EntryKind, *, active: int = 0, pending: int = 0, debt: int = 0
@@ -88,22 +98,35 @@ class Drawn:
 
 
 async def open_sheet(tx: Tx, currency: Currency, member_ids: Iterable[UUID]) -> Sheet:
-    """Lock the members' accounts in key order, release and expire what is due by now."""
-    members = sorted(set(member_ids))
-    given = {"currency": currency.value, "members": members, "now": tx.now}
-    rows = (await tx.session.execute(LOCK, given)).all() if len(members) == 1 else []
-    if len(rows) < len(members):
-        await tx.session.execute(MISSING, given)
-        rows = (await tx.session.execute(LOCK, given)).all()
-    sheet = Sheet(
-        currency, {row.member_id: Totals(row.active, row.pending, row.debt) for row in rows}
-    )
-    due = [row.member_id for row in rows if row.due]
+    """Lock the members' accounts in key order, release and expire what is due by now.
+
+    Of a member who was merged it is the account of whom they were merged into: see `Sheet.of`.
+    """
+    sheet = Sheet(currency, {})
+    wanted, due = set(member_ids), list[UUID]()
+    while wanted:
+        for row in await _locked(tx, currency, sorted(wanted)):
+            if row.merged_into is not None:
+                sheet.heirs[row.member_id] = row.merged_into
+                continue
+            sheet.totals[row.member_id] = Totals(row.active, row.pending, row.debt)
+            if row.due:
+                due.append(row.member_id)
+        wanted = set(sheet.heirs.values()) - sheet.totals.keys() - sheet.heirs.keys()
     if due:
         await release(tx, sheet, due)
         await settle(tx, sheet)
         await expire(tx, sheet, due)
     return sheet
+
+
+async def _locked(tx: Tx, currency: Currency, members: list[UUID]) -> "Sequence[Row[Any]]":
+    given = {"currency": currency.value, "members": members, "now": tx.now}
+    rows = (await tx.session.execute(LOCK, given)).all() if len(members) == 1 else []
+    if len(rows) < len(members):
+        await tx.session.execute(MISSING, given)
+        rows = (await tx.session.execute(LOCK, given)).all()
+    return rows
 
 
 async def close_sheet(tx: Tx, sheet: Sheet) -> None:

@@ -70,6 +70,10 @@ class Place:
     active: bool
 
 
+# For members of whom nothing is known.
+NOWHERE = Place(DEFAULT_ZONE, {}, active=False)
+
+
 # The account's row knows what commands and nightly jobs have done so far; lots whose instant has
 # come meanwhile are counted in or out here, so that a reader is never an hour behind.
 _BALANCES = Lines(
@@ -95,7 +99,7 @@ WHERE a.member_id = ANY(CAST(:members AS uuid[]))
 _ENTRIES = Lines(
     """
 SELECT k.n, e.seq, e.kind, e.source, e.reason, e.order_id, e.at,
-    CASE WHEN e.kind = 'DEBT' OR e.active_delta + e.pending_delta < 0
+    CASE WHEN e.debt_delta > 0 OR e.active_delta + e.pending_delta < 0
         THEN -e.amount ELSE e.amount END AS amount
 FROM unnest(CAST(:members AS uuid[]), CAST(:currencies AS text[]), CAST(:firsts AS bigint[]),
     CAST(:befores AS bigint[])) WITH ORDINALITY AS k(member_id, currency, first, before, n)

@@ -55,6 +55,25 @@ EXPIRY: Mapping[Source, ExpiryRule] = {
 }
 
 
+def expiry_rule(settings: Mapping[str, Any], source: Source) -> ExpiryRule:
+    """By which rule the points of a source end in a community: `settings["expiry"]`, or ours.
+
+    Raises ValueError for a kind that there is not and for a count that would end them at once.
+
+    >>> expiry_rule({"expiry": {"CHECK_IN": {"kind": "END_OF_MONTH", "count": 2}}}, Source.CHECK_IN)
+    ExpiryRule(kind=<ExpiryKind.END_OF_MONTH: 'END_OF_MONTH'>, count=2)
+    >>> expiry_rule({}, Source.PURCHASE).count
+    365
+    """
+    own: Mapping[str, Any] | None = (settings.get("expiry") or {}).get(source.value)
+    if own is None:
+        return EXPIRY[source]
+    rule = ExpiryRule(ExpiryKind(own["kind"]), int(own["count"]))
+    if rule.count < (1 if rule.kind is ExpiryKind.DAYS else 0):
+        raise ValueError(f"points of {source.value} would end before they begin")
+    return rule
+
+
 @dataclass(frozen=True, slots=True)
 class OrderFacts:
     """What earning and taking back need to know of an order; money in fen, instants in UTC.

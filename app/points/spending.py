@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import Uuid, insert, literal, select, text
 
 from app.kernel.db import Tx
 from app.kernel.errors import IdempotencyKeyReused, InvalidInput
@@ -13,8 +13,17 @@ from app.kernel.text import checked_text
 from app.points.errors import NotEnoughPoints, PointsInDebt, RefundExceedsSpend, SpendNotFound
 from app.points.ledger import Grant, Note, Sheet, close_sheet, credit, draw, open_sheet, settle
 from app.points.queries import place_of
-from app.points.rules import EXPIRY, expiry_of, returned_until
-from app.points.tables import Allocation, Currency, Entry, EntryKind, Lot, LotStatus, Source
+from app.points.rules import expiry_of, expiry_rule, returned_until
+from app.points.tables import (
+    Account,
+    Allocation,
+    Currency,
+    Entry,
+    EntryKind,
+    Lot,
+    LotStatus,
+    Source,
+)
 
 ADJUST_RULE = "adjust"
 LONGEST_REASON = 200
@@ -46,6 +55,7 @@ async def spend(
     """
     _at_least_one(amount)
     sheet = await open_sheet(tx, currency, [member_id])
+    member_id = sheet.of(member_id)
     earlier = await _earlier(tx, sheet, EntryKind.SPEND, member_id, subject)
     if earlier is not None:
         await close_sheet(tx, sheet)
@@ -75,6 +85,7 @@ async def refund_spend(
     _at_least_one(amount)
     place = await place_of(tx, member_id)
     sheet = await open_sheet(tx, currency, [member_id])
+    member_id = sheet.of(member_id)
     earlier = await _earlier(tx, sheet, EntryKind.SPEND_REFUND, member_id, subject)
     if earlier is not None:
         await close_sheet(tx, sheet)
@@ -82,7 +93,7 @@ async def refund_spend(
     spending = await _earlier(tx, sheet, EntryKind.SPEND, member_id, spent)
     if spending is None:
         raise SpendNotFound()
-    parts = await _parts(tx, spending, amount)
+    parts = await _parts(tx, member_id, spending, amount)
     seq = await tx.session.scalar(
         insert(Entry)
         .values(
@@ -100,7 +111,7 @@ async def refund_spend(
     )
     if seq is None:
         raise LookupError("an insert answered no number")
-    await _give_back(tx, spending.seq, seq, parts, zone=place.zone)
+    await _give_back(tx, spending, seq, parts, zone=place.zone)
     sheet.move(member_id, EntryKind.SPEND_REFUND, active=amount)
     await settle(tx, sheet)
     await close_sheet(tx, sheet)
@@ -127,13 +138,14 @@ async def adjust(
     why = checked_text(reason, field="reason", longest=LONGEST_REASON)
     place = await place_of(tx, member_id)
     sheet = await open_sheet(tx, currency, [member_id])
+    member_id = sheet.of(member_id)
     earlier = await _earlier(tx, sheet, EntryKind.ADJUST, member_id, subject)
     note = Note(subject=subject, actor_id=actor_id, reason=why)
     if earlier is not None:
         if earlier.active_delta != amount:
             raise IdempotencyKeyReused()
     elif amount > 0:
-        expires_at = expiry_of(EXPIRY[Source.ADJUST], tx.now, place.zone)
+        expires_at = expiry_of(expiry_rule(place.settings, Source.ADJUST), tx.now, place.zone)
         grant = _adjust_grant(tx, member_id, subject, amount, expires_at)
         await credit(tx, sheet, [grant], kind=EntryKind.ADJUST, note=note)
     else:
@@ -182,9 +194,16 @@ def _same(earlier: Entry, amount: int) -> int:
 async def _earlier(
     tx: Tx, sheet: Sheet, kind: EntryKind, member_id: UUID, subject: str
 ) -> Entry | None:
+    """The entry of this subject, also one of a member who was merged into this one."""
+    mine = select(literal(member_id, Uuid()).label("member_id")).cte("mine", recursive=True)
+    mine = mine.union(
+        select(Account.member_id).where(
+            Account.merged_into == mine.c.member_id, Account.currency == sheet.currency
+        )
+    )
     return await tx.session.scalar(
         select(Entry).where(
-            Entry.member_id == member_id,
+            Entry.member_id.in_(select(mine.c.member_id)),
             Entry.currency == sheet.currency,
             Entry.kind == kind,
             Entry.subject == subject,
@@ -192,11 +211,13 @@ async def _earlier(
     )
 
 
-async def _parts(tx: Tx, spending: Entry, amount: int) -> list[_Part]:
+async def _parts(tx: Tx, member_id: UUID, spending: Entry, amount: int) -> list[_Part]:
+    # Lots that were merged into this account have kept their ids.
     rows = await tx.session.execute(
         select(Lot, Allocation.amount - Allocation.returned)
-        .join(Allocation, (Allocation.member_id == Lot.member_id) & (Allocation.lot_id == Lot.id))
+        .join(Allocation, Allocation.lot_id == Lot.id)
         .where(
+            Lot.member_id == member_id,
             Allocation.member_id == spending.member_id,
             Allocation.entry_seq == spending.seq,
             Allocation.returned < Allocation.amount,
@@ -232,14 +253,14 @@ WHERE l.member_id = :member AND l.id = p.lot_id
 
 
 async def _give_back(
-    tx: Tx, spent_seq: int, seq: int, parts: Sequence[_Part], *, zone: str
+    tx: Tx, spending: Entry, seq: int, parts: Sequence[_Part], *, zone: str
 ) -> None:
     member_id = parts[0].lot.member_id
     await tx.session.execute(
         _RETURNED,
         {
-            "member": member_id,
-            "seq": spent_seq,
+            "member": spending.member_id,
+            "seq": spending.seq,
             "lots": [part.lot.id for part in parts],
             "amounts": [part.amount for part in parts],
         },

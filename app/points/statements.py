@@ -15,7 +15,7 @@ ON CONFLICT DO NOTHING
 """)
 
 LOCK = text("""
-SELECT a.member_id, a.active, a.pending, a.debt, EXISTS (
+SELECT a.member_id, a.active, a.pending, a.debt, a.merged_into, EXISTS (
     SELECT FROM points_lot l
     WHERE l.member_id = a.member_id AND l.currency = a.currency
       AND l.status IN ('PENDING', 'ACTIVE')
