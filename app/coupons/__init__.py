@@ -8,6 +8,8 @@ from app.coupons.batches import (
     set_aside,
     settle_aside,
 )
+from app.coupons.choosing import best as best_price
+from app.coupons.choosing import may_meet
 from app.coupons.drafting import TemplateDraft
 from app.coupons.errors import (
     BatchHeldByDrop,
@@ -27,6 +29,17 @@ from app.coupons.errors import (
 from app.coupons.events import CouponGranted, CouponRedeemed
 from app.coupons.granting import Grants, Shortage, grant, grant_set_aside, new_code
 from app.coupons.merging import merge
+from app.coupons.pricing import (
+    Offer,
+    PointsUse,
+    Pricing,
+    Prior,
+    Stage,
+    Step,
+    explain,
+    price,
+    replay,
+)
 from app.coupons.queries import (
     CouponPage,
     batches_by_id,
@@ -36,7 +49,7 @@ from app.coupons.queries import (
     templates_by_id,
 )
 from app.coupons.redeeming import activate_due, expire_due, redeem
-from app.coupons.revoking import revoke_coupons
+from app.coupons.revoking import hold_unused, revoke_coupons
 from app.coupons.rules import Basket, Discount, Line, Terms, discount, validity_window
 from app.coupons.tables import (
     Batch,
@@ -82,13 +95,19 @@ __all__ = [
     "Kind",
     "Line",
     "NothingInScope",
+    "Offer",
     "PersonLimit",
+    "PointsUse",
+    "Pricing",
+    "Prior",
     "Redemption",
     "Return",
     "ReturnOutcome",
     "ReturnPolicy",
     "Shortage",
     "Source",
+    "Stage",
+    "Step",
     "Template",
     "TemplateDraft",
     "TemplateNotFound",
@@ -98,19 +117,25 @@ __all__ = [
     "activate_due",
     "approve_batch",
     "batches_by_id",
+    "best_price",
     "by_member_and_id",
     "create_batch",
     "create_template",
     "discount",
     "expire_due",
+    "explain",
     "grant",
     "grant_set_aside",
+    "hold_unused",
+    "may_meet",
     "merge",
     "move_batch",
     "new_code",
     "pages",
+    "price",
     "redeem",
     "redemptions_by_member_and_id",
+    "replay",
     "revoke_coupons",
     "set_aside",
     "settle_aside",

@@ -9,6 +9,15 @@ from sqlalchemy import text
 from app.coupons.batches import release_budget
 from app.kernel.db import Tx
 
+_HOLD = text(
+    """
+    SELECT c.id FROM unnest(CAST(:members AS uuid[]), CAST(:coupons AS uuid[])) AS a(member_id, id)
+    JOIN coupon AS c USING (member_id, id)
+    WHERE c.state IN ('WAITING', 'ACTIVE', 'RETURNED')
+    ORDER BY c.member_id, c.id FOR UPDATE OF c
+    """
+)
+
 # Coupons are locked by member, as everywhere. One on an order or used already stays as it is.
 _REVOKE = text(
     """
@@ -24,6 +33,15 @@ _REVOKE = text(
     RETURNING c.id, c.batch_id
     """
 )
+
+
+async def hold_unused(tx: Tx, keys: Iterable[tuple[UUID, UUID]]) -> set[UUID]:
+    """Which of these coupons, named by member and id, are unused; so they stay until the end."""
+    pairs = sorted(set(keys))
+    held = await tx.session.scalars(
+        _HOLD, {"members": [pair[0] for pair in pairs], "coupons": [pair[1] for pair in pairs]}
+    )
+    return set(held)
 
 
 async def revoke_coupons(

@@ -1,0 +1,392 @@
+"""What a basket costs with coupons and points, with an explanation that adds up to the fen.
+
+The stages come in a fixed order: coupons for articles, for categories, for the whole order, then
+exchange prices, the delivery fee, and points. Each works on what the ones before have left. Within
+a stage higher priority comes first, then what expires sooner. A unit sold at an exchange price is
+out of everything else: of the thresholds, of the other discounts and of points.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from app.coupons.errors import BelowThreshold, NothingInScope
+from app.coupons.rules import Basket, Line, Terms, apportion, check_basket, yuan
+from app.coupons.tables import Kind
+from app.kernel.errors import Refusal
+from app.kernel.table import Json
+
+# What points are worth, and how much of the goods they may pay for.
+POINTS_PER_YUAN = 100
+POINTS_MOST_PERCENT = 50
+
+
+class Stage(StrEnum):
+    """Where in the order of the calculation a discount has its place."""
+
+    ITEM = "ITEM"
+    CATEGORY = "CATEGORY"
+    ORDER = "ORDER"
+    EXCHANGE = "EXCHANGE"
+    SHIPPING = "SHIPPING"
+    POINTS = "POINTS"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A coupon as the calculation sees it."""
+
+    coupon_id: UUID
+    terms: Terms
+    expires_at: datetime
+    group: str | None = None
+    exclusive: bool = False
+    priority: int = 0
+
+    @property
+    def stage(self) -> Stage:
+        """Where it has its place: by what it is for."""
+        match self.terms.kind:
+            case Kind.SHIPPING:
+                return Stage.SHIPPING
+            case Kind.EXCHANGE_PRICE:
+                return Stage.EXCHANGE
+            case Kind.CATEGORY:
+                return Stage.CATEGORY
+            case Kind.FIXED | Kind.PERCENT:
+                if self.terms.skus:
+                    return Stage.ITEM
+                return Stage.CATEGORY if self.terms.categories else Stage.ORDER
+
+    @property
+    def turn(self) -> tuple[int, datetime, str]:
+        """Its turn within its stage."""
+        return -self.priority, self.expires_at, str(self.coupon_id)
+
+
+@dataclass(frozen=True, slots=True)
+class PointsUse:
+    """How many points a member wants to use and has, and what they are worth."""
+
+    asked: int
+    balance: int
+    per_yuan: int = POINTS_PER_YUAN
+    most_percent: int = POINTS_MOST_PERCENT
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What earlier coupons have taken off the lines and the delivery fee already, in fen."""
+
+    lines: tuple[int, ...]
+    shipping_fen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One discount: what it was asked of (`base_fen`), and each line's share of it."""
+
+    stage: Stage
+    coupon_id: UUID | None
+    base_fen: int
+    fen: int
+    shares: tuple[int, ...]
+    shipping_fen: int = 0
+    points: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """A basket with its discounts: what is payable is goods and delivery less all steps."""
+
+    basket: Basket
+    prior: Prior
+    offers: tuple[Offer, ...]
+    points: PointsUse | None
+    steps: tuple[Step, ...]
+    # Coupons that were to be used and are not, with why.
+    left_out: tuple[tuple[Offer, Refusal], ...] = ()
+    # False where there were too many ways to combine to try them all.
+    complete: bool = True
+
+    @property
+    def subtotal_fen(self) -> int:
+        """The goods at their prices before discounts."""
+        return sum(line.total_fen for line in self.basket.lines)
+
+    @property
+    def saved_fen(self) -> int:
+        """What these coupons take off, points and earlier coupons aside."""
+        return sum(step.fen for step in self.steps if step.coupon_id is not None)
+
+    @property
+    def payable_lines(self) -> tuple[int, ...]:
+        """What each line costs in the end."""
+        off = [sum(shares) for shares in zip(*(step.shares for step in self.steps), strict=True)]
+        return tuple(
+            line.total_fen - before - (off[at] if off else 0)
+            for at, (line, before) in enumerate(
+                zip(self.basket.lines, self.prior.lines, strict=True)
+            )
+        )
+
+    @property
+    def payable_shipping_fen(self) -> int:
+        """What delivery costs in the end."""
+        off = sum(step.shipping_fen for step in self.steps)
+        return self.basket.shipping_fen - self.prior.shipping_fen - off
+
+    @property
+    def payable_fen(self) -> int:
+        """What is to be paid."""
+        return sum(self.payable_lines) + self.payable_shipping_fen
+
+    def step_of(self, coupon_id: UUID) -> Step | None:
+        """The discount of one coupon, if it has one."""
+        return next((step for step in self.steps if step.coupon_id == coupon_id), None)
+
+    def refusal_of(self, coupon_id: UUID) -> Refusal:
+        """Why a coupon takes nothing off."""
+        found = (why for offer, why in self.left_out if offer.coupon_id == coupon_id)
+        return next(found, NothingInScope())
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """What is left of each line and of the delivery fee while discounts are taken off."""
+
+    lines: Sequence[Line]
+    amounts: list[int]
+    units: list[int]
+    shipping: int
+    steps: list[Step] = field(default_factory=list[Step])
+    failed: list[tuple[Offer, Refusal]] = field(default_factory=list[tuple[Offer, Refusal]])
+
+    def weights(self, terms: Terms) -> list[int]:
+        """What is left of the lines in scope, 0 for the others."""
+        pairs = zip(self.lines, self.amounts, strict=True)
+        return [amount if terms.covers(line) else 0 for line, amount in pairs]
+
+    def take(self, step: Step) -> None:
+        """Write a discount down; what an exchanged unit loses was set aside before."""
+        self.steps.append(step)
+        self.shipping -= step.shipping_fen
+        if step.stage is not Stage.EXCHANGE:
+            pairs = zip(self.amounts, step.shares, strict=True)
+            self.amounts = [amount - share for amount, share in pairs]
+
+
+def price(
+    basket: Basket,
+    offers: Iterable[Offer],
+    *,
+    prior: Prior | None = None,
+    points: PointsUse | None = None,
+) -> Pricing:
+    """The basket with all these coupons that apply; whether they may meet is not asked.
+
+    Percentages round down to the fen. Shares of lines are exact, by largest remainder. Raises
+    InvalidInput for a basket that cannot be.
+    """
+    check_basket(basket)
+    before = prior or Prior((0,) * len(basket.lines))
+    pairs = zip(basket.lines, before.lines, strict=True)
+    sheet = _Sheet(
+        lines=basket.lines,
+        amounts=[line.total_fen - off for line, off in pairs],
+        units=[line.quantity for line in basket.lines],
+        shipping=basket.shipping_fen - before.shipping_fen,
+    )
+    chosen = tuple(sorted(offers, key=lambda offer: offer.turn))
+    staged = {stage: [offer for offer in chosen if offer.stage is stage] for stage in Stage}
+    exchanged = [_exchange(sheet, offer) for offer in staged[Stage.EXCHANGE]]
+    for offer in [*staged[Stage.ITEM], *staged[Stage.CATEGORY], *staged[Stage.ORDER]]:
+        _take_off_goods(sheet, offer)
+    for step in filter(None, exchanged):
+        sheet.take(step)
+    for offer in staged[Stage.SHIPPING]:
+        _take_off_shipping(sheet, offer)
+    if points is not None:
+        _pay_with_points(sheet, points)
+    return Pricing(basket, before, chosen, points, tuple(sheet.steps), tuple(sheet.failed))
+
+
+def _reaches(sheet: _Sheet, offer: Offer, base: int) -> bool:
+    """Whether a coupon covers something and its threshold is reached; notes it if not."""
+    if not any(offer.terms.covers(line) for line in sheet.lines):
+        sheet.failed.append((offer, NothingInScope()))
+    elif base < offer.terms.threshold_fen:
+        missing = yuan(offer.terms.threshold_fen - base)
+        sheet.failed.append((offer, BelowThreshold(missing=missing)))
+    else:
+        return True
+    return False
+
+
+def _exchange(sheet: _Sheet, offer: Offer) -> Step | None:
+    """Set the dearest unit in scope aside and sell it at the coupon's price."""
+    terms = offer.terms
+    base = sum(sheet.weights(terms))
+    if not _reaches(sheet, offer, base):
+        return None
+    prices = [
+        amount // units if units and terms.covers(line) else -1
+        for line, amount, units in zip(sheet.lines, sheet.amounts, sheet.units, strict=True)
+    ]
+    dearest = max(range(len(prices)), key=prices.__getitem__)
+    fen = min(prices[dearest] - terms.value, terms.max_discount_fen)
+    if fen <= 0:
+        sheet.failed.append((offer, NothingInScope()))
+        return None
+    sheet.amounts[dearest] -= prices[dearest]
+    sheet.units[dearest] -= 1
+    shares = tuple(fen if at == dearest else 0 for at in range(len(prices)))
+    return Step(Stage.EXCHANGE, offer.coupon_id, base, fen, shares)
+
+
+def _take_off_goods(sheet: _Sheet, offer: Offer) -> None:
+    terms = offer.terms
+    weights = sheet.weights(terms)
+    base = sum(weights)
+    if not _reaches(sheet, offer, base):
+        return
+    full = base * terms.value // 100 if terms.kind is Kind.PERCENT else min(terms.value, base)
+    fen = min(full, terms.max_discount_fen)
+    if fen <= 0:
+        sheet.failed.append((offer, NothingInScope()))
+        return
+    sheet.take(Step(offer.stage, offer.coupon_id, base, fen, apportion(fen, weights)))
+
+
+def _take_off_shipping(sheet: _Sheet, offer: Offer) -> None:
+    terms = offer.terms
+    base = sum(sheet.weights(terms))
+    if not _reaches(sheet, offer, base):
+        return
+    fen = min(terms.value, terms.max_discount_fen, sheet.shipping)
+    if fen <= 0:
+        sheet.failed.append((offer, NothingInScope()))
+        return
+    nothing = (0,) * len(sheet.lines)
+    sheet.take(Step(Stage.SHIPPING, offer.coupon_id, base, fen, nothing, shipping_fen=fen))
+
+
+def _pay_with_points(sheet: _Sheet, points: PointsUse) -> None:
+    base = sum(sheet.amounts)
+    most_fen = base * points.most_percent // 100
+    used = min(points.asked, points.balance, most_fen * points.per_yuan // 100)
+    fen = used * 100 // points.per_yuan
+    if fen <= 0:
+        return
+    # No point is taken that pays for nothing.
+    used = -(-fen * points.per_yuan // 100)
+    shares = apportion(fen, sheet.amounts)
+    sheet.take(Step(Stage.POINTS, None, base, fen, shares, points=used))
+
+
+def explain(pricing: Pricing) -> Json:
+    """All that a price was reckoned from and what came of it, as JSON; `replay` reads it again."""
+    points = pricing.points
+    return {
+        "lines": [
+            {
+                "sku": line.sku,
+                "category": line.category,
+                "quantity": line.quantity,
+                "unit_fen": line.unit_fen,
+                "prior_fen": before,
+                "payable_fen": payable,
+            }
+            for line, before, payable in zip(
+                pricing.basket.lines, pricing.prior.lines, pricing.payable_lines, strict=True
+            )
+        ],
+        "shipping_fen": pricing.basket.shipping_fen,
+        "prior_shipping_fen": pricing.prior.shipping_fen,
+        "offers": [_offer_json(offer) for offer in pricing.offers],
+        "points": points
+        and {
+            "asked": points.asked,
+            "balance": points.balance,
+            "per_yuan": points.per_yuan,
+            "most_percent": points.most_percent,
+        },
+        "steps": [_step_json(step) for step in pricing.steps],
+        "subtotal_fen": pricing.subtotal_fen,
+        "saved_fen": pricing.saved_fen,
+        "payable_shipping_fen": pricing.payable_shipping_fen,
+        "payable_fen": pricing.payable_fen,
+    }
+
+
+def _offer_json(offer: Offer) -> Json:
+    terms = offer.terms
+    return {
+        "coupon_id": str(offer.coupon_id),
+        "kind": terms.kind.value,
+        "value": terms.value,
+        "threshold_fen": terms.threshold_fen,
+        "max_discount_fen": terms.max_discount_fen,
+        "skus": sorted(terms.skus),
+        "categories": sorted(terms.categories),
+        "expires_at": offer.expires_at.isoformat(),
+        "group": offer.group,
+        "exclusive": offer.exclusive,
+        "priority": offer.priority,
+    }
+
+
+def _step_json(step: Step) -> Json:
+    return {
+        "stage": step.stage.value,
+        "coupon_id": None if step.coupon_id is None else str(step.coupon_id),
+        "base_fen": step.base_fen,
+        "discount_fen": step.fen,
+        "shares": list(step.shares),
+        "shipping_fen": step.shipping_fen,
+        "points": step.points,
+    }
+
+
+def offer_of(told: Json) -> Offer:
+    """A coupon out of a stored explanation."""
+    return Offer(
+        coupon_id=UUID(told["coupon_id"]),
+        terms=Terms(
+            kind=Kind(told["kind"]),
+            value=told["value"],
+            threshold_fen=told["threshold_fen"],
+            max_discount_fen=told["max_discount_fen"],
+            skus=frozenset(told["skus"]),
+            categories=frozenset(told["categories"]),
+        ),
+        expires_at=datetime.fromisoformat(told["expires_at"]),
+        group=told["group"],
+        exclusive=told["exclusive"],
+        priority=told["priority"],
+    )
+
+
+def basket_of(told: Json) -> Basket:
+    """The basket out of a stored explanation."""
+    lines: list[Any] = told["lines"]
+    return Basket(
+        [Line(item["sku"], item["category"], item["quantity"], item["unit_fen"]) for item in lines],
+        told["shipping_fen"],
+    )
+
+
+def replay(told: Json) -> Pricing:
+    """The price that a stored explanation tells of, reckoned again from what it was made from."""
+    lines: list[Any] = told["lines"]
+    prior = Prior(tuple(item["prior_fen"] for item in lines), told["prior_shipping_fen"])
+    points = told["points"]
+    return price(
+        basket_of(told),
+        [offer_of(item) for item in told["offers"]],
+        prior=prior,
+        points=None if points is None else PointsUse(**points),
+    )
