@@ -1,7 +1,6 @@
 """Tiers over GraphQL: what there is to reach, and where a member stands."""
 
 from datetime import datetime
-from enum import Enum
 
 import strawberry
 
@@ -24,10 +23,28 @@ describe(
 )
 
 
-@strawberry.enum(description="The span over which a benefit's quota is counted.")
-class BenefitWindow(Enum):
-    MONTH = strawberry.enum_value("MONTH", description="A calendar month.")
-    YEAR = strawberry.enum_value("YEAR", description="A calendar year.")
+describe(
+    tiers.BenefitWindow,
+    "The span over which a benefit's quota is counted, in the member's neighbourhood's days.",
+    MONTH="A calendar month.",
+    QUARTER="Three calendar months, from January, April, July or October.",
+    YEAR="A calendar year.",
+    LIFETIME="All time: what is used up does not come back.",
+)
+describe(
+    tiers.BenefitKind,
+    "What sort of thing a benefit is.",
+    DELIVERY="A better delivery.",
+    TRIAL="Trying new products.",
+    GROUP="A place in a chat group.",
+    BUNDLE="Goods or bundles that others cannot buy.",
+    SERVICE="A better service.",
+    EARLY_ACCESS="Buying before others.",
+    EVENT="A seat at an event.",
+    PARTNER="A partner's service, such as a check-up or after-school care.",
+    GIFT="A gift.",
+    OTHER="Anything else.",
+)
 
 
 @strawberry.type(description="Something that members of a tier may have.")
@@ -37,7 +54,7 @@ class TierBenefit:
     quota: int | None = strawberry.field(
         description="How often within the window; null is without limit."
     )
-    window: BenefitWindow | None = strawberry.field(
+    window: tiers.BenefitWindow | None = strawberry.field(
         description="The span over which the quota is counted; null if there is no quota."
     )
 
@@ -100,7 +117,7 @@ def benefit_of(row: Json, locale: Locale) -> TierBenefit:
         code=row["code"],
         name=row["zh" if locale == "zh-CN" else "en"],
         quota=row.get("quota"),
-        window=None if window is None else BenefitWindow(window),
+        window=None if window is None else tiers.BenefitWindow(window),
     )
 
 

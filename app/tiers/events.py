@@ -42,3 +42,49 @@ class TierAtRisk(Event):
     def topics(self) -> list[str]:
         """The member sees it."""
         return [member_topic(self.member_id)]
+
+
+@dataclass(frozen=True, slots=True)
+class TierNoticeGiven(Event):
+    """A member will lose ground in a run that is `days` days away, unless `missing` growth comes.
+
+    `coming` is GRACE, or DOWNGRADE to `to_code`; `before` is the run's day, a local date.
+    """
+
+    kind: ClassVar[str] = "tier.notice"
+    member_id: UUID
+    tier_code: str
+    to_code: str
+    coming: str
+    days: int
+    before: str
+    missing: int
+
+    def topics(self) -> list[str]:
+        """The member sees it."""
+        return [member_topic(self.member_id)]
+
+
+@dataclass(frozen=True, slots=True)
+class BenefitChanged(Event):
+    """A member used or booked a benefit, or that was settled, cancelled or taken back."""
+
+    kind: ClassVar[str] = "benefit.changed"
+    member_id: UUID
+    use_id: UUID
+    benefit_code: str
+    quantity: int
+    state: str
+
+    def topics(self) -> list[str]:
+        """The member sees it."""
+        return [member_topic(self.member_id)]
+
+
+@dataclass(frozen=True, slots=True)
+class TierRunAsked(Event):
+    """Staff want a month's run previewed, or published: a worker takes it to its end."""
+
+    kind: ClassVar[str] = "tier.run_asked"
+    month: str
+    publish: bool

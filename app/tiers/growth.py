@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     SQLColumnExpression,
     Uuid,
+    case,
     cast,
     func,
     literal,
@@ -37,22 +38,24 @@ def growth_of(at: datetime, near: Near = everyone) -> "Select[UUID, int, int]":
     """Growth of each member over the 365 days before `at`: `member_id, growth, gross`.
 
     `growth` counts a yuan of settled spend less refunds as 1, rounded down over the whole window
-    and never under 0, a check-in as 1 and a successful invitation as 20. `gross` is the same
-    without taking off refunds (an order refunded in full counts in neither). Members without any
-    are absent. `near` narrows each table down by its member key.
+    and never under 0, a check-in as 1 and a successful invitation as 20. `gross` is what it would
+    be had nothing been refunded or taken back; an order cancelled counts in neither. Members
+    without any are absent. `near` narrows each table down by its member key.
     """
     pieces = _pieces(at - GROWTH_WINDOW, at, near).subquery()
     net = func.div(func.greatest(func.sum(pieces.c.net), 0), 100)
     gross = func.div(func.greatest(func.sum(pieces.c.gross), 0), 100)
-    other = func.sum(pieces.c.other)
+    other, lost = func.sum(pieces.c.other), func.sum(pieces.c.lost)
     return select(
         type_coerce(pieces.c.member_id, Uuid()).label("member_id"),
         cast(net + other, BigInteger).label("growth"),
-        cast(gross + other, BigInteger).label("gross"),
+        cast(gross + other + lost, BigInteger).label("gross"),
     ).group_by(pieces.c.member_id)
 
 
-def _pieces(since: datetime, until: datetime, near: Near) -> "CompoundSelect[UUID, int, int, int]":
+def _pieces(
+    since: datetime, until: datetime, near: Near
+) -> "CompoundSelect[UUID, int, int, int, int]":
     zero = literal(0, BigInteger)
     orders = (
         counted_orders(until)
@@ -60,6 +63,7 @@ def _pieces(since: datetime, until: datetime, near: Near) -> "CompoundSelect[UUI
         .subquery()
     )
     loose = loose_refunds(since, until).subquery()
+    taken_back = Lot.clawed >= Lot.amount
     first, last = business_day(since, DEFAULT_ZONE), business_day(until, DEFAULT_ZONE)
     return union_all(
         select(
@@ -67,14 +71,32 @@ def _pieces(since: datetime, until: datetime, near: Near) -> "CompoundSelect[UUI
             orders.c.net_fen.label("net"),
             orders.c.total_fen.label("gross"),
             zero.label("other"),
+            zero.label("lost"),
         ),
-        select(loose.c.member_id, -loose.c.amount_fen, zero, zero).where(near(loose.c.member_id)),
-        select(CheckIn.member_id, zero, zero, literal(GROWTH_PER_CHECK_IN, BigInteger)).where(
+        # Orders refunded in full are none of the counted ones.
+        select(Order.member_id, zero, Order.total_fen, zero, zero).where(
+            Order.settled_at >= since,
+            Order.settled_at < until,
+            Order.cancelled_at.is_(None),
+            Order.refunded_fen > 0,
+            Order.refunded_fen >= Order.total_fen,
+            Order.refunded_at < until,
+            near(Order.member_id),
+        ),
+        select(loose.c.member_id, -loose.c.amount_fen, zero, zero, zero).where(
+            near(loose.c.member_id)
+        ),
+        select(CheckIn.member_id, zero, zero, literal(GROWTH_PER_CHECK_IN, BigInteger), zero).where(
             CheckIn.day > first, CheckIn.day <= last, CheckIn.at < until, near(CheckIn.member_id)
         ),
-        select(Lot.member_id, zero, zero, literal(GROWTH_PER_SHARING, BigInteger)).where(
+        select(
+            Lot.member_id,
+            zero,
+            zero,
+            case((taken_back, 0), else_=GROWTH_PER_SHARING),
+            case((taken_back, GROWTH_PER_SHARING), else_=0),
+        ).where(
             Lot.source == Source.SHARING,
-            Lot.clawed < Lot.amount,
             Lot.earned_at >= since,
             Lot.earned_at < until,
             near(Lot.member_id),

@@ -150,10 +150,17 @@ async def move_counts(read: Read, month: date) -> list[MoveCount]:
 
 
 async def moves(
-    read: Read, month: date, *, kind: MoveKind | None = None, first: int = 20
+    read: Read,
+    month: date,
+    *,
+    kind: MoveKind | None = None,
+    first: int = 20,
+    after: UUID | None = None,
 ) -> Sequence[TierMove]:
-    """Some of a month's moves, in the order of members."""
+    """Some of a month's moves, in the order of members, those after one of them."""
     query = select(TierMove).where(TierMove.month == month).order_by(TierMove.member_id)
     if kind is not None:
         query = query.where(TierMove.kind == kind)
+    if after is not None:
+        query = query.where(TierMove.member_id > after)
     return list(await read.session.scalars(query.limit(first)))

@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import array, insert
 
+from app.kernel.clock import DEFAULT_ZONE
 from app.kernel.db import Tx
 from app.kernel.sets import emit_each, planned_for_sets
 from app.members import Member
@@ -66,6 +67,7 @@ async def advance(
     preview_only: bool = False,
     preview_batch: int = PREVIEW_BATCH,
     publish_batch: int = PUBLISH_BATCH,
+    zone: str = DEFAULT_ZONE,
 ) -> Progress:
     """Do a run's next batch in this transaction; call it in one after another until finished.
 
@@ -74,7 +76,7 @@ async def advance(
     previewed, unless the preview was made before the month began: then it is made anew. Raises
     TiersMissing, and RunNotDue for publishing a month that has not begun.
     """
-    run = await _begun(tx, month)
+    run = await begin_run(tx, month, zone)
     if not preview_only and run.state is RunState.PREVIEWED:
         if tx.now < run.cutoff:
             raise RunNotDue(month=f"{month:%Y-%m}")
@@ -93,10 +95,13 @@ async def advance(
     return Progress(month, run.state, done, run.members, run.state in ends)
 
 
-async def _begun(tx: Tx, month: date) -> TierRun:
+async def begin_run(tx: Tx, month: date, zone: str = DEFAULT_ZONE) -> TierRun:
+    """A month's run, begun where it has not been, and locked."""
     await tx.session.execute(
         insert(TierRun)
-        .values(month=month, state=RunState.PREVIEWING, cutoff=cutoff_of(month), started_at=tx.now)
+        .values(
+            month=month, state=RunState.PREVIEWING, cutoff=cutoff_of(month, zone), started_at=tx.now
+        )
         .on_conflict_do_nothing()
     )
     return await tx.session.get_one(TierRun, month, with_for_update=True, populate_existing=True)

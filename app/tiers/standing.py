@@ -1,4 +1,4 @@
-"""Setting tiers up, going up at once, and staff's overrides."""
+"""Going up at once, and staff's overrides."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -14,15 +14,9 @@ from app.tiers.errors import TierNotFound, TiersMissing
 from app.tiers.events import TierChanged
 from app.tiers.growth import growth_of
 from app.tiers.queries import all_tiers
-from app.tiers.rules import DEFAULT_TIERS
 from app.tiers.tables import ChangeReason, Standing, StandingState, Tier, TierChange
 
 _INSTANT = timedelta(microseconds=1)
-
-
-async def ensure_tiers(tx: Tx) -> None:
-    """Set up the default tiers where none are; those that staff have changed stay as they are."""
-    await tx.session.execute(insert(Tier).values(list(DEFAULT_TIERS)).on_conflict_do_nothing())
 
 
 async def upgrade_if_due(tx: Tx, *, member_id: UUID) -> str | None:
@@ -43,7 +37,7 @@ async def upgrade_due(tx: Tx, *, member_ids: Iterable[UUID]) -> dict[UUID, str]:
     tiers = await all_tiers(tx)
     if not tiers:
         raise TiersMissing()
-    standings = await _locked(tx, members, tiers[0])
+    standings = await locked_standings(tx, members, tiers[0])
     growth = growth_of(tx.now + _INSTANT, lambda column: column.in_(members))
     found = {row[0]: row[1] for row in await tx.session.execute(growth)}
     ranks = {tier.code: tier.rank for tier in tiers}
@@ -77,7 +71,7 @@ async def override_tier(
         raise TiersMissing()
     if tier_code not in {tier.code for tier in tiers}:
         raise TierNotFound(tier=tier_code)
-    standing = (await _locked(tx, [member_id], tiers[0]))[member_id]
+    standing = (await locked_standings(tx, [member_id], tiers[0]))[member_id]
     standing.override_until, standing.override_reason, standing.override_by = until, why, actor_id
     _steady(standing)
     if standing.tier_code != tier_code:
@@ -93,7 +87,7 @@ async def end_override(tx: Tx, *, member_id: UUID) -> None:
         standing.override_until = standing.override_reason = standing.override_by = None
 
 
-async def _locked(tx: Tx, members: list[UUID], lowest: Tier) -> dict[UUID, Standing]:
+async def locked_standings(tx: Tx, members: list[UUID], lowest: Tier) -> dict[UUID, Standing]:
     """Standings of these members, made in the lowest tier where there are none, locked in order."""
     await tx.session.execute(
         insert(Standing)

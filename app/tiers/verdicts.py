@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from app.members import Member, MemberStatus
-from app.tiers.growth import growth_of
+from app.tiers.growth import Near, growth_of
 from app.tiers.rules import PROTECTED
 from app.tiers.tables import MoveKind, Standing, StandingState, Tier, TierMove, TierRun
 
@@ -47,7 +47,7 @@ class Range:
 
 def write_verdicts(run: TierRun, tiers: Sequence[Tier], within: Range) -> Insert:
     """Refresh the range's growth as of the run's cutoff, and write a move for whoever gets one."""
-    people = _people(run.cutoff, tiers[0], within).cte("people")
+    people = _people(run.cutoff, tiers[0], within.holds).cte("people")
     judged = _judged(run.cutoff, tiers, people).cte("judged")
     fresh = insert(Standing).from_select(
         ["member_id", "tier_code", "since", "growth", "growth_at"],
@@ -86,8 +86,18 @@ def write_verdicts(run: TierRun, tiers: Sequence[Tier], within: Range) -> Insert
     )
 
 
-def _people(cutoff: datetime, lowest: Tier, within: Range):
-    grown = growth_of(cutoff, within.holds).subquery()
+def verdicts_at(cutoff: datetime, tiers: Sequence[Tier], near: Near):
+    """What a run at an instant would find: `id, kind, code, to_code, growth, threshold, gross`.
+
+    `kind` is null for those whom it would leave alone; members without growth and standing are
+    absent.
+    """
+    people = _people(cutoff, tiers[0], near).cte("people")
+    return _judged(cutoff, tiers, people)
+
+
+def _people(cutoff: datetime, lowest: Tier, near: Near):
+    grown = growth_of(cutoff, near).subquery()
     return (
         select(
             Member.id,
@@ -103,7 +113,7 @@ def _people(cutoff: datetime, lowest: Tier, within: Range):
         .outerjoin(Standing, Standing.member_id == Member.id)
         .outerjoin(grown, grown.c.member_id == Member.id)
         .where(
-            within.holds(Member.id),
+            near(Member.id),
             Member.status != MemberStatus.CLOSED,
             or_(grown.c.growth > 0, Standing.member_id.is_not(None)),
         )
@@ -137,6 +147,7 @@ def _judged(cutoff: datetime, tiers: Sequence[Tier], people: CTE):
         cast(case((kind == MoveKind.UPGRADE.value, aim), else_=keep), BigInteger).label(
             "threshold"
         ),
+        people.c.gross,
     )
 
 

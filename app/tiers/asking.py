@@ -1,0 +1,54 @@
+"""Staff ask for a monthly run; a worker takes it to its end, batch by batch."""
+
+from datetime import date
+
+from app.kernel.clock import business_day
+from app.kernel.db import Tx
+from app.kernel.errors import InvalidInput
+from app.tiers.errors import RunAlreadyPublished, RunNotDue, RunNotPreviewed, TiersMissing
+from app.tiers.events import TierRunAsked
+from app.tiers.queries import all_tiers
+from app.tiers.rules import following_month, run_month
+from app.tiers.running import begin_run, restart_preview
+from app.tiers.tables import RunState, TierRun
+
+
+async def ask_preview(tx: Tx, *, month: date) -> TierRun:
+    """Have a month's run calculated, anew if it has been; nobody moves.
+
+    A preview under way is left to go on. Raises TiersMissing, RunAlreadyPublished, InvalidInput for
+    another month than the present and the next.
+    """
+    if not await all_tiers(tx):
+        raise TiersMissing()
+    present = run_month(tx.now)
+    if month not in (present, following_month(business_day(tx.now))):
+        raise InvalidInput(
+            field="month", reason="the present or the next one", reason_zh="仅限本月或下月"
+        )
+    run = await begin_run(tx, month)
+    if run.state in (RunState.PUBLISHING, RunState.PUBLISHED):
+        raise RunAlreadyPublished(month=f"{month:%Y-%m}")
+    if run.state is RunState.PREVIEWED:
+        await restart_preview(tx, month=month)
+    tx.emit(TierRunAsked(month=month.isoformat(), publish=False))
+    return run
+
+
+async def ask_publication(tx: Tx, *, month: date) -> TierRun:
+    """Have a previewed run published; asked again it changes nothing more.
+
+    Raises RunNotDue before the month begins, RunNotPreviewed without a preview of the month itself.
+    """
+    run = await tx.session.get(TierRun, month, with_for_update=True)
+    if run is None or run.state is RunState.PREVIEWING:
+        raise RunNotPreviewed(month=f"{month:%Y-%m}")
+    if run.state is RunState.PREVIEWED:
+        if tx.now < run.cutoff:
+            raise RunNotDue(month=f"{month:%Y-%m}")
+        if run.previewed_at is None or run.previewed_at < run.cutoff:
+            raise RunNotPreviewed(month=f"{month:%Y-%m}")
+        run.state = RunState.PUBLISHING
+        await tx.session.flush()
+        tx.emit(TierRunAsked(month=month.isoformat(), publish=True))
+    return run
