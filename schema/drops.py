@@ -7,7 +7,7 @@ from uuid import UUID
 
 import strawberry
 
-from app import coupons, drops
+from app import coupons, drops, members
 from app.kernel.auth import MemberCaller
 from app.kernel.live import Fact
 from schema.context import Info
@@ -45,6 +45,51 @@ describe(
 )
 
 
+describe(
+    drops.ClaimsFate,
+    "What becomes of the coupons that were claimed before a drop was cancelled.",
+    name="DropClaimsFate",
+    KEEP="They stay with their members.",
+    REVOKE="Unused ones are taken back, and their members get something for them.",
+)
+
+
+@strawberry.type(description="Early access: some of the stock for members of a tier or above.")
+class DropWindow:
+    rank: int = strawberry.field(description="The lowest tier that may claim, by its rank.")
+    opens_at: datetime = strawberry.field(description="From when on they may claim.")
+    stock: int = strawberry.field(
+        description="How many coupons are set apart; what is left goes to the next window, and in "
+        "the end to everyone."
+    )
+
+
+@strawberry.type(description="Why a drop was cancelled, and how far its claimants are made good.")
+class DropCancellation:
+    reason: str = strawberry.field(description="Why, in the words of staff.")
+    claims: drops.ClaimsFate = strawberry.field(description="What becomes of claimed coupons.")
+    points: int | None = strawberry.field(
+        description="Points that a member gets for a coupon that is taken back."
+    )
+    revoked: int = strawberry.field(description="How many coupons have been taken back so far.")
+    cancelled_at: datetime = strawberry.field(description="When staff cancelled it.")
+    done_at: datetime | None = strawberry.field(
+        description="When every claimant had been seen to; null while that goes on."
+    )
+
+
+def cancellation_of(row: drops.Cancellation) -> DropCancellation:
+    """The GraphQL value of a cancellation."""
+    return DropCancellation(
+        reason=row.reason,
+        claims=row.fate,
+        points=row.points,
+        revoked=row.revoked,
+        cancelled_at=row.at,
+        done_at=row.done_at,
+    )
+
+
 @strawberry.type(description="A member's one claim in a drop.")
 class DropClaim:
     member_key: strawberry.Private[UUID]
@@ -76,6 +121,36 @@ class Drop(Node):
     community_id: strawberry.ID | None = strawberry.field(
         description="The neighbourhood whose members may claim; null for all."
     )
+    min_rank: int | None = strawberry.field(
+        description="The lowest tier whose members may claim, by its rank; null for all."
+    )
+    guests_only: bool = strawberry.field(
+        description="Whether it is only for members who were chosen when it was made."
+    )
+
+    @field(description="Windows of early access, the first to begin first.", shared=True)
+    async def early_access(self, info: Info) -> list[DropWindow]:
+        windows = await info.context.one(drops.windows_by_drop, self.key)
+        return [
+            DropWindow(rank=one.rank, opens_at=one.opens_at, stock=one.stock)
+            for one in windows or ()
+        ]
+
+    @field(
+        description="When the signed-in member can begin to claim, early access included; null for "
+        "those whom the drop is not for."
+    )
+    async def my_opens_at(self, info: Info) -> datetime | None:
+        caller = info.context.caller
+        row = await info.context.one(drops.by_id, self.key)
+        if not isinstance(caller, MemberCaller) or row is None:
+            return None
+        return await _opens_for(info, row, caller.id)
+
+    @field(description="Why and how staff cancelled it; null if they did not.", allow=OFFICE)
+    async def cancellation(self, info: Info) -> DropCancellation | None:
+        row = await info.context.one(drops.cancellations_by_drop, self.key)
+        return None if row is None else cancellation_of(row)
 
     @field(description="What the coupons do.", shared=True)
     async def template(self, info: Info) -> CouponTemplate:
@@ -95,6 +170,19 @@ class Drop(Node):
             return None
         row = await info.context.one(drops.claims_by_member_and_drop, (caller.id, self.key))
         return None if row is None else claim_of(row)
+
+
+async def _opens_for(info: Info, row: drops.Drop, member_id: UUID) -> datetime | None:
+    member = await info.context.one(members.by_id, member_id)
+    rank = await info.context.one(drops.ranks_by_member, member_id)
+    if member is None or rank is None:
+        return None
+    if row.community_id not in (None, member.community_id) or rank < (row.min_rank or rank):
+        return None
+    if row.guests_only and not await info.context.one(drops.guests_of, (member_id, row.id)):
+        return None
+    windows = await info.context.one(drops.windows_by_drop, row.id)
+    return drops.opens_for(row.opens_at, windows or (), rank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +241,8 @@ def drop_of(row: drops.Drop, picture: Picture | None = None) -> Drop:
         stock=row.stock,
         remaining=seen.remaining,
         community_id=None if row.community_id is None else global_id("Community", row.community_id),
+        min_rank=row.min_rank,
+        guests_only=row.guests_only,
     )
 
 

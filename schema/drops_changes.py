@@ -5,8 +5,9 @@ from uuid import UUID
 
 import strawberry
 
-from app import coupons, drops
+from app import coupons, drops, tiers
 from app.kernel.auth import MemberCaller, Role, StaffCaller
+from app.kernel.db import Tx
 from app.kernel.errors import NotSignedIn
 from app.kernel.idempotency import once
 from app.kernel.table import Json
@@ -17,6 +18,17 @@ from schema.drops import Drop, DropClaim, drop_by_key, drop_of
 from schema.fields import field, mutation, shown
 from schema.guard import MEMBER, staff
 from schema.nodes import key_of
+
+
+@strawberry.input(description="Early access: some of the stock for members of a tier or above.")
+class DropWindowInput:
+    tier: str = strawberry.field(description="The lowest tier that may claim, by its code.")
+    opens_at: datetime = strawberry.field(
+        description="From when on they may claim, before the drop opens for everyone."
+    )
+    stock: int = strawberry.field(
+        description="How many coupons of the drop's stock are set apart for them."
+    )
 
 
 @strawberry.input(description="A new drop.")
@@ -30,6 +42,13 @@ class CreateDropInput:
     stock: int = strawberry.field(description="How many coupons there are to claim.")
     community_id: strawberry.ID | None = strawberry.field(
         default=None, description="The neighbourhood whose members may claim; null for all."
+    )
+    min_tier: str | None = strawberry.field(
+        default=None, description="The lowest tier whose members may claim, by its code."
+    )
+    early_access: list[DropWindowInput] | None = strawberry.field(
+        default=None,
+        description="Windows of early access, at most five; a later one is for a lower tier.",
     )
     idempotency_key: str | None = strawberry.field(
         default=None, description="A key of the client's; the same key never makes two."
@@ -55,6 +74,54 @@ class OpenDropSuccess:
     drop: Drop = strawberry.field(description="The drop.")
 
 
+@strawberry.input(description="The early end of an open drop.")
+class CloseDropInput:
+    drop_id: strawberry.ID = strawberry.field(description="The drop to close now.")
+    idempotency_key: str = strawberry.field(
+        description="A key of the client's; sent again it gets the first answer."
+    )
+
+
+@strawberry.type(description="The drop is closed, and its batch has back what was left.")
+class CloseDropSuccess:
+    drop_key: strawberry.Private[UUID]
+
+    @field(description="The drop.")
+    async def drop(self, info: Info) -> Drop:
+        return await drop_by_key(info, self.drop_key)
+
+
+@strawberry.input(description="The cancellation of a drop.")
+class CancelDropInput:
+    drop_id: strawberry.ID = strawberry.field(description="The drop to cancel.")
+    reason: str = strawberry.field(
+        description="Why, up to 200 characters; members whose coupon is taken back read it."
+    )
+    claims: drops.ClaimsFate = strawberry.field(
+        default=drops.ClaimsFate.KEEP, description="What becomes of claimed coupons."
+    )
+    points: int | None = strawberry.field(
+        default=None, description="Points for each member whose coupon is taken back."
+    )
+    batch_id: strawberry.ID | None = strawberry.field(
+        default=None,
+        description="The active batch, of another template, of which each member whose coupon is "
+        "taken back gets one; enough is set aside in it at once.",
+    )
+    idempotency_key: str = strawberry.field(
+        description="A key of the client's; sent again it gets the first answer."
+    )
+
+
+@strawberry.type(description="The drop is cancelled; claimants are made good in the background.")
+class CancelDropSuccess:
+    drop_key: strawberry.Private[UUID]
+
+    @field(description="The drop.")
+    async def drop(self, info: Info) -> Drop:
+        return await drop_by_key(info, self.drop_key)
+
+
 @strawberry.input(description="A claim.")
 class ClaimDropInput:
     drop_id: strawberry.ID = strawberry.field(description="The drop to claim from.")
@@ -73,6 +140,16 @@ class ClaimDropSuccess:
         return await drop_by_key(info, self.drop_key)
 
 
+async def _ranks(tx: Tx, input: CreateDropInput) -> dict[str, int]:
+    """The rank of each tier that the input names. Raises TierNotFound."""
+    named = {one.tier for one in input.early_access or ()}
+    named |= set() if input.min_tier is None else {input.min_tier}
+    found = await tiers.tiers_by_code(tx, named) if named else {}
+    if len(found) < len(named):
+        raise tiers.TierNotFound()
+    return {code: row.rank for code, row in found.items()}
+
+
 @strawberry.type(description="Mutations of drops.")
 class DropsMutation:
     @mutation(
@@ -83,6 +160,7 @@ class DropsMutation:
             coupons.BatchNotActive,
             coupons.BatchTooSmall,
             CommunityNotFound,
+            tiers.TierNotFound,
         ],
         description="Schedules a drop and sets its stock aside in the batch.",
     )
@@ -96,6 +174,7 @@ class DropsMutation:
         async with info.context.begin() as tx:
 
             async def work() -> Json:
+                ranks = await _ranks(tx, input)
                 made = await drops.create_drop(
                     tx,
                     batch_id=batch_id,
@@ -104,6 +183,11 @@ class DropsMutation:
                     closes_at=input.closes_at,
                     stock=input.stock,
                     community_id=community_id,
+                    min_rank=None if input.min_tier is None else ranks[input.min_tier],
+                    early=[
+                        drops.Window(ranks[one.tier], one.opens_at, one.stock)
+                        for one in input.early_access or ()
+                    ],
                     by=caller.id,
                 )
                 note_made(subject(drops.Drop, made.id))
@@ -132,6 +216,75 @@ class DropsMutation:
         return OpenDropSuccess(drop=drop_of(row))
 
     @mutation(
+        staff(Role.CAMPAIGN_MANAGER),
+        CloseDropSuccess,
+        refusals=[drops.DropNotFound, drops.DropNotOpen],
+        description="Closes an open drop before its hour; what was claimed stays claimed.",
+    )
+    async def close_drop(self, info: Info, input: CloseDropInput) -> CloseDropSuccess:
+        caller = info.context.caller
+        if not isinstance(caller, StaffCaller):
+            raise NotSignedIn()
+        key = key_of(input.drop_id, "Drop", "dropId")
+        async with info.context.begin(about=subject(drops.Drop, key)) as tx:
+
+            async def work() -> Json:
+                return {"drop": str((await drops.close_drop(tx, drop_id=key)).id)}
+
+            await once(
+                tx,
+                owner_id=caller.id,
+                command="closeDrop",
+                key=input.idempotency_key,
+                given=shown(input),
+                work=work,
+            )
+        return CloseDropSuccess(drop_key=key)
+
+    @mutation(
+        staff(Role.CAMPAIGN_MANAGER),
+        CancelDropSuccess,
+        refusals=[
+            drops.DropNotFound,
+            drops.DropNotCancellable,
+            coupons.BatchNotFound,
+            coupons.BatchNotActive,
+            coupons.BatchTooSmall,
+        ],
+        description="Cancels a drop that is to come, open or sold out, with a reason. Claimed "
+        "coupons stay, or are taken back for points, another coupon, or both.",
+    )
+    async def cancel_drop(self, info: Info, input: CancelDropInput) -> CancelDropSuccess:
+        caller = info.context.caller
+        if not isinstance(caller, StaffCaller):
+            raise NotSignedIn()
+        key = key_of(input.drop_id, "Drop", "dropId")
+        other = None if input.batch_id is None else key_of(input.batch_id, "CouponBatch", "batchId")
+        async with info.context.begin(about=subject(drops.Drop, key)) as tx:
+
+            async def work() -> Json:
+                await drops.cancel_drop(
+                    tx,
+                    drop_id=key,
+                    reason=input.reason,
+                    fate=input.claims,
+                    points_each=input.points,
+                    batch_id=other,
+                    by=caller.id,
+                )
+                return {"drop": str(key)}
+
+            await once(
+                tx,
+                owner_id=caller.id,
+                command="cancelDrop",
+                key=input.idempotency_key,
+                given=shown(input),
+                work=work,
+            )
+        return CancelDropSuccess(drop_key=key)
+
+    @mutation(
         MEMBER,
         ClaimDropSuccess,
         refusals=[
@@ -140,6 +293,7 @@ class DropsMutation:
             drops.AlreadyClaimed,
             drops.SoldOut,
             drops.NotInAudience,
+            drops.NotYetYours,
             drops.TooManyClaims,
             coupons.CouponLimitReached,
             MemberNotActive,

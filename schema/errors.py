@@ -1,6 +1,7 @@
 """Refusals as GraphQL types, client mistakes as errors with codes, and the masking of the rest."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, Union
 from uuid import uuid4
@@ -15,6 +16,7 @@ from app.kernel.errors import (
     InvalidInput,
     Locale,
     NotAllowed,
+    NotBefore,
     NotSignedIn,
     Refusal,
     Wait,
@@ -44,12 +46,21 @@ class Waiting(UserError):
     )
 
 
+@strawberry.type(description="A refusal that ends at an instant.")
+class WaitingUntil(UserError):
+    not_before: datetime = strawberry.field(
+        description="From when on it is worth trying again; count down against the server's time."
+    )
+
+
 @cache
 def refusal_type(refusal: type[Refusal]) -> type[UserError]:
     """The GraphQL object type of a refusal: same name, implements UserError."""
     name, inside = refusal.__name__, {"__module__": __name__}
     if issubclass(refusal, Wait):
         shape = type(name, (Waiting,), inside)
+    elif issubclass(refusal, NotBefore):
+        shape = type(name, (WaitingUntil,), inside)
     else:
         shape = type(name, (UserError,), inside)
     description = " ".join((refusal.__doc__ or refusal.en).split())
@@ -71,6 +82,8 @@ def as_type(refusal: Refusal, declared: Sequence[type[Refusal]], locale: Locale)
             given: dict[str, Any] = {"code": refusal.code, "message": refusal.message(locale)}
             if isinstance(refusal, Wait):
                 given["retry_after_seconds"] = refusal.seconds
+            if isinstance(refusal, NotBefore):
+                given["not_before"] = refusal.at
             return refusal_type(kind)(**given)
     raise refusal
 

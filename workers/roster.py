@@ -9,6 +9,7 @@ from app.kernel.outbox import Event
 from app.orders import OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
 from app.points import MemberCheckedIn
 from workers import campaigns, churn, coupons, eco, points, segments, tiers, upkeep
+from workers import drops as drop_jobs
 from workers.jobs import by_name
 from workers.reactions import Reaction, Reactions, react
 from workers.schedule import Daily, Every, Monthly, Plan, Tick
@@ -19,6 +20,8 @@ JOBS = by_name(
         points.move_points,
         points.audit_points,
         coupons.move_coupons,
+        drop_jobs.compensate_claimants,
+        drop_jobs.tidy_drops,
         campaigns.run_campaigns,
         campaigns.enrol_now,
         segments.run_segments,
@@ -46,6 +49,7 @@ TABLE: dict[type[Event], tuple[Reaction, ...]] = {
     EcoActionCredited: (_AWARD,),
     OrderRefunded: (_FOLLOW,),
     OrderCancelled: (_FOLLOW,),
+    drops.DropCancelled: (react(drop_jobs.compensate_claimants, "drop_id"),),
     CampaignStarted: (react(campaigns.enrol_now, "campaign_id"),),
 }
 
@@ -60,6 +64,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("campaigns", campaigns.run_campaigns, Every(_MINUTE)),
     Plan("points", points.move_points, Every(5 * _MINUTE)),
     Plan("coupons", coupons.move_coupons, Every(5 * _MINUTE)),
+    Plan("drops", drop_jobs.tidy_drops, Every(5 * _MINUTE)),
     Plan("alerts", churn.escalate_alerts, Every(5 * _MINUTE)),
     Plan("sweep", upkeep.sweep, Every(60 * _MINUTE)),
     Plan("versions", upkeep.sweep_versions, Every(5 * _MINUTE)),

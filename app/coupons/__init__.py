@@ -17,16 +17,27 @@ from app.coupons.errors import (
     BatchNotActive,
     BatchNotFound,
     BatchTooSmall,
+    BatchUsedUp,
     BelowThreshold,
     CannotCombine,
+    CodeNotFound,
+    CodeTaken,
     CouponLimitReached,
     CouponNotFound,
+    CouponNotReserved,
     CouponNotUsable,
     NothingInScope,
     TemplateNotFound,
     ValidityOver,
 )
-from app.coupons.events import CouponGranted, CouponRedeemed
+from app.coupons.events import (
+    CouponGranted,
+    CouponRedeemed,
+    CouponReleased,
+    CouponReserved,
+    CouponReturned,
+    DiscountReduced,
+)
 from app.coupons.granting import Grants, Shortage, grant, grant_set_aside, new_code
 from app.coupons.merging import merge
 from app.coupons.pricing import (
@@ -48,9 +59,21 @@ from app.coupons.queries import (
     redemptions_by_member_and_id,
     templates_by_id,
 )
-from app.coupons.redeeming import activate_due, expire_due, redeem
+from app.coupons.redeeming import redeem, release, reserve
 from app.coupons.revoking import hold_unused, revoke_coupons
-from app.coupons.rules import Basket, Discount, Line, Terms, discount, validity_window
+from app.coupons.rules import (
+    LONGEST_HOLD,
+    SHORTEST_HOLD,
+    USUAL_HOLD,
+    Basket,
+    Discount,
+    Line,
+    Terms,
+    discount,
+    standing,
+    validity_window,
+)
+from app.coupons.sweeping import activate_due, expire_due, free_due
 from app.coupons.tables import (
     Batch,
     BatchState,
@@ -70,6 +93,9 @@ from app.coupons.tables import (
 )
 
 __all__ = [
+    "LONGEST_HOLD",
+    "SHORTEST_HOLD",
+    "USUAL_HOLD",
     "Basket",
     "Batch",
     "BatchHeldByDrop",
@@ -78,19 +104,27 @@ __all__ = [
     "BatchNotFound",
     "BatchState",
     "BatchTooSmall",
+    "BatchUsedUp",
     "BelowThreshold",
     "CannotCombine",
     "Code",
     "CodeMode",
+    "CodeNotFound",
+    "CodeTaken",
     "Coupon",
     "CouponGranted",
     "CouponLimitReached",
     "CouponNotFound",
+    "CouponNotReserved",
     "CouponNotUsable",
     "CouponPage",
     "CouponRedeemed",
+    "CouponReleased",
+    "CouponReserved",
+    "CouponReturned",
     "CouponState",
     "Discount",
+    "DiscountReduced",
     "Grants",
     "Kind",
     "Line",
@@ -124,6 +158,7 @@ __all__ = [
     "discount",
     "expire_due",
     "explain",
+    "free_due",
     "grant",
     "grant_set_aside",
     "hold_unused",
@@ -135,10 +170,13 @@ __all__ = [
     "price",
     "redeem",
     "redemptions_by_member_and_id",
+    "release",
     "replay",
+    "reserve",
     "revoke_coupons",
     "set_aside",
     "settle_aside",
+    "standing",
     "templates_by_id",
     "validity_window",
 ]

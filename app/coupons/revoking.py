@@ -13,7 +13,7 @@ _HOLD = text(
     """
     SELECT c.id FROM unnest(CAST(:members AS uuid[]), CAST(:coupons AS uuid[])) AS a(member_id, id)
     JOIN coupon AS c USING (member_id, id)
-    WHERE c.state IN ('WAITING', 'ACTIVE', 'RETURNED')
+    WHERE c.state IN ('WAITING', 'ACTIVE')
     ORDER BY c.member_id, c.id FOR UPDATE OF c
     """
 )
@@ -25,7 +25,7 @@ _REVOKE = text(
         SELECT c.member_id, c.id
         FROM unnest(CAST(:members AS uuid[]), CAST(:coupons AS uuid[])) AS a(member_id, id)
         JOIN coupon AS c USING (member_id, id)
-        WHERE c.state IN ('WAITING', 'ACTIVE', 'RETURNED')
+        WHERE c.state IN ('WAITING', 'ACTIVE')
         ORDER BY c.member_id, c.id FOR UPDATE OF c
     )
     UPDATE coupon AS c SET state = 'REVOKED' FROM held

@@ -1,58 +1,126 @@
 """Drops: the face of the slice."""
 
 from app.drops.batching import Claimed, Claims
+from app.drops.cancelling import cancel_drop, compensate, uncompensated
 from app.drops.claiming import claim, claim_all, claim_once
-from app.drops.commands import cancel_drop, close_due, create_drop, open_drop, open_due
+from app.drops.commands import (
+    close_drop,
+    close_due,
+    create_drop,
+    forget_identities,
+    invite,
+    open_drop,
+    open_due,
+)
 from app.drops.errors import (
     AlreadyClaimed,
+    DropNotCancellable,
     DropNotFound,
+    DropNotOpen,
     DropNotScheduled,
     NotInAudience,
     NotOpen,
+    NotYetYours,
     SoldOut,
     TooManyClaims,
 )
 from app.drops.events import (
+    DropCancelled,
     DropChanged,
     DropClaimed,
     DropClosed,
+    DropCompensated,
     DropOpened,
+    DropReturned,
     DropSoldOut,
     drop_topic,
 )
-from app.drops.queries import by_id, claims_by_member_and_drop, page
-from app.drops.rules import takes_claims
-from app.drops.tables import Claim, Drop, DropState
+from app.drops.merging import merge
+from app.drops.queries import (
+    by_id,
+    cancellations_by_drop,
+    claims_by_member_and_drop,
+    guests_of,
+    page,
+    ranks_by_member,
+    windows_by_drop,
+)
+from app.drops.rules import (
+    Early,
+    Window,
+    early_at,
+    next_chance,
+    opens_for,
+    takes_claims,
+    windows_fit,
+)
+from app.drops.tables import (
+    Cancellation,
+    Claim,
+    ClaimedIdentity,
+    ClaimsFate,
+    Drop,
+    DropState,
+    EarlyWindow,
+    Guest,
+)
 
 __all__ = [
     "AlreadyClaimed",
+    "Cancellation",
     "Claim",
     "Claimed",
+    "ClaimedIdentity",
     "Claims",
+    "ClaimsFate",
     "Drop",
+    "DropCancelled",
     "DropChanged",
     "DropClaimed",
     "DropClosed",
+    "DropCompensated",
+    "DropNotCancellable",
     "DropNotFound",
+    "DropNotOpen",
     "DropNotScheduled",
     "DropOpened",
+    "DropReturned",
     "DropSoldOut",
     "DropState",
+    "Early",
+    "EarlyWindow",
+    "Guest",
     "NotInAudience",
     "NotOpen",
+    "NotYetYours",
     "SoldOut",
     "TooManyClaims",
+    "Window",
     "by_id",
     "cancel_drop",
+    "cancellations_by_drop",
     "claim",
     "claim_all",
     "claim_once",
     "claims_by_member_and_drop",
+    "close_drop",
     "close_due",
+    "compensate",
     "create_drop",
     "drop_topic",
+    "early_at",
+    "forget_identities",
+    "guests_of",
+    "invite",
+    "merge",
+    "next_chance",
     "open_drop",
     "open_due",
+    "opens_for",
     "page",
+    "ranks_by_member",
     "takes_claims",
+    "uncompensated",
+    "windows_by_drop",
+    "windows_fit",
 ]

@@ -17,10 +17,12 @@ from uuid import UUID
 import orjson
 
 from app.drops.connecting import Wire, outage
-from app.drops.errors import TooManyClaims
+from app.drops.errors import NotYetYours, TooManyClaims
 from app.drops.serving import (
     REFUSALS,
+    TOO_LATE,
     UNDECIDED,
+    WAITS,
     Asked,
     Outcome,
     Terms,
@@ -224,7 +226,7 @@ class Claims:
             if Outcome.GIVEN in outcomes:
                 self._waker.wake()
             # Who came too late behind an undecided claim may yet be in time.
-            again = UNDECIDED | {Outcome.TOO_LATE} if UNDECIDED & outcomes else UNDECIDED
+            again = UNDECIDED | TOO_LATE if UNDECIDED & outcomes else UNDECIDED
             left: list[_Waiting] = []
             for waiting, item in zip(batch, told, strict=True):
                 if item.outcome in again:
@@ -299,6 +301,8 @@ def _answer_of(told: Told, now: datetime) -> Answer:
     if told.outcome == Outcome.REPEATED:
         answer = orjson.loads(told.answer or "{}")
         return Claimed(UUID(answer["coupon"]), datetime.fromisoformat(answer["at"]))
+    if told.outcome in WAITS:
+        return NotYetYours(at=datetime.fromisoformat(orjson.loads(told.answer or "null")))
     return REFUSALS[told.outcome]
 
 

@@ -1,6 +1,6 @@
 """Refusals of drops."""
 
-from app.kernel.errors import Refusal
+from app.kernel.errors import NotBefore, Refusal
 
 
 class DropNotFound(Refusal):
@@ -36,11 +36,19 @@ class SoldOut(Refusal):
 
 
 class NotInAudience(Refusal):
-    """The drop is for other members."""
+    """The drop is for others: of another community, of a higher tier, or its guests."""
 
     code = "NOT_IN_AUDIENCE"
-    zh = "该活动不面向您所在的小区"
-    en = "This drop is for another community."
+    zh = "该活动不面向您"
+    en = "This drop is for other members."
+
+
+class NotYetYours(NotBefore):
+    """Higher tiers claim before this member, or have claimed all that was set apart so far."""
+
+    code = "NOT_YET_YOURS"
+    zh = "还没轮到您，{at}起可抢"
+    en = "It is not your turn yet: come at {at}."
 
 
 class DropNotScheduled(Refusal):
@@ -49,6 +57,22 @@ class DropNotScheduled(Refusal):
     code = "DROP_NOT_SCHEDULED"
     zh = "活动当前为{state}，无法开启"
     en = "The drop is {state} and cannot be opened."
+
+
+class DropNotOpen(Refusal):
+    """Only a drop that is open can be closed."""
+
+    code = "DROP_NOT_OPEN"
+    zh = "活动当前为{state}，无法结束"
+    en = "The drop is {state} and cannot be closed."
+
+
+class DropNotCancellable(Refusal):
+    """A drop that has ended can no longer be cancelled."""
+
+    code = "DROP_NOT_CANCELLABLE"
+    zh = "活动当前为{state}，无法取消"
+    en = "The drop is {state} and cannot be cancelled."
 
 
 class TooManyClaims(Refusal):

@@ -6,6 +6,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from app.kernel.outbox import Event
+from app.members import member_topic
 
 
 def drop_topic(drop_id: UUID) -> str:
@@ -48,7 +49,37 @@ class DropSoldOut(DropChanged):
     kind: ClassVar[str] = "drop.sold_out"
 
 
+class DropReturned(DropChanged):
+    """A claimed coupon came back into the stock: two accounts of one person had one each."""
+
+    kind: ClassVar[str] = "drop.returned"
+
+
 class DropClosed(DropChanged):
     """The drop ended with coupons left, by its hour or by staff."""
 
     kind: ClassVar[str] = "drop.closed"
+
+
+class DropCancelled(DropChanged):
+    """Staff cancelled the drop; what becomes of claimed coupons is told to each who has one."""
+
+    kind: ClassVar[str] = "drop.cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class DropCompensated(Event):
+    """A member's coupon of a cancelled drop was taken back, and this is what they got for it."""
+
+    kind: ClassVar[str] = "drop.compensated"
+    member_id: UUID
+    drop_id: UUID
+    coupon_id: UUID
+    reason: str
+    points: int | None
+    # The coupon that was given in its place.
+    given_id: UUID | None
+
+    def topics(self) -> list[str]:
+        """The member's own."""
+        return [member_topic(self.member_id)]

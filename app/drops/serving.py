@@ -15,10 +15,17 @@ from asyncpg import Connection
 from sqlalchemy import select
 
 from app import coupons
-from app.drops.errors import AlreadyClaimed, DropNotFound, NotInAudience, NotOpen, SoldOut
+from app.drops.errors import (
+    AlreadyClaimed,
+    DropNotFound,
+    NotInAudience,
+    NotOpen,
+    NotYetYours,
+    SoldOut,
+)
 from app.drops.events import DropClaimed, DropOpened, DropSoldOut, drop_topic
-from app.drops.queries import by_id
-from app.drops.rules import COMMAND
+from app.drops.queries import by_id, windows_by_drop
+from app.drops.rules import COMMAND, Window, early_at
 from app.kernel.db import Read
 from app.kernel.errors import IdempotencyKeyReused, Refusal
 from app.kernel.ids import uuid7
@@ -36,6 +43,8 @@ class Outcome(StrEnum):
     REPEATED = "REPEATED"
     # In turn, but those before it took the last ones: sold out, unless one of those is undecided.
     TOO_LATE = "TOO_LATE"
+    # The same before the opening: they took the last that were set apart for early access so far.
+    EARLY_GONE = "EARLY_GONE"
     # The drop changed while the statement waited for its row: nothing was written.
     STALE = "STALE"
     # Another grant of the same template to the same member was quicker.
@@ -45,6 +54,7 @@ class Outcome(StrEnum):
 
 
 UNDECIDED = frozenset({Outcome.STALE, Outcome.RIVALLED, Outcome.NEW_ZONE})
+TOO_LATE = frozenset({Outcome.TOO_LATE, Outcome.EARLY_GONE})
 REFUSALS: Mapping[str, type[Refusal]] = {
     Outcome.TOO_LATE: SoldOut,
     **{
@@ -61,6 +71,8 @@ REFUSALS: Mapping[str, type[Refusal]] = {
         )
     },
 }
+# These name an instant, which stands in place of the answer.
+WAITS = frozenset({NotYetYours.code, Outcome.EARLY_GONE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +86,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the statement said of a claim; `answer` is the key's, whether fresh or repeated."""
+    """What the statement said of a claim; `answer` is the key's, or the instant to come again."""
 
     outcome: str
     coupon_id: UUID | None
@@ -89,6 +101,7 @@ class Terms:
     template: coupons.Template
     batch: coupons.Batch
     zones: frozenset[str]
+    windows: tuple[Window, ...]
 
 
 async def terms_of(read: Read, drop_id: UUID) -> Terms | None:
@@ -99,10 +112,15 @@ async def terms_of(read: Read, drop_id: UUID) -> Terms | None:
     batch = (await coupons.batches_by_id(read, [drop.batch_id]))[drop.batch_id]
     template = (await coupons.templates_by_id(read, [batch.template_id]))[batch.template_id]
     zones = await read.session.scalars(select(Community.time_zone).distinct())
-    return Terms(drop_id, template, batch, frozenset(zones))
+    windows = (await windows_by_drop(read, [drop_id])).get(drop_id, ())
+    return Terms(drop_id, template, batch, frozenset(zones), tuple(windows))
 
 
 # The order of the verdicts is that of `claim_all`, the keys being asked first as `once` does.
+#
+# Before the opening $17 is the rank that early access asks for at this instant (null before its
+# first window) and $18 how many may be claimed by then in all. From the opening on both are idle:
+# the instant decides, in this very statement, which of the two counts.
 #
 # `seen` is the drop as the statement's snapshot has it, `held` the drop as it is once its row is
 # locked: the two differ when another transaction claimed in between. Then earlier claims may be
@@ -123,24 +141,33 @@ WITH asked AS MATERIALIZED (
         AS w(zone, usable_from, expires_at, facts)
 ), seen AS MATERIALIZED (
     SELECT d.id, d.version, d.state, d.community_id, d.batch_id, b.template_id, t.per_member,
-           d.stock - d.claimed AS remaining,
-           d.state IN ('SCHEDULED', 'OPEN') AND d.opens_at <= $2 AND d.closes_at > $2 AS takes,
+           d.min_rank, d.guests_only, d.opens_at, d.stock - d.claimed AS remaining,
+           CASE WHEN d.opens_at <= $2 THEN d.stock ELSE $18::bigint END - d.claimed AS open_stock,
+           d.opens_at <= $2 AS opened,
+           d.state IN ('SCHEDULED', 'OPEN') AND d.closes_at > $2
+               AND (d.opens_at <= $2 OR d.early_opens_at IS NOT NULL) AS takes,
+           d.min_rank IS NOT NULL OR (d.opens_at > $2 AND d.early_opens_at IS NOT NULL) AS ranked,
            b.state = 'ACTIVE' AND $12::boolean AS gives
     FROM coupon_drop AS d
     JOIN coupon_batch AS b ON b.id = d.batch_id
     JOIN coupon_template AS t ON t.id = b.template_id
     WHERE d.id = $1
 ), judged AS MATERIALIZED (
-    SELECT a.*, w.usable_from, w.expires_at, w.facts, e.answer,
+    SELECT a.*, w.usable_from, w.expires_at, w.facts, e.answer, r.rank,
            CASE
                WHEN e.digest <> a.digest THEN '{IdempotencyKeyReused.code}'
                WHEN e.digest IS NOT NULL THEN '{Outcome.REPEATED}'
                WHEN s.id IS NULL THEN '{DropNotFound.code}'
                WHEN m.status IS DISTINCT FROM 'ACTIVE' THEN '{MemberNotActive.code}'
-               WHEN c.member_id IS NOT NULL THEN '{AlreadyClaimed.code}'
+               WHEN c.member_id IS NOT NULL OR i.known THEN '{AlreadyClaimed.code}'
                WHEN s.state = 'SOLD_OUT' THEN '{SoldOut.code}'
                WHEN NOT s.takes THEN '{NotOpen.code}'
-               WHEN s.community_id <> m.community_id THEN '{NotInAudience.code}'
+               WHEN s.community_id <> m.community_id OR r.rank < s.min_rank
+                   OR (s.guests_only AND NOT EXISTS (
+                       SELECT FROM drop_guest AS u WHERE u.member_id = a.member_id
+                       AND u.drop_id = $1)) THEN '{NotInAudience.code}'
+               WHEN NOT s.opened AND (r.rank < $17::bigint) IS NOT FALSE
+                   THEN '{NotYetYours.code}'
                WHEN NOT s.gives THEN '{NotOpen.code}'
                WHEN w.zone IS NULL THEN '{Outcome.NEW_ZONE}'
            END AS verdict
@@ -160,6 +187,17 @@ WITH asked AS MATERIALIZED (
         SELECT c.member_id FROM drop_claim AS c
         WHERE c.member_id = a.member_id AND c.drop_id = $1 LIMIT 1
     ) AS c ON true
+    LEFT JOIN LATERAL (
+        SELECT true AS known FROM identity AS o JOIN drop_identity AS k
+            ON k.drop_id = $1 AND k.kind = o.kind AND k.app = o.app AND k.blind = o.blind
+        WHERE o.member_id = a.member_id LIMIT 1
+    ) AS i ON true
+    LEFT JOIN LATERAL (
+        SELECT coalesce(
+            (SELECT t.rank FROM tier_standing AS p JOIN tier AS t ON t.code = p.tier_code
+             WHERE p.member_id = a.member_id), (SELECT min(rank) FROM tier), 1) AS rank
+        WHERE s.ranked
+    ) AS r ON true
 ), turn AS MATERIALIZED (
     SELECT n.*, count(*) FILTER (WHERE n.may) OVER (
                ORDER BY n.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ahead
@@ -182,7 +220,7 @@ WITH asked AS MATERIALIZED (
            CASE WHEN t.usable_from > $2 THEN 'WAITING' ELSE 'ACTIVE' END,
            t.code, t.usable_from, t.expires_at, $2
     FROM turn AS t CROSS JOIN seen AS s JOIN held AS h ON h.version = s.version
-    WHERE t.may AND t.ahead < s.remaining
+    WHERE t.may AND t.ahead < s.open_stock
     ORDER BY t.member_id
     ON CONFLICT (member_id, template_id, nth) DO NOTHING
     RETURNING member_id, id
@@ -195,11 +233,16 @@ WITH asked AS MATERIALIZED (
 ), claimed AS (
     INSERT INTO drop_claim (member_id, drop_id, coupon_id, claimed_at)
     SELECT member_id, $1, id, $2 FROM given
+), known AS (
+    INSERT INTO drop_identity (drop_id, kind, app, blind)
+    SELECT $1, o.kind, o.app, o.blind FROM given AS g JOIN identity AS o USING (member_id)
 ), counted AS (
     UPDATE coupon_drop AS d
     SET claimed = d.claimed + n.taken,
-        version = d.version + CASE WHEN d.state = 'SCHEDULED' THEN 2 ELSE 1 END,
-        state = CASE WHEN d.claimed + n.taken = d.stock THEN 'SOLD_OUT' ELSE 'OPEN' END
+        version = d.version
+            + CASE WHEN d.state = 'SCHEDULED' AND d.opens_at <= $2 THEN 2 ELSE 1 END,
+        state = CASE WHEN d.claimed + n.taken = d.stock THEN 'SOLD_OUT'
+                     WHEN d.opens_at <= $2 THEN 'OPEN' ELSE d.state END
     FROM (SELECT count(*) AS taken FROM given) AS n
     WHERE d.id = $1 AND n.taken > 0
     RETURNING d.version, d.state, d.stock - d.claimed AS remaining, d.opens_at, d.closes_at
@@ -216,20 +259,27 @@ WITH asked AS MATERIALIZED (
                'closes_at', to_json(c.closes_at AT TIME ZONE 'UTC') #>> '{{}}' || '+00:00'), $2
     FROM counted AS c CROSS JOIN seen AS s CROSS JOIN LATERAL (
         VALUES ($14::uuid, '{DropOpened.kind}', c.version - 1, 'OPEN', s.remaining,
-                s.state = 'SCHEDULED'),
+                s.state = 'SCHEDULED' AND s.opened),
                ($15::uuid,
-                CASE c.state WHEN 'OPEN' THEN '{DropClaimed.kind}' ELSE '{DropSoldOut.kind}' END,
+                CASE c.state WHEN 'SOLD_OUT' THEN '{DropSoldOut.kind}'
+                    ELSE '{DropClaimed.kind}' END,
                 c.version, c.state, c.remaining, true)
     ) AS p(fact_id, kind, version, state, remaining, happened)
     WHERE p.happened
 )
 SELECT coalesce(j.verdict, CASE
            WHEN g.id IS NOT NULL THEN '{Outcome.GIVEN}'
-           WHEN t.ahead >= s.remaining THEN '{Outcome.TOO_LATE}'
+           WHEN t.ahead >= s.open_stock AND s.opened THEN '{Outcome.TOO_LATE}'
+           WHEN t.ahead >= s.open_stock THEN '{Outcome.EARLY_GONE}'
            WHEN NOT t.may THEN '{coupons.CouponLimitReached.code}'
            WHEN h.version = s.version THEN '{Outcome.RIVALLED}'
            ELSE '{Outcome.STALE}'
-       END) AS outcome, g.id AS coupon_id, CAST(j.answer AS text) AS answer
+       END) AS outcome, g.id AS coupon_id, coalesce(CAST(j.answer AS text), CASE
+           WHEN s.ranked AND NOT s.opened THEN to_json(coalesce((
+               SELECT min(w.opens_at) FROM drop_window AS w
+               WHERE w.drop_id = $1 AND w.rank <= j.rank AND w.opens_at > $2
+                   AND w.opens_at < s.opens_at), s.opens_at))::text
+       END) AS answer
 FROM judged AS j
 LEFT JOIN seen AS s ON true
 LEFT JOIN held AS h ON true
@@ -269,6 +319,7 @@ def _arguments(
     drop_id: UUID, terms: Terms | None, asked: Sequence[Asked], now: datetime
 ) -> list[object]:
     count = len(asked)
+    early = None if terms is None else early_at(terms.windows, now)
     coded = terms is not None and terms.batch.code_mode is coupons.CodeMode.UNIQUE
     # Ids of one instant differ by chance only; sorted, they keep the order of the facts. A coupon
     # is granted once, so that the fact of it can have the coupon's own id.
@@ -295,6 +346,8 @@ def _arguments(
         ids[count],
         ids[count + 1],
         drop_topic(drop_id),
+        None if early is None else early.rank,
+        0 if early is None else early.stock,
     ]
 
 

@@ -140,8 +140,9 @@ class ClaimedIdentity(Table):
 class Cancellation(Table):
     """Why staff cancelled a drop, and how far those who had claimed have been made good.
 
-    `position` is the last member served. `points` and `batch_id` are what each gets for a coupon
-    that is taken back; the batch has set aside what that can take.
+    `position_at` and `position` are the instant and the coupon of the last claim looked at, in
+    their order. `points` and `batch_id` are what each member gets for a coupon that is taken
+    back; the batch has set aside what that can take.
     """
 
     __tablename__ = "drop_cancellation"
@@ -164,6 +165,7 @@ class Cancellation(Table):
     promised: Mapped[int] = mapped_column(server_default=text("0"))
     given: Mapped[int] = mapped_column(server_default=text("0"))
     revoked: Mapped[int] = mapped_column(server_default=text("0"))
+    position_at: Mapped[datetime | None]
     position: Mapped[UUID | None]
     cancelled_by: Mapped[UUID | None]
     at: Mapped[datetime]

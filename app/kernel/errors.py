@@ -5,6 +5,7 @@ a member of that mutation's union. Anything that is not a refusal is a fault: it
 caller and logged under an id.
 """
 
+from datetime import UTC, datetime
 from typing import ClassVar, Literal
 
 Locale = Literal["zh-CN", "en"]
@@ -76,6 +77,15 @@ class Wait(Refusal):
         """Say how long to wait before it is worth trying again."""
         super().__init__(seconds=seconds)
         self.seconds = seconds
+
+
+class NotBefore(Refusal):
+    """A refusal that ends at an instant; whoever is refused learns which."""
+
+    def __init__(self, *, at: datetime) -> None:
+        """Say from when on it is worth trying again."""
+        super().__init__(at=at.astimezone(UTC).isoformat())
+        self.at = at
 
 
 class TooManyAttempts(Wait):

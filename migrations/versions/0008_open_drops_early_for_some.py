@@ -103,6 +103,7 @@ def _cancellations() -> None:
         sa.Column("promised", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("given", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("revoked", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("position_at", INSTANT, nullable=True),
         sa.Column("position", sa.Uuid(), nullable=True),
         sa.Column("cancelled_by", sa.Uuid(), nullable=True),
         sa.Column("at", INSTANT, nullable=False),

@@ -186,7 +186,7 @@ async def test_who_may_not_claim_is_told_why(database: Database) -> None:
     assert await refused(database, uuid4(), one) is drops.DropNotFound
     assert (await claim(database, there.id, neighbour)).drop_id == there.id
     async with database.begin() as tx:
-        await drops.cancel_drop(tx, drop_id=there.id)
+        await drops.cancel_drop(tx, drop_id=there.id, reason="sick printer")
     assert await refused(database, there.id, neighbour) is drops.AlreadyClaimed
 
 

@@ -110,7 +110,7 @@ async def build(tx: Tx, scenario: Scenario) -> World:
     if scenario.state is not DropState.SCHEDULED:
         await drops.open_drop(tx, drop_id=drop.id)
     if scenario.state is DropState.CANCELLED:
-        await drops.cancel_drop(tx, drop_id=drop.id)
+        await drops.cancel_drop(tx, drop_id=drop.id, reason="sick printer")
     people: list[UUID] = []
     for person in scenario.people:
         row = await member(tx, community_id=homes[person.away].id)

@@ -131,7 +131,7 @@ async def test_cancelling_in_the_midst_settles_what_was_claimed(
 
     async def cancel() -> None:
         async with database.begin() as tx:
-            await drops.cancel_drop(tx, drop_id=drop.id)
+            await drops.cancel_drop(tx, drop_id=drop.id, reason="sick printer")
 
     first = all_of(gathered(houses[nth % 2], drop.id, one) for nth, one in enumerate(ids[:50]))
     made, _ = await asyncio.gather(first, cancel())

@@ -138,9 +138,9 @@ async def test_opening_early_moves_the_hour_and_happens_once(
 async def test_cancelling_gives_the_rest_back_and_cannot_be_undone(database: Database) -> None:
     async with database.begin() as tx:
         drop = await make.open_drop(tx, stock=5)
-        await drops.cancel_drop(tx, drop_id=drop.id)
-        with pytest.raises(drops.DropNotScheduled):
-            await drops.cancel_drop(tx, drop_id=drop.id)
+        await drops.cancel_drop(tx, drop_id=drop.id, reason="sick printer")
+        with pytest.raises(drops.DropNotCancellable):
+            await drops.cancel_drop(tx, drop_id=drop.id, reason="sick printer")
         with pytest.raises(drops.DropNotScheduled):
             await drops.open_drop(tx, drop_id=drop.id)
     batch = await batch_now(database, drop.batch_id)

@@ -43,6 +43,7 @@ WAYS: dict[str, Who] = {
     "ballot": HOME,
     "ballots": HOME,
     "auditLog": OWNER,
+    "staffNotices": OFFICE,
     "serverInfo": ALL,
     "node:Member": THEIRS,
     "node:Community": SIGNED_IN,
@@ -56,6 +57,7 @@ WAYS: dict[str, Who] = {
     "node:Review": THEIRS,
     "node:EcoAction": THEIRS,
     "node:AuditEntry": OWNER,
+    "node:StaffNotice": OFFICE,
 }
 
 MUTATIONS: dict[str, Who] = {
@@ -67,6 +69,7 @@ MUTATIONS: dict[str, Who] = {
     "logout": SIGNED_IN,
     "linkPhone": SUPPORT,
     "adjustPoints": SUPPORT,
+    "acknowledgeNotice": who("owner manager support"),
     "recordOrders": who("owner partner orders"),
     "recordEvents": who("owner partner"),
     "checkIn": MEMBERS,
@@ -78,6 +81,8 @@ MUTATIONS: dict[str, Who] = {
     "verifyEcoAction": SUPPORT | LEADERS,
     "createCouponTemplate": MANAGERS,
     "createDrop": MANAGERS,
+    "cancelDrop": MANAGERS,
+    "closeDrop": MANAGERS,
     "openDrop": MANAGERS,
     "createCampaign": MANAGERS,
     "startCampaign": MANAGERS,
@@ -130,9 +135,11 @@ TYPES: dict[str, dict[Who, str]] = {
         ALL: "id status quantity granted setAside redeemed budgetFen reservedFen spentFen template"
     },
     "Drop": {
-        ALL: "id title state opensAt closesAt stock remaining communityId template",
-        OFFICE: "batch",
+        ALL: "id title state opensAt closesAt stock remaining communityId minRank guestsOnly "
+        "template earlyAccess",
+        OFFICE: "batch cancellation",
         SELF: "myClaim",
+        MEMBERS: "myOpensAt",
     },
     "DropClaim": {ALL: "claimedAt coupon"},
     "DropUpdate": {ALL: "cursor drop"},
@@ -166,6 +173,7 @@ TYPES: dict[str, dict[Who, str]] = {
         ALL: "id at actorKind actorId action outcome given subjectKind subjectId before after "
         "address requestId"
     },
+    "StaffNotice": {ALL: "id kind subject day facts at acknowledgedAt acknowledgedBy"},
     # Everybody's.
     "ServerInfo": {ALL: "name version environment time timeZone"},
     "ServerTime": {ALL: "time"},
@@ -180,6 +188,7 @@ TYPES: dict[str, dict[Who, str]] = {
     "LogoutSuccess": {ALL: "ended"},
     "LinkPhoneSuccess": {ALL: "member"},
     "AdjustPointsSuccess": {ALL: "amount account"},
+    "AcknowledgeNoticeSuccess": {ALL: "notice"},
     "CheckInSuccess": {ALL: "day streak earned points"},
     "RecordVerdict": {ALL: "index status code message"},
     "RecordEventsSuccess": {ALL: "verdicts"},
@@ -189,6 +198,10 @@ TYPES: dict[str, dict[Who, str]] = {
     "CreateDropSuccess": {ALL: "drop"},
     "OpenDropSuccess": {ALL: "drop"},
     "ClaimDropSuccess": {ALL: "claim drop"},
+    "CancelDropSuccess": {ALL: "drop"},
+    "CloseDropSuccess": {ALL: "drop"},
+    "DropWindow": {ALL: "rank opensAt stock"},
+    "DropCancellation": {ALL: "reason claims points revoked cancelledAt doneAt"},
     "CreateCampaignSuccess": {ALL: "campaign"},
     "StartCampaignSuccess": {ALL: "campaign"},
     "PauseCampaignSuccess": {ALL: "campaign"},
@@ -201,7 +214,9 @@ TYPES: dict[str, dict[Who, str]] = {
     "VerifyEcoActionSuccess": {ALL: "action"},
 }
 # Pages of lists.
-for _listed in who("AuditEntry Ballot Campaign ChurnAlert Coupon Drop Member PointsEntry"):
+for _listed in who(
+    "AuditEntry Ballot Campaign ChurnAlert Coupon Drop Member PointsEntry StaffNotice"
+):
     TYPES[f"{_listed}Connection"] = {ALL: "edges pageInfo nodes"}
     TYPES[f"{_listed}Edge"] = {ALL: "node cursor"}
 
