@@ -13,6 +13,7 @@ from app.ballots.errors import (
     OptionNotFound,
 )
 from app.ballots.events import BallotClosed, BallotDecided, BallotOpened, VoteCast, ballot_topic
+from app.ballots.merging import merge
 from app.ballots.queries import (
     BallotPage,
     BallotRows,
@@ -74,6 +75,7 @@ __all__ = [
     "create",
     "decide",
     "eligible",
+    "merge",
     "open_ballot",
     "options_by_ballot",
     "pages",

@@ -4,6 +4,7 @@ from app.campaigns.commands import advance_due, cancel, create, pause, start
 from app.campaigns.enrolling import Progress, enrol_due
 from app.campaigns.errors import CampaignMoveNotAllowed, CampaignNotFound
 from app.campaigns.events import CampaignCompleted, CampaignPaused, CampaignStarted
+from app.campaigns.merging import merge
 from app.campaigns.queries import Stats, by_id, page, stats_by_campaign
 from app.campaigns.tables import (
     Campaign,
@@ -33,6 +34,7 @@ __all__ = [
     "cancel",
     "create",
     "enrol_due",
+    "merge",
     "page",
     "pause",
     "start",

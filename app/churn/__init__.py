@@ -10,6 +10,7 @@ from app.churn.events import (
     RiskRaised,
 )
 from app.churn.facts import KIND_CODES, ChurnFacts, read_facts
+from app.churn.merging import merge
 from app.churn.queries import (
     alert_by_id,
     alerts_page,
@@ -67,6 +68,7 @@ __all__ = [
     "load_champion",
     "lowest_trigger",
     "may_replace",
+    "merge",
     "open_alert_by_member",
     "read_facts",
     "recover_by_order",

@@ -10,6 +10,7 @@ from app.eco.errors import (
     OrderNotYours,
 )
 from app.eco.events import BadgeAwarded, EcoActionCredited, EcoActionRejected
+from app.eco.merging import merge
 from app.eco.queries import (
     HeldBadge,
     actions_by_id,
@@ -51,6 +52,7 @@ __all__ = [
     "badges_by_member",
     "current_factors",
     "ensure_eco",
+    "merge",
     "page_waiting",
     "reject",
     "reverse",

@@ -1,1 +1,32 @@
 """Taking one's data along and closing one's account: the face of the slice."""
+
+from app.leaving.erasing import erase, erase_due
+from app.leaving.errors import ExportedRecently, ExportUnderWay
+from app.leaving.events import DataExportReady, DataExportRequested
+from app.leaving.exporting import end_exports, fail_export, make_export, request_export
+from app.leaving.queries import newest_by_member, part, parts_by_kid, ready
+from app.leaving.rules import EXPORT_LASTS, EXPORT_PAUSE, seconds_to_wait
+from app.leaving.tables import DataExport, DataExportPart, ExportState
+
+__all__ = [
+    "EXPORT_LASTS",
+    "EXPORT_PAUSE",
+    "DataExport",
+    "DataExportPart",
+    "DataExportReady",
+    "DataExportRequested",
+    "ExportState",
+    "ExportUnderWay",
+    "ExportedRecently",
+    "end_exports",
+    "erase",
+    "erase_due",
+    "fail_export",
+    "make_export",
+    "newest_by_member",
+    "part",
+    "parts_by_kid",
+    "ready",
+    "request_export",
+    "seconds_to_wait",
+]

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app.kernel.clock import DEFAULT_ZONE
 from app.kernel.crypto import Vault
 from app.kernel.db import Tx
+from app.kernel.sets import lock_name
 from app.members.errors import (
     BadPhoneNumber,
     CodeSentRecently,
@@ -102,10 +103,14 @@ async def recognise(
     Two calls at once with one new identity end with one member: the second waits on the identity's
     key and takes the first one's member. Raises CommunityNotFound, MemberNotActive.
     """
-    blind = vault.blind(kind, value)
-    key = {"kind": kind, "app": app, "blind": blind}
-    row = await tx.session.get(Identity, key)
+    row = await identity_of(tx, vault=vault, kind=kind, app=app, value=value)
+    if row is None and vault.older_index:
+        # Another server may write it by another key of the index, where no unique key is in the
+        # way: both know all keys, so both wait for the same name.
+        await lock_name(tx, f"identity {min(vault.blinds(kind, value))}")
+        row = await identity_of(tx, vault=vault, kind=kind, app=app, value=value)
     if row is None:
+        key = {"kind": kind, "app": app, "blind": vault.blind(kind, value)}
         async with tx.session.begin_nested() as savepoint:
             member = await register(tx, community_id=community_id, nickname=nickname)
             won = await tx.session.scalar(
@@ -113,6 +118,7 @@ async def recognise(
                 .values(
                     **key,
                     sealed=vault.seal(kind, value),
+                    index_kid=vault.index_kid,
                     member_id=member.id,
                     linked_at=tx.now,
                 )
@@ -125,10 +131,40 @@ async def recognise(
             tx.events.pop()
             await savepoint.rollback()
         row = await tx.session.get_one(Identity, key)
-    member = await tx.session.get_one(Member, row.member_id)
-    if member.status is not MemberStatus.ACTIVE:
+    return await _who_signs_in(tx, row.member_id)
+
+
+async def _who_signs_in(tx: Tx, member_id: UUID) -> Member:
+    """The member of an identity, who cannot be merged or closed until this has ended.
+
+    The frozen sign in too: they may look. Raises MemberNotActive.
+    """
+    waited = {"read": True, "key_share": True}
+    member = await tx.session.get_one(
+        Member, member_id, with_for_update=waited, populate_existing=True
+    )
+    if member.merged_into is not None:
+        # The identity was read just before it was given to the survivor.
+        member = await tx.session.get_one(
+            Member, member.merged_into, with_for_update=waited, populate_existing=True
+        )
+    if member.status is MemberStatus.CLOSED:
         raise MemberNotActive()
     return member
+
+
+async def identity_of(
+    tx: Tx, *, vault: Vault, kind: IdentityKind, app: str, value: str
+) -> Identity | None:
+    """An identity, by whichever key of the index it was stored."""
+    return await tx.session.scalar(
+        select(Identity).where(
+            Identity.kind == kind,
+            Identity.app == app,
+            Identity.blind.in_(vault.blinds(kind, value)),
+        ),
+        execution_options={"populate_existing": True},
+    )
 
 
 async def request_phone_code(tx: Tx, *, vault: Vault, phone: str) -> str:
@@ -140,7 +176,7 @@ async def request_phone_code(tx: Tx, *, vault: Vault, phone: str) -> str:
     if number is None:
         raise BadPhoneNumber()
     blind = vault.blind(IdentityKind.PHONE, number)
-    earlier = await tx.session.get(PhoneCode, blind, with_for_update=True)
+    earlier = await _code_of(tx, vault, number)
     if earlier is not None and tx.now - earlier.sent_at < CODE_PAUSE:
         left = earlier.sent_at + CODE_PAUSE - tx.now
         raise CodeSentRecently(seconds=int(left.total_seconds()) + 1)
@@ -167,15 +203,26 @@ async def try_phone_code(tx: Tx, *, vault: Vault, phone: str, code: str) -> bool
     number = normal_phone(phone)
     if number is None:
         return False
-    blind = vault.blind(IdentityKind.PHONE, number)
-    row = await tx.session.get(PhoneCode, blind, with_for_update=True)
+    row = await _code_of(tx, vault, number)
     if row is None or row.tries >= CODE_TRIES or row.expires_at <= tx.now:
         return False
     row.tries += 1
-    if not hmac.compare_digest(row.digest, code_digest(blind, code)):
+    if not hmac.compare_digest(row.digest, code_digest(row.blind, code)):
         return False
     row.expires_at = tx.now
     return True
+
+
+async def _code_of(tx: Tx, vault: Vault, number: str) -> PhoneCode | None:
+    """The code last sent to a phone, by whichever key of the index it was stored."""
+    return await tx.session.scalar(
+        select(PhoneCode)
+        .where(PhoneCode.blind.in_(vault.blinds(IdentityKind.PHONE, number)))
+        .order_by(PhoneCode.sent_at.desc())
+        .limit(1)
+        .with_for_update(),
+        execution_options={"populate_existing": True},
+    )
 
 
 async def sign_in_by_phone(
@@ -212,17 +259,32 @@ async def link_phone(tx: Tx, *, vault: Vault, member_id: UUID, phone: str) -> Me
     member = await tx.session.get(Member, member_id)
     if member is None:
         raise MemberNotFound()
-    key = {"kind": IdentityKind.PHONE, "app": "", "blind": vault.blind(IdentityKind.PHONE, number)}
-    await tx.session.execute(
-        insert(Identity)
-        .values(
-            **key,
-            sealed=vault.seal(IdentityKind.PHONE, number),
-            member_id=member_id,
-            linked_at=tx.now,
+    return await link(tx, vault=vault, member=member, kind=IdentityKind.PHONE, app="", value=number)
+
+
+async def link(
+    tx: Tx, *, vault: Vault, member: Member, kind: IdentityKind, app: str, value: str
+) -> Member:
+    """Let a member be recognised by one more identity.
+
+    Raises IdentityTaken.
+    """
+    held = await identity_of(tx, vault=vault, kind=kind, app=app, value=value)
+    if held is None:
+        await tx.session.execute(
+            insert(Identity)
+            .values(
+                kind=kind,
+                app=app,
+                blind=vault.blind(kind, value),
+                sealed=vault.seal(kind, value),
+                index_kid=vault.index_kid,
+                member_id=member.id,
+                linked_at=tx.now,
+            )
+            .on_conflict_do_nothing()
         )
-        .on_conflict_do_nothing()
-    )
-    if (await tx.session.get_one(Identity, key)).member_id != member_id:
+        held = await identity_of(tx, vault=vault, kind=kind, app=app, value=value)
+    if held is None or held.member_id != member.id:
         raise IdentityTaken()
     return member

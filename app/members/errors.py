@@ -57,3 +57,59 @@ class IdentityTaken(Refusal):
     code = "IDENTITY_TAKEN"
     zh = "该手机号已属于另一位会员"
     en = "This phone belongs to another member."
+
+
+class MemberClosed(Refusal):
+    """The account was closed or merged into another, and stays so."""
+
+    code = "MEMBER_CLOSED"
+    zh = "该账号已注销或已合并"
+    en = "This account was closed or merged into another."
+
+
+class SameMember(Refusal):
+    """Both are one member already."""
+
+    code = "SAME_MEMBER"
+    zh = "两个账号是同一会员"
+    en = "Both are the same member already."
+
+
+class AlreadyMerged(Refusal):
+    """One of the two was merged into another member before."""
+
+    code = "ALREADY_MERGED"
+    zh = "其中一个账号已被合并"
+    en = "One of the two was merged into another member before."
+
+
+class OfferEnded(Refusal):
+    """The offer to merge is not this member's, was altered, or is too old."""
+
+    code = "OFFER_ENDED"
+    zh = "合并确认已失效，请重新验证"
+    en = "The offer to merge has ended; prove the other identity again."
+
+
+class NotYourIdentity(Refusal):
+    """What was proved is not an identity of this member."""
+
+    code = "NOT_YOUR_IDENTITY"
+    zh = "该验证不属于当前账号"
+    en = "What you proved is not an identity of this account."
+
+
+class NotClosing(Refusal):
+    """The account is not about to be closed."""
+
+    code = "NOT_CLOSING"
+    zh = "该账号没有待注销申请"
+    en = "This account is not about to be closed."
+
+
+class ReasonNeeded(Refusal):
+    """The reason is missing or longer than 200 characters."""
+
+    code = "REASON_NEEDED"
+    zh = "请填写原因（不超过200字）"
+    en = "Say why, in at most 200 characters."

@@ -1,6 +1,7 @@
 """Facts about members."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -16,6 +17,53 @@ class MemberRegistered(Event):
     kind: ClassVar[str] = "member.registered"
     member_id: UUID
     community_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class MembersMerged(Event):
+    """Two members turned out to be one person, who goes on as one of them."""
+
+    kind: ClassVar[str] = "member.merged"
+    member_id: UUID
+    merged_id: UUID
+
+    def topics(self) -> list[str]:
+        """The survivor's own."""
+        return [member_topic(self.member_id)]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberFrozen(Event):
+    """Staff froze a member, or let them act again."""
+
+    kind: ClassVar[str] = "member.frozen"
+    member_id: UUID
+    frozen: bool
+
+    def topics(self) -> list[str]:
+        """The member's own."""
+        return [member_topic(self.member_id)]
+
+
+@dataclass(frozen=True, slots=True)
+class ClosureRequested(Event):
+    """A member asked for their account to be closed, or changed their mind (no instant)."""
+
+    kind: ClassVar[str] = "member.closing"
+    member_id: UUID
+    erase_at: datetime | None
+
+    def topics(self) -> list[str]:
+        """The member's own."""
+        return [member_topic(self.member_id)]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberErased(Event):
+    """A member's account is closed and their personal data is gone."""
+
+    kind: ClassVar[str] = "member.erased"
+    member_id: UUID
 
 
 def member_topic(member_id: UUID | str) -> str:

@@ -4,15 +4,27 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import any_, func, select, tuple_
+from sqlalchemy import ARRAY, Text, any_, func, literal, select, tuple_
 
 from app.kernel.batched import Ask, Batched
-from app.kernel.db import Read
+from app.kernel.crypto import Vault
+from app.kernel.db import Read, Tx
 from app.kernel.statements import Entities, ids
 from app.members.errors import CommunityNotFound, MemberNotActive, MemberNotFound
-from app.members.tables import Community, Identity, IdentityKind, Leader, Member, MemberStatus
+from app.members.tables import (
+    Closure,
+    Community,
+    Identity,
+    IdentityKind,
+    Leader,
+    Member,
+    MemberStatus,
+)
 
 _MEMBERS = Entities(select(Member).where(Member.id == any_(ids("ids"))))
+_CLOSURES = Entities(
+    select(Closure).where(Closure.member_id == any_(ids("ids")), Closure.erased_at.is_(None))
+)
 _COMMUNITIES = Entities(select(Community).where(Community.id == any_(ids("ids"))))
 
 
@@ -28,8 +40,15 @@ communities_by_id: Batched[UUID, Community] = Batched(
 
 
 async def require_active(read: Read, member_id: UUID) -> None:
-    """Raise MemberNotFound or MemberNotActive unless the member takes part."""
-    status = await read.session.scalar(select(Member.status).where(Member.id == member_id))
+    """Raise MemberNotFound or MemberNotActive unless the member takes part.
+
+    Within a transaction that writes the member stays who they are until it has ended: merging and
+    closing wait for it.
+    """
+    query = select(Member.status).where(Member.id == member_id)
+    if isinstance(read, Tx):
+        query = query.with_for_update(read=True, key_share=True)
+    status = await read.session.scalar(query)
     if status is None:
         raise MemberNotFound()
     if status is not MemberStatus.ACTIVE:
@@ -76,10 +95,47 @@ async def by_identity(
     """Member ids by the blind index of an identity."""
     rows = await read.session.execute(
         select(Identity.blind, Identity.member_id).where(
-            Identity.kind == kind, Identity.app == app, Identity.blind.in_(list(blinds))
+            Identity.kind == kind,
+            Identity.app == app,
+            Identity.blind == any_(literal(list(blinds), ARRAY(Text()))),
         )
     )
     return {row.blind: row.member_id for row in rows}
+
+
+async def by_identities(
+    read: Read, *, vault: Vault, kind: IdentityKind, app: str, values: Iterable[str]
+) -> dict[str, UUID]:
+    """Member ids by the values of identities, by whichever key of the index they are stored."""
+    sought = {value: vault.blinds(kind, value) for value in values}
+    every = [blind for blinds in sought.values() for blind in blinds]
+    found = await by_identity(read, kind=kind, app=app, blinds=every)
+    return {
+        value: found[blind]
+        for value, blinds in sought.items()
+        for blind in reversed(blinds)
+        if blind in found
+    }
+
+
+async def survivors(read: Read, keys: Iterable[UUID]) -> dict[UUID, UUID]:
+    """Who each of these members is by now: themselves, or whom they were merged into.
+
+    Unknown ids are absent.
+    """
+    rows = await read.session.execute(
+        select(Member.id, func.coalesce(Member.merged_into, Member.id).label("now")).where(
+            Member.id.in_(list(keys))
+        )
+    )
+    return {row.id: row.now for row in rows}
+
+
+# When the account of each of these members will be erased, while it can still be kept.
+closing_by_member: Batched[UUID, Closure] = Batched(
+    lambda keys, _: Ask(_CLOSURES, {"ids": keys}),
+    lambda rows, _: {row.member_id: row for row in rows},
+)
 
 
 async def page(

@@ -3,7 +3,10 @@
 import hashlib
 import re
 import secrets
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from app.kernel.clock import DEFAULT_ZONE, end_of_validity
 
 CODE_LIFETIME = timedelta(minutes=5)
 CODE_TRIES = 5
@@ -48,3 +51,28 @@ def nickname_or(given: str | None, fallback: str) -> str:
     """
     text = "".join(ch for ch in given or "" if ch.isprintable()).strip()
     return text[:MAX_NICKNAME] or fallback
+
+
+# Business days in which closing an account can be taken back, the day it was asked for being the
+# first; the setting `closing_grace_days` of a community says otherwise.
+CLOSING_GRACE_DAYS = 7
+# How long someone has for saying yes after they proved both identities.
+OFFER_LIFETIME = timedelta(minutes=10)
+LONGEST_REASON = 200
+MERGED_NICKNAME = "已合并会员"
+CLOSED_NICKNAME = "已注销会员"
+
+
+def closing_at(
+    asked: datetime, settings: Mapping[str, object], zone: str = DEFAULT_ZONE
+) -> datetime:
+    """When an account whose closing is asked for now will be erased, exclusive, in UTC.
+
+    >>> from datetime import UTC
+    >>> closing_at(datetime(2026, 3, 1, 6, tzinfo=UTC), {}).isoformat()
+    '2026-03-07T16:00:00+00:00'
+    >>> closing_at(datetime(2026, 3, 1, 6, tzinfo=UTC), {"closing_grace_days": 1}).isoformat()
+    '2026-03-01T16:00:00+00:00'
+    """
+    days = settings.get("closing_grace_days", CLOSING_GRACE_DAYS)
+    return end_of_validity(asked, days if isinstance(days, int) and days > 0 else 1, zone)

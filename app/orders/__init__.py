@@ -4,6 +4,7 @@ from app.orders import bulk, importing
 from app.orders.commands import record_events, record_orders
 from app.orders.errors import BadSource, BatchTooLarge, ImportUnderWay
 from app.orders.events import BrowseSeen, OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
+from app.orders.merging import merge
 from app.orders.queries import (
     by_id,
     by_order_id,
@@ -81,6 +82,7 @@ __all__ = [
     "last_activity",
     "lines_by_order",
     "loose_refunds",
+    "merge",
     "net_fen",
     "net_spend",
     "newest_payment",

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from app import members
 from app.kernel.crypto import Vault
@@ -63,7 +63,9 @@ async def record_orders(
         raise BadSource()
     verdicts: dict[int, Verdict] = {}
     owners = await _owners(tx, vault, [row.whose for row in rows])
-    leaders = await _existing(tx, {row.leader_id for row in rows if row.leader_id is not None})
+    leaders = await members.survivors(
+        tx, {row.leader_id for row in rows if row.leader_id is not None}
+    )
     waves: dict[int, list[Row]] = defaultdict(list)
     seen: dict[tuple[UUID, str], int] = defaultdict(int)
     for index, (row, owner) in enumerate(zip(rows, owners, strict=True)):
@@ -133,31 +135,29 @@ def _tell_of_browsing(tx: Tx, stored: Iterable[tuple[UUID, ReportedEvent]]) -> N
 
 async def _owners(tx: Tx, vault: Vault, wanted: Sequence[Whose]) -> list[UUID | None]:
     """The member of each row, None if unknown."""
-    there = await _existing(tx, {item.member_id for item in wanted if item.member_id is not None})
-    blinds: dict[tuple[members.IdentityKind, str], dict[Whose, str]] = defaultdict(dict)
+    there = await members.survivors(
+        tx, {item.member_id for item in wanted if item.member_id is not None}
+    )
+    values: dict[tuple[members.IdentityKind, str], dict[Whose, str]] = defaultdict(dict)
     for item in wanted:
         value = _normal(item)
         if item.member_id is None and item.kind is not None and value is not None:
-            blinds[item.kind, item.app][item] = vault.blind(item.kind, value)
+            values[item.kind, item.app][item] = value
     found: dict[Whose, UUID] = {}
-    for (kind, app), sought in blinds.items():
-        known = await members.by_identity(tx, kind=kind, app=app, blinds=list(sought.values()))
-        found |= {item: known[blind] for item, blind in sought.items() if blind in known}
-    return [item.member_id if item.member_id in there else found.get(item) for item in wanted]
+    for (kind, app), sought in values.items():
+        known = await members.by_identities(
+            tx, vault=vault, kind=kind, app=app, values=sought.values()
+        )
+        found |= {item: known[value] for item, value in sought.items() if value in known}
+    return [
+        found.get(item) if item.member_id is None else there.get(item.member_id) for item in wanted
+    ]
 
 
 def _normal(whose: Whose) -> str | None:
     if whose.kind is members.IdentityKind.PHONE:
         return members.normal_phone(whose.value)
     return whose.value or None
-
-
-async def _existing(tx: Tx, keys: set[UUID]) -> set[UUID]:
-    if not keys:
-        return set()
-    return set(
-        await tx.session.scalars(select(members.Member.id).where(members.Member.id.in_(keys)))
-    )
 
 
 def _rejected(index: int, complaint: Complaint) -> Verdict:

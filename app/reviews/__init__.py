@@ -3,6 +3,7 @@
 from app.reviews.commands import moderate, submit
 from app.reviews.errors import AlreadyReviewed, NotABuyer, ReviewNotFound
 from app.reviews.events import ReviewPublished, ReviewSubmitted
+from app.reviews.merging import merge
 from app.reviews.queries import by_id, pending
 from app.reviews.tables import Review, ReviewState
 
@@ -15,6 +16,7 @@ __all__ = [
     "ReviewState",
     "ReviewSubmitted",
     "by_id",
+    "merge",
     "moderate",
     "pending",
     "submit",

@@ -2,6 +2,7 @@
 
 from app.segments.commands import run
 from app.segments.events import SegmentsSwapped, StageChanged
+from app.segments.merging import hold_runs, merge
 from app.segments.names import stage_name
 from app.segments.queries import (
     StageCount,
@@ -28,7 +29,9 @@ __all__ = [
     "StageTransition",
     "counts",
     "current_run",
+    "hold_runs",
     "members_in_stage",
+    "merge",
     "open_episode_by_member",
     "run",
     "stage_by_member",

@@ -5,9 +5,11 @@ after the last order is SILENT. Windows are half-open, `[as_of - days, as_of)`: 
 `as_of` itself belongs to the next run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
+from uuid import UUID
 
 from app.kernel.table import Json
 from app.segments.stages import Alarm, Stage
@@ -95,4 +97,33 @@ def alarms(counts: Mapping[Stage, int], *, vip_net90: int, total_net90: int) -> 
         found.append(Alarm.VIP_SHARE_OF_MEMBERS)
     if total_net90 > 0 and 100 * vip_net90 < VIP_SALES_AT_LEAST * total_net90:
         found.append(Alarm.VIP_SHARE_OF_SALES)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A time of 30 days or more without an order, and the order that ended it, if any did."""
+
+    silent_from: datetime
+    woken_at: datetime | None = None
+    order_id: UUID | None = None
+
+
+def silences_between(paid: Sequence[tuple[datetime, UUID]], now: datetime) -> list[Silence]:
+    """The silences of a member whose orders that count were paid at these instants, ascending.
+
+    >>> from datetime import UTC
+    >>> march, june = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
+    >>> order = UUID(int=1)
+    >>> [s.silent_from.date().isoformat() for s in silences_between([(march, order)], june)]
+    ['2026-03-31']
+    >>> silences_between([(march, order), (june, order)], june)[0].woken_at == june
+    True
+    """
+    found: list[Silence] = []
+    for (before, _), (after, order_id) in pairwise(paid):
+        if after >= before + SILENT_AFTER:
+            found.append(Silence(before + SILENT_AFTER, after, order_id))
+    if paid and paid[-1][0] + SILENT_AFTER <= now:
+        found.append(Silence(paid[-1][0] + SILENT_AFTER))
     return found

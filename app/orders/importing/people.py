@@ -13,12 +13,6 @@ from app.kernel.db import Tx
 
 _KIND = members.IdentityKind.STORE_CARD
 
-_FIND = text(
-    """
-    SELECT blind, member_id FROM identity
-    WHERE kind = :kind AND app = :app AND blind = ANY(CAST(:blinds AS text[]))
-    """
-)
 # One statement: a member is stored only if their card was not claimed meanwhile.
 _JOIN = text(
     """
@@ -28,8 +22,8 @@ _JOIN = text(
         CAST(:nicknames AS text[]), CAST(:communities AS uuid[]), CAST(:since AS timestamptz[])
       ) AS p (id, blind, sealed, nickname, community_id, since)
     ), card AS (
-      INSERT INTO identity (kind, app, blind, sealed, member_id, linked_at)
-      SELECT :kind, :app, blind, sealed, id, :now FROM person ORDER BY blind
+      INSERT INTO identity (kind, app, blind, sealed, member_id, linked_at, index_kid)
+      SELECT :kind, :app, blind, sealed, id, :now, :index_kid FROM person ORDER BY blind
       ON CONFLICT DO NOTHING
       RETURNING member_id
     )
@@ -60,9 +54,8 @@ async def recognise_cards(
     Who has no card of this system yet becomes a member, of which no fact is announced: history
     sets off nothing.
     """
-    blinds = {vault.blind(_KIND, value): value for value in cards}
-    found = await _known(tx, app, list(blinds))
-    fresh = {blind: value for blind, value in blinds.items() if blind not in found}
+    found = await members.by_identities(tx, vault=vault, kind=_KIND, app=app, values=cards)
+    fresh = {vault.blind(_KIND, value): value for value in cards if value not in found}
     if fresh:
         people = [cards[value] for value in fresh.values()]
         await tx.session.execute(
@@ -71,6 +64,7 @@ async def recognise_cards(
                 "kind": _KIND,
                 "app": app,
                 "now": tx.now,
+                "index_kid": vault.index_kid,
                 "ids": [tx.new_id() for _ in people],
                 "blinds": list(fresh),
                 "sealed": [vault.seal(_KIND, value) for value in fresh.values()],
@@ -79,8 +73,10 @@ async def recognise_cards(
                 "since": [person.since for person in people],
             },
         )
-        found |= await _known(tx, app, list(fresh))
-    return {value: found[blind] for blind, value in blinds.items()}, len(fresh)
+        found |= await members.by_identities(
+            tx, vault=vault, kind=_KIND, app=app, values=fresh.values()
+        )
+    return found, len(fresh)
 
 
 async def open_communities(tx: Tx, names: set[str], *, time_zone: str) -> dict[str, UUID]:
@@ -91,8 +87,3 @@ async def open_communities(tx: Tx, names: set[str], *, time_zone: str) -> dict[s
         community = await members.create_community(tx, name=name, time_zone=time_zone)
         found[name] = community.id
     return found
-
-
-async def _known(tx: Tx, app: str, blinds: list[str]) -> dict[str, UUID]:
-    rows = await tx.session.execute(_FIND, {"kind": _KIND, "app": app, "blinds": blinds})
-    return {row.blind: row.member_id for row in rows}
