@@ -38,6 +38,7 @@ VERBS: Final = {
     "simulate": Verb("cli.simulate", "simulate", DATA),
     "demo": Verb("cli.demo.command", "demo", DATA),
     "backtest": Verb("cli.backtest", "backtest", DATA),
+    "uplift": Verb("cli.uplift", "uplift", DATA),
     "segments": Verb("cli.segments", "segments_app", WORK),
     "tiers": Verb("cli.tiers", "tiers_app", WORK),
     "train": Verb("cli.churn", "train", WORK),

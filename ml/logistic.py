@@ -28,7 +28,11 @@ class Logistic:
 
     def log_odds(self, values: F32) -> F64:
         """Log-odds of falling silent for each row."""
-        return _standard(values, self.mean, self.sd) @ self.weight + self.intercept
+        return self.standard(values) @ self.weight + self.intercept
+
+    def standard(self, values: F32) -> F64:
+        """The columns as the weights take them."""
+        return _standard(values, self.mean, self.sd)
 
 
 def _squash(values: F32) -> F64:
