@@ -4,11 +4,12 @@ from datetime import time, timedelta
 
 from app import ballots, drops
 from app.campaigns import CampaignStarted
+from app.coupons import CouponRedeemed
 from app.eco import EcoActionCredited
 from app.kernel.outbox import Event
 from app.orders import OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
 from app.points import MemberCheckedIn
-from workers import campaigns, churn, coupons, eco, points, segments, tiers, upkeep
+from workers import campaigns, churn, coupons, eco, gifts, points, segments, tiers, upkeep
 from workers import drops as drop_jobs
 from workers.jobs import by_name
 from workers.reactions import Reaction, Reactions, react
@@ -17,6 +18,8 @@ from workers.schedule import Daily, Every, Monthly, Plan, Tick
 JOBS = by_name(
     [
         points.follow_order,
+        points.follow_invitation,
+        points.warn_of_expiry,
         points.move_points,
         points.audit_points,
         coupons.move_coupons,
@@ -32,23 +35,28 @@ JOBS = by_name(
         churn.recover_member,
         eco.award_member,
         eco.award_all,
+        gifts.unlock_packs,
+        gifts.move_gifts,
+        gifts.give_occasions,
         upkeep.sweep,
         upkeep.sweep_versions,
     ]
 )
 
 _FOLLOW = react(points.follow_order, "member_id", "order_id")
+_INVITED = react(points.follow_invitation, "member_id")
 _UPGRADE = react(tiers.upgrade_tier, "member_id")
 _AWARD = react(eco.award_member, "member_id")
 _RECOVER = react(churn.recover_member, "member_id")
 
 TABLE: dict[type[Event], tuple[Reaction, ...]] = {
     OrderPaid: (_FOLLOW, _RECOVER),
-    OrderSettled: (_FOLLOW, _UPGRADE),
+    OrderSettled: (_FOLLOW, _UPGRADE, _INVITED),
     MemberCheckedIn: (_UPGRADE, _AWARD),
     EcoActionCredited: (_AWARD,),
-    OrderRefunded: (_FOLLOW,),
-    OrderCancelled: (_FOLLOW,),
+    CouponRedeemed: (react(gifts.unlock_packs, "member_id"),),
+    OrderRefunded: (_FOLLOW, _INVITED),
+    OrderCancelled: (_FOLLOW, _INVITED),
     drops.DropCancelled: (react(drop_jobs.compensate_claimants, "drop_id"),),
     CampaignStarted: (react(campaigns.enrol_now, "campaign_id"),),
 }
@@ -65,9 +73,12 @@ PLANS: tuple[Plan, ...] = (
     Plan("points", points.move_points, Every(5 * _MINUTE)),
     Plan("coupons", coupons.move_coupons, Every(5 * _MINUTE)),
     Plan("drops", drop_jobs.tidy_drops, Every(5 * _MINUTE)),
+    Plan("gifts", gifts.move_gifts, Every(5 * _MINUTE)),
+    Plan("occasions", gifts.give_occasions, Every(60 * _MINUTE), catch_up=_NIGHT, patience=_NIGHT),
     Plan("alerts", churn.escalate_alerts, Every(5 * _MINUTE)),
     Plan("sweep", upkeep.sweep, Every(60 * _MINUTE)),
     Plan("versions", upkeep.sweep_versions, Every(5 * _MINUTE)),
+    Plan("expiry notices", points.warn_of_expiry, Daily(time(9, 0)), catch_up=_NIGHT),
     Plan("points audit", points.audit_points, Daily(time(1, 30)), catch_up=_NIGHT),
     Plan("segments", segments.run_segments, Daily(time(2, 10)), catch_up=_NIGHT),
     Plan("badges", eco.award_all, Daily(time(2, 40)), catch_up=_NIGHT),

@@ -1,7 +1,7 @@
-"""Days of the solar and the lunar calendar (农历): birthdays, festivals and the cycles they fall in.
+"""Days of the solar and the lunar calendar (农历): birthdays, festivals and their cycles.
 
-Pure functions of dates. The lunar calendar itself is lunar-python's (寿星历): here its years are cut
-into months once, and everything else is counting.
+Pure functions of dates. The lunar calendar itself is lunar-python's (寿星历): here its years are
+cut into months once, and everything else is counting.
 """
 
 from collections.abc import Iterator
@@ -123,8 +123,8 @@ def leap_month(year: int) -> int | None:
 def lunar_of(day: date) -> LunarDay:
     """The lunar day that a calendar day is.
 
-    >>> lunar_of(date(2026, 2, 16)), lunar_of(date(2026, 2, 17))
-    (LunarDay(year=2025, month=12, day=29, leap=False), LunarDay(year=2026, month=1, day=1, leap=False))
+    >>> lunar_of(date(2026, 2, 16))
+    LunarDay(year=2025, month=12, day=29, leap=False)
     """
     year = day.year if day >= new_year(day.year) else day.year - 1
     found = [item for item in _months(year) if item.first <= day][-1]
