@@ -12,7 +12,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from schema import audit, ballots, campaigns, churn, coupons, drops, eco, members, reviews
+from schema import audit, ballots, campaigns, churn, coupons, drops, eco, members, notices, reviews
 from schema.audit import AuditQuery
 from schema.ballots import BallotsQuery
 from schema.ballots_changes import BallotsMutation
@@ -31,6 +31,7 @@ from schema.fields import query
 from schema.guard import PUBLIC
 from schema.members import MemberMutation, MemberQuery, MemberSubscription
 from schema.nodes import Node, NodeLoader, read_id
+from schema.notices import NoticesMutation, NoticesQuery
 from schema.orders import OrdersMutation
 from schema.points import PointsMutation
 from schema.reviews import ReviewsMutation
@@ -50,6 +51,7 @@ NODES: dict[str, NodeLoader] = {
     **reviews.NODES,
     **eco.NODES,
     **audit.NODES,
+    **notices.NODES,
 }
 
 
@@ -63,6 +65,7 @@ class Query(
     CampaignsQuery,
     BallotsQuery,
     AuditQuery,
+    NoticesQuery,
     ServerQuery,
 ):
     @query(PUBLIC, description="Fetches any object again by its id, under its own access rule.")
@@ -82,6 +85,7 @@ class Mutation(
     MemberMutation,
     OrdersMutation,
     PointsMutation,
+    NoticesMutation,
     CouponsMutation,
     DropsMutation,
     CampaignsMutation,

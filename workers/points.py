@@ -5,7 +5,8 @@ from uuid import UUID
 
 from sqlalchemy import or_, select
 
-from app import orders, points
+from app import members, orders, points, staff, tiers
+from app.kernel.clock import business_day
 from app.kernel.db import Tx
 from app.kernel.log import logger
 from app.segments import SilenceEpisode
@@ -18,11 +19,19 @@ log = logger(__name__)
 @job()
 async def follow_order(work: Work, *, member_id: str, order_id: str) -> None:
     """Bring the ledger up to what is known of an order; doing it again changes nothing."""
-    key = UUID(member_id), UUID(order_id)
     async with work.database.begin() as tx:
+        # A member who was merged meanwhile has given their orders to the other.
+        key = await points.heir_of(tx, UUID(member_id)), UUID(order_id)
         order = (await orders.by_id(tx, [key])).get(key)
         if order is not None and order.paid_at is not None:
             await points.follow_order(tx, await _facts(tx, order, order.paid_at))
+
+
+@job()
+async def follow_invitation(work: Work, *, member_id: str) -> None:
+    """Pay or take back what the member's orders bring to whoever invited them."""
+    async with work.database.begin() as tx:
+        await points.follow_invitation(tx, member_id=UUID(member_id))
 
 
 async def _facts(tx: Tx, order: orders.Order, paid_at: datetime) -> points.OrderFacts:
@@ -34,7 +43,20 @@ async def _facts(tx: Tx, order: orders.Order, paid_at: datetime) -> points.Order
         settled_at=order.settled_at,
         refunded_fen=order.refunded_fen,
         cancelled=order.cancelled_at is not None,
+        multiplier_percent=await _percent(tx, order.member_id, paid_at),
         episode_id=await _episode_at(tx, order),
+    )
+
+
+async def _percent(tx: Tx, member_id: UUID, paid_at: datetime) -> int:
+    """The best multiplier of the member's tier and of the day on which they paid."""
+    member = (await members.by_id(tx, [member_id]))[member_id]
+    home = (await members.communities_by_id(tx, [member.community_id]))[member.community_id]
+    tier = (await tiers.by_member(tx, [member_id])).get(member_id)
+    return points.order_percent(
+        home.settings,
+        day=business_day(paid_at, home.time_zone),
+        tier=None if tier is None else tier.tier.code,
     )
 
 
@@ -64,9 +86,42 @@ async def move_points(work: Work, *, due_at: datetime) -> None:
 
 @job(queue=NIGHTLY)
 @planned
+async def warn_of_expiry(work: Work, *, due_at: datetime) -> None:
+    """Tell members of points that end soon, once for each end."""
+    last, given = None, 0
+    while True:
+        async with work.database.begin() as tx:
+            last, told = await points.warn_of_expiry(tx, after=last)
+        given += told
+        if last is None:
+            break
+    if given:
+        log.info("members told of points that end", notices=given)
+
+
+@job(queue=NIGHTLY)
+@planned
 async def audit_points(work: Work, *, due_at: datetime) -> None:
-    """Check the ledger's invariants; a breach is an error in the log, with what was found."""
+    """Check the ledger's invariants; a breach is a notice to staff and an error in the log."""
     async with work.database.read() as read:
         breaches = await points.audit(read)
+    if not breaches:
+        return
+    async with work.database.begin() as tx:
+        await staff.notify(tx, [_notice(breach) for breach in breaches], day=business_day(due_at))
     for breach in breaches:
         log.error("the points ledger does not add up", breach=str(breach))
+
+
+def _notice(breach: points.Breach) -> staff.Notice:
+    return staff.Notice(
+        kind="points.breach",
+        subject=f"{breach.rule}: {breach.member_id} {breach.currency}",
+        facts={
+            "rule": breach.rule,
+            "memberId": str(breach.member_id),
+            "currency": breach.currency.value,
+            "expected": breach.expected,
+            "found": breach.found,
+        },
+    )

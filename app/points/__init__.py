@@ -5,13 +5,25 @@ from app.points.clawback import claw_back_order, follow_order, reverse
 from app.points.earning import check_in, earn, earn_for_order, earn_for_orders
 from app.points.errors import (
     AlreadyCheckedIn,
+    AlreadyInvited,
+    InvitationRing,
+    NotANewcomer,
     NotEnoughPoints,
+    OwnInvitation,
     PointsInDebt,
     RefundExceedsSpend,
+    ShareNotFound,
     SpendNotFound,
+    TooManyInvitations,
 )
-from app.points.events import MemberCheckedIn, PointsChanged
+from app.points.events import (
+    InvitationChanged,
+    MemberCheckedIn,
+    PointsChanged,
+    PointsExpiring,
+)
 from app.points.giving import earn_alike
+from app.points.invitations import accept_invitation, follow_invitation, share
 from app.points.merging import merge
 from app.points.queries import (
     Balance,
@@ -20,6 +32,7 @@ from app.points.queries import (
     EntryLine,
     balances_by_member,
     entries_by_member,
+    heir_of,
     last_check_in,
     lots_by_order,
 )
@@ -28,10 +41,11 @@ from app.points.rules import (
     REFUND_WINDOW,
     OrderFacts,
     best_multiplier,
+    order_percent,
     purchase_points,
 )
 from app.points.spending import adjust, refund_spend, spend
-from app.points.sweeping import expire_due, release_due
+from app.points.sweeping import expire_due, release_due, warn_of_expiry
 from app.points.tables import (
     Account,
     Allocation,
@@ -39,8 +53,12 @@ from app.points.tables import (
     Currency,
     Entry,
     EntryKind,
+    Invitation,
+    InvitationState,
     Lot,
     LotStatus,
+    Share,
+    ShareTarget,
     Source,
 )
 
@@ -50,6 +68,7 @@ __all__ = [
     "Account",
     "Allocation",
     "AlreadyCheckedIn",
+    "AlreadyInvited",
     "Balance",
     "Balances",
     "Breach",
@@ -59,16 +78,28 @@ __all__ = [
     "Entry",
     "EntryKind",
     "EntryLine",
+    "Invitation",
+    "InvitationChanged",
+    "InvitationRing",
+    "InvitationState",
     "Lot",
     "LotStatus",
     "MemberCheckedIn",
+    "NotANewcomer",
     "NotEnoughPoints",
     "OrderFacts",
+    "OwnInvitation",
     "PointsChanged",
+    "PointsExpiring",
     "PointsInDebt",
     "RefundExceedsSpend",
+    "Share",
+    "ShareNotFound",
+    "ShareTarget",
     "Source",
     "SpendNotFound",
+    "TooManyInvitations",
+    "accept_invitation",
     "adjust",
     "audit",
     "balances_by_member",
@@ -81,13 +112,18 @@ __all__ = [
     "earn_for_orders",
     "entries_by_member",
     "expire_due",
+    "follow_invitation",
     "follow_order",
+    "heir_of",
     "last_check_in",
     "lots_by_order",
     "merge",
+    "order_percent",
     "purchase_points",
     "refund_spend",
     "release_due",
     "reverse",
+    "share",
     "spend",
+    "warn_of_expiry",
 ]

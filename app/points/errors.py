@@ -41,3 +41,51 @@ class RefundExceedsSpend(Refusal):
     code = "REFUND_EXCEEDS_SPEND"
     zh = "退还积分超过可退数量{left}"
     en = "Only {left} points of this spending can still be returned."
+
+
+class ShareNotFound(Refusal):
+    """Nobody has shared this code, or who did takes no part any more."""
+
+    code = "SHARE_NOT_FOUND"
+    zh = "邀请码无效"
+    en = "This invitation code is not valid."
+
+
+class OwnInvitation(Refusal):
+    """A member does not invite themselves."""
+
+    code = "OWN_INVITATION"
+    zh = "不能接受自己的邀请"
+    en = "You cannot accept your own invitation."
+
+
+class AlreadyInvited(Refusal):
+    """The person was invited by somebody else, or under another account."""
+
+    code = "ALREADY_INVITED"
+    zh = "您已接受过邀请"
+    en = "You have already accepted an invitation."
+
+
+class NotANewcomer(Refusal):
+    """Only who has not ordered yet can be invited."""
+
+    code = "NOT_A_NEWCOMER"
+    zh = "邀请仅限尚未下单的新邻居"
+    en = "Invitations are for those who have not ordered yet."
+
+
+class InvitationRing(Refusal):
+    """The inviter was invited by this member, or by somebody whom they invited."""
+
+    code = "INVITATION_RING"
+    zh = "不能接受您所邀请之人的邀请"
+    en = "You cannot accept an invitation from somebody who goes back to yours."
+
+
+class TooManyInvitations(Refusal):
+    """As many of the inviter's invitations as a month allows were accepted this month."""
+
+    code = "TOO_MANY_INVITATIONS"
+    zh = "邀请人本月的{limit}个名额已满"
+    en = "All {limit} of the inviter's invitations of this month are taken."

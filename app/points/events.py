@@ -1,6 +1,7 @@
 """Facts about points."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -33,3 +34,33 @@ class MemberCheckedIn(Event):
     member_id: UUID
     day: str
     streak: int
+
+
+@dataclass(frozen=True, slots=True)
+class PointsExpiring(Event):
+    """Points of a member end soon; told once for all that end at the same instant."""
+
+    kind: ClassVar[str] = "points.expiring"
+    member_id: UUID
+    currency: str
+    points: int
+    expires_at: datetime
+
+    def topics(self) -> list[str]:
+        """The member sees it."""
+        return [member_topic(self.member_id)]
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationChanged(Event):
+    """An invitation was accepted, brought its inviter points, or lost them again."""
+
+    kind: ClassVar[str] = "invitation.changed"
+    inviter_id: UUID
+    member_id: UUID
+    state: str
+    points: int
+
+    def topics(self) -> list[str]:
+        """Who invited sees it."""
+        return [member_topic(self.inviter_id)]

@@ -6,7 +6,9 @@ from sqlalchemy import text, update
 
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
+from app.points.invitations import merge_invitations
 from app.points.ledger import Sheet, close_sheet, open_sheet, settle
+from app.points.queries import heir_of
 from app.points.tables import Account, Currency, EntryKind
 
 # Lots move with all they are: what was given once for a subject is not given again, what may be
@@ -88,21 +90,23 @@ async def merge(tx: Tx, from_id: UUID, into_id: UUID) -> None:
 
     Every lot moves with its expiry, its order and what was taken back of it, by a MERGE entry on
     either side; debts are added up and then settled from what there is; the check-ins of both make
-    one record, whose streaks are counted anew, while what they brought stays. From then on
-    whatever is booked for the first member is booked for the second. Doing it again changes
-    nothing. Raises InvalidInput for one member twice, or for two that were merged the other way.
+    one record, whose streaks are counted anew, while what they brought stays; an invitation of the
+    one by the other is void. From then on whatever is booked for the first member is booked for
+    the second. Doing it again changes nothing. Raises InvalidInput for one member twice, or for
+    two that were merged the other way.
     """
-    taker = into_id
+    taker = await heir_of(tx, into_id)
+    if taker == from_id:
+        raise InvalidInput(field="intoId", reason="another member", reason_zh="须为另一会员")
+    if await heir_of(tx, from_id) != from_id:
+        return
+    await merge_invitations(tx, from_id, taker)
     for currency in Currency:
-        sheet = await open_sheet(tx, currency, [from_id, into_id])
-        giver, taker = sheet.of(from_id), sheet.of(into_id)
-        if from_id == into_id or (giver == taker == from_id):
-            raise InvalidInput(field="intoId", reason="another member", reason_zh="须为另一会员")
-        if giver != from_id:
+        sheet = await open_sheet(tx, currency, [from_id, taker])
+        if sheet.of(from_id) != from_id:
             return
-        await _move(tx, sheet, giver, taker)
-    given = {"giver": from_id, "taker": taker}
-    await tx.session.execute(_MOVE_CHECK_INS, given)
+        await _move(tx, sheet, from_id, sheet.of(taker))
+    await tx.session.execute(_MOVE_CHECK_INS, {"giver": from_id, "taker": taker})
     await tx.session.execute(_COUNT_STREAKS, {"taker": taker})
 
 

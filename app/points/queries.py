@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import Select, select, text, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from app.kernel.batched import Ask, Batched
@@ -200,6 +200,37 @@ async def place_of(read: Read, member_id: UUID) -> Place:
     if place is None:
         raise MemberNotFound()
     return place
+
+
+_HEIR = text("""
+WITH RECURSIVE line AS (
+    SELECT CAST(:member AS uuid) AS member_id, 0 AS step
+    UNION ALL
+    SELECT a.merged_into, line.step + 1 FROM line
+    JOIN points_account a ON a.member_id = line.member_id AND a.currency = 'POINTS'
+    WHERE a.merged_into IS NOT NULL
+)
+SELECT member_id FROM line ORDER BY step DESC LIMIT 1
+""")
+_INVITED_BY = text("""
+WITH RECURSIVE line AS (
+    SELECT CAST(:member AS uuid) AS member_id
+    UNION
+    SELECT i.inviter_id FROM line JOIN invitation i ON i.member_id = line.member_id
+    WHERE i.state <> 'VOID'
+)
+SELECT member_id FROM line
+""")
+
+
+async def heir_of(read: Read, member_id: UUID) -> UUID:
+    """Whose account a member's has become by merging; their own if it has not."""
+    return await read.session.scalar(_HEIR, {"member": member_id}) or member_id
+
+
+async def invited_by(read: Read, member_id: UUID) -> set[UUID]:
+    """The member, who invited them, who invited those, and so on."""
+    return set(await read.session.scalars(_INVITED_BY, {"member": member_id}))
 
 
 async def last_check_in(read: Read, keys: Iterable[UUID]) -> dict[UUID, CheckIn]:

@@ -15,6 +15,7 @@ EXPIRING_SOON = timedelta(days=30)
 # A lot that comes back after its own expiry lives at least this many whole days more.
 RETURNED_DAYS = 7
 POINTS_PER_YUAN = 1
+SINGLE_PERCENT = 100
 COMEBACK_PERCENT = 200
 CHECK_IN_POINTS = 5
 CHECK_IN_BONUS = 10
@@ -23,6 +24,14 @@ CHECK_IN_BONUS_EVERY = 7
 PURCHASE_RULE = "purchase"
 COMEBACK_RULE = "comeback"
 CHECK_IN_RULE = "check-in"
+SHARING_RULE = "sharing"
+
+# What an invited neighbour's first settled order brings to who invited them.
+SHARING_POINTS = 50
+SHARING_PER_MONTH = 20
+# How many days before their end a member is told of points.
+NOTICE_DAYS = 7
+MOST_NOTICE_DAYS = 60
 
 
 class ExpiryKind(StrEnum):
@@ -140,7 +149,44 @@ def best_multiplier(percents: Iterable[int]) -> int:
     >>> best_multiplier([200, 150]), best_multiplier([])
     (200, 100)
     """
-    return max(percents, default=100)
+    return max(percents, default=SINGLE_PERCENT)
+
+
+def member_day_percent(settings: Mapping[str, Any], day: date) -> int:
+    """What a community's member day (会员日) multiplies by; 100 on every other day.
+
+    `settings["memberDay"]` names days of the week (1 is Monday), of the month, or both.
+
+    >>> settings = {"memberDay": {"percent": 200, "weekdays": [5], "monthDays": [8, 18, 28]}}
+    >>> [member_day_percent(settings, date(2026, 3, day)) for day in (18, 19, 20)]
+    [200, 100, 200]
+    """
+    own: Mapping[str, Any] = settings.get("memberDay") or {}
+    if day.isoweekday() in own.get("weekdays", ()) or day.day in own.get("monthDays", ()):
+        return max(int(own.get("percent", SINGLE_PERCENT)), SINGLE_PERCENT)
+    return SINGLE_PERCENT
+
+
+def tier_percent(settings: Mapping[str, Any], tier: str | None) -> int:
+    """What a tier multiplies by in a community: `settings["tierPercent"]`, 100 where unset.
+
+    >>> tier_percent({"tierPercent": {"GOLD": 120}}, "GOLD"), tier_percent({}, "GOLD")
+    (120, 100)
+    """
+    own: Mapping[str, Any] = settings.get("tierPercent") or {}
+    return max(int(own.get(tier or "", SINGLE_PERCENT)), SINGLE_PERCENT)
+
+
+def order_percent(settings: Mapping[str, Any], *, day: date, tier: str | None) -> int:
+    """The multiplier of an order paid on a business day by a member of a tier: the best one.
+
+    >>> settings = {"memberDay": {"percent": 200, "weekdays": [3]}, "tierPercent": {"GOLD": 150}}
+    >>> order_percent(settings, day=date(2026, 3, 18), tier="GOLD")
+    200
+    >>> order_percent(settings, day=date(2026, 3, 19), tier="GOLD")
+    150
+    """
+    return best_multiplier([member_day_percent(settings, day), tier_percent(settings, tier)])
 
 
 def clawback_due(*, earned: int, already: int, refunded_fen: int, total_fen: int) -> int:
@@ -186,3 +232,57 @@ def check_in_points(streak: int, settings: CheckInSettings) -> int:
     [5, 5, 15, 5, 15]
     """
     return settings.points + (settings.bonus if streak % settings.bonus_every == 0 else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class SharingSettings:
+    """What an invitation brings, and how many may be accepted a business month of each inviter."""
+
+    points: int = SHARING_POINTS
+    per_month: int = SHARING_PER_MONTH
+
+
+def sharing_settings(settings: Mapping[str, Any]) -> SharingSettings:
+    """A community's settings of sharing, from `settings["sharing"]`; defaults where unset.
+
+    >>> sharing_settings({"sharing": {"perMonth": 5}})
+    SharingSettings(points=50, per_month=5)
+    """
+    own: Mapping[str, Any] = settings.get("sharing") or {}
+    return SharingSettings(
+        points=int(own.get("points", SHARING_POINTS)),
+        per_month=int(own.get("perMonth", SHARING_PER_MONTH)),
+    )
+
+
+def is_taken_back(order: OrderFacts, refunded_at: datetime | None) -> bool:
+    """True if an order that brought its inviter points no longer deserves them.
+
+    That is when it was cancelled, or refunded in full before its refund window had closed.
+
+    >>> from datetime import UTC
+    >>> from uuid import UUID
+    >>> day = datetime(2026, 3, 1, tzinfo=UTC)
+    >>> order = OrderFacts(UUID(int=1), UUID(int=2), 1000, day, day, refunded_fen=1000)
+    >>> [is_taken_back(order, day + timedelta(days=days)) for days in (6, 7)]
+    [True, False]
+    """
+    if order.cancelled:
+        return True
+    if order.refunded_fen < order.total_fen or order.settled_at is None or refunded_at is None:
+        return False
+    return refunded_at < order.settled_at + REFUND_WINDOW
+
+
+def expiry_notice_from(settings: Mapping[str, Any], now: datetime, zone: str) -> datetime:
+    """Points that end before this instant are told of at `now`: `settings["expiryNoticeDays"]`.
+
+    Of points that end with the 25th a member hears on the 19th, if it is 7 days.
+
+    >>> from datetime import UTC
+    >>> noon = datetime(2026, 3, 19, 4, tzinfo=UTC)
+    >>> expiry_notice_from({}, noon, "Asia/Shanghai").isoformat()
+    '2026-03-25T16:00:00+00:00'
+    """
+    days = int(settings.get("expiryNoticeDays", NOTICE_DAYS))
+    return end_of_validity(now, min(max(days, 0), MOST_NOTICE_DAYS), zone)

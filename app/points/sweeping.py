@@ -1,14 +1,38 @@
 """Nightly work on the ledger: batches of accounts in set SQL, each resumed by running it again."""
 
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, text
 
-from app.kernel.db import Tx
+from app.kernel.clock import DEFAULT_ZONE
+from app.kernel.db import Read, Tx
+from app.members import Community, Member, MemberStatus
+from app.points.events import PointsExpiring
 from app.points.ledger import close_sheet, open_sheet
+from app.points.rules import expiry_notice_from
 from app.points.tables import Currency, Lot, LotStatus
 
 BATCH = 2_000
+
+# Old notices of these members go on the way: the table holds what is still to come.
+_FORGET = text("""
+DELETE FROM points_expiry_notice
+WHERE member_id = ANY(CAST(:members AS uuid[])) AND expires_at <= CAST(:now AS timestamptz)
+""")
+_NOTICES = text("""
+INSERT INTO points_expiry_notice (member_id, currency, expires_at, points, at)
+SELECT l.member_id, l.currency, l.expires_at, sum(l.remaining), CAST(:now AS timestamptz)
+FROM member m
+JOIN unnest(CAST(:communities AS uuid[]), CAST(:untils AS timestamptz[]))
+    AS c(community_id, until) ON c.community_id = m.community_id
+JOIN points_lot l ON l.member_id = m.id AND l.status = 'ACTIVE'
+    AND l.expires_at > CAST(:now AS timestamptz) AND l.expires_at <= c.until
+WHERE m.id = ANY(CAST(:members AS uuid[]))
+GROUP BY l.member_id, l.currency, l.expires_at
+ON CONFLICT DO NOTHING
+RETURNING member_id, currency, expires_at, points
+""")
 
 
 async def release_due(tx: Tx, *, limit: int = BATCH) -> int:
@@ -52,3 +76,46 @@ async def _sweep(tx: Tx, due: "Select[UUID, Currency]") -> int:
         if currency in found:
             await close_sheet(tx, await open_sheet(tx, currency, found[currency]))
     return sum(len(members) for members in found.values())
+
+
+async def warn_of_expiry(
+    tx: Tx, *, after: UUID | None = None, limit: int = BATCH
+) -> tuple[UUID | None, int]:
+    """Tell some members of points that end soon: how soon is their community's setting.
+
+    All points of a member that end at one instant are one notice, given once. Takes the members
+    after `after` in key order, as many as `limit`; answers the last of them (None when there were
+    none left) and how many notices it gave. A run that was killed begins anew and repeats nothing.
+    """
+    query = select(Member.id).where(Member.status == MemberStatus.ACTIVE)
+    if after is not None:
+        query = query.where(Member.id > after)
+    people = list(await tx.session.scalars(query.order_by(Member.id).limit(limit)))
+    if not people:
+        return None, 0
+    untils = await _notice_limits(tx)
+    given = {"members": people, "now": tx.now}
+    await tx.session.execute(_FORGET, given)
+    rows = await tx.session.execute(
+        _NOTICES, {**given, "communities": list(untils), "untils": list(untils.values())}
+    )
+    told = rows.all()
+    for row in told:
+        tx.emit(
+            PointsExpiring(
+                member_id=row.member_id,
+                currency=row.currency,
+                points=row.points,
+                expires_at=row.expires_at,
+            )
+        )
+    return people[-1], len(told)
+
+
+async def _notice_limits(read: Read) -> dict[UUID, datetime]:
+    """Up to which end the members of each community are told of points now."""
+    rows = await read.session.execute(select(Community.id, Community.time_zone, Community.settings))
+    return {
+        row.id: expiry_notice_from(row.settings, read.now, row.time_zone or DEFAULT_ZONE)
+        for row in rows
+    }

@@ -19,9 +19,22 @@ from app.staff.commands import (
     disable_account,
     revoke_api_key,
 )
-from app.staff.errors import LeaderNeedsCommunity, LoginRefused, LoginTaken, WeakPassword
+from app.staff.errors import (
+    LeaderNeedsCommunity,
+    LoginRefused,
+    LoginTaken,
+    NoticeNotFound,
+    WeakPassword,
+)
+from app.staff.notices import (
+    Notice,
+    acknowledge_notice,
+    notices_by_id,
+    notices_page,
+    notify,
+)
 from app.staff.queries import by_id, by_login, callers_named, keys_revoked_since, partner_by_key
-from app.staff.tables import ApiKey, AuditEntry, Outcome, StaffAccount
+from app.staff.tables import ApiKey, AuditEntry, Outcome, StaffAccount, StaffNotice
 
 __all__ = [
     "KEY_PREFIX",
@@ -32,10 +45,14 @@ __all__ = [
     "LeaderNeedsCommunity",
     "LoginRefused",
     "LoginTaken",
+    "Notice",
+    "NoticeNotFound",
     "Outcome",
     "StaffAccount",
+    "StaffNotice",
     "Subject",
     "WeakPassword",
+    "acknowledge_notice",
     "audit",
     "audit_by_id",
     "audit_page",
@@ -48,6 +65,9 @@ __all__ = [
     "create_api_key",
     "disable_account",
     "keys_revoked_since",
+    "notices_by_id",
+    "notices_page",
+    "notify",
     "partner_by_key",
     "revoke_api_key",
     "snapshot",

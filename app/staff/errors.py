@@ -33,3 +33,11 @@ class WeakPassword(Refusal):
     code = "WEAK_PASSWORD"
     zh = "密码至少需要12个字符"
     en = "A password needs at least 12 characters."
+
+
+class NoticeNotFound(Refusal):
+    """There is no such notice."""
+
+    code = "NOTICE_NOT_FOUND"
+    zh = "找不到该通知"
+    en = "There is no such notice."

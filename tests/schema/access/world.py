@@ -83,7 +83,10 @@ async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
     await staff.audit(tx, actor=staff.Actor("staff", uuid4()), action="looked", given={})
     [entry] = await staff.audit_page(tx, first=1)
     action = await make_eco.action(tx, member_id=me, type=eco.EcoType.BATTERY_RECYCLING)
+    await staff.notify(tx, [staff.Notice("check", "world", {})], day=tx.now.date())
+    [notice] = await staff.notices_page(tx, first=1)
     return {
+        "StaffNotice": notice.id,
         "Member": me,
         "Community": home,
         "Coupon": claim.coupon_id,
@@ -129,6 +132,7 @@ def _asks(things: dict[str, UUID]) -> dict[str, str]:
         "ballot": f'ballot(id: "{ids["Ballot"]}")',
         "ballots": "ballots(first: 5)",
         "auditLog": "auditLog(first: 5)",
+        "staffNotices": "staffNotices(first: 5)",
         "serverInfo": "serverInfo",
         "serverTime": "serverTime",
         "dropUpdated": f'dropUpdated(dropId: "{ids["Drop"]}")',
