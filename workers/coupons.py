@@ -13,8 +13,9 @@ log = logger(__name__)
 @job(queue=NIGHTLY)
 @planned
 async def move_coupons(work: Work, *, due_at: datetime) -> None:
-    """Show waiting coupons as active, end expired ones and release their budget."""
+    """Free what was held too long, show what wakes, end what is over and release its budget."""
+    freed = await drain(work.database, coupons.free_due)
     active = await drain(work.database, coupons.activate_due)
     ended = await drain(work.database, coupons.expire_due)
-    if active or ended:
-        log.info("coupons moved", active=active, ended=ended)
+    if freed or active or ended:
+        log.info("coupons moved", freed=freed, active=active, ended=ended)

@@ -10,6 +10,7 @@ from app.coupons.batches import (
 )
 from app.coupons.choosing import best as best_price
 from app.coupons.choosing import may_meet
+from app.coupons.codes import codes_of, digest_of_code, enter_code, make_codes, normal_code
 from app.coupons.drafting import TemplateDraft
 from app.coupons.errors import (
     BatchHeldByDrop,
@@ -153,19 +154,24 @@ __all__ = [
     "batches_by_id",
     "best_price",
     "by_member_and_id",
+    "codes_of",
     "create_batch",
     "create_template",
+    "digest_of_code",
     "discount",
+    "enter_code",
     "expire_due",
     "explain",
     "free_due",
     "grant",
     "grant_set_aside",
     "hold_unused",
+    "make_codes",
     "may_meet",
     "merge",
     "move_batch",
     "new_code",
+    "normal_code",
     "pages",
     "price",
     "redeem",

@@ -20,6 +20,7 @@ from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
 
 MAX_QUANTITY = 100_000_000
+MOST_CODES = 1_000_000
 
 
 async def create_template(tx: Tx, *, draft: TemplateDraft, by: UUID | None) -> Template:
@@ -78,6 +79,12 @@ async def create_batch(
     if not 0 < quantity <= MAX_QUANTITY:
         raise InvalidInput(
             field="quantity", reason=f"1 to {MAX_QUANTITY}", reason_zh=f"1至{MAX_QUANTITY}"
+        )
+    if code_mode is CodeMode.BULK and quantity > MOST_CODES:
+        raise InvalidInput(
+            field="quantity",
+            reason=f"at most {MOST_CODES} with codes made in advance",
+            reason_zh=f"预制码批次最多{MOST_CODES}张",
         )
     budget = quantity * template.max_discount_fen if budget_fen is None else budget_fen
     if not template.max_discount_fen <= budget <= MAX_FEN:

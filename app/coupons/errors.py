@@ -105,3 +105,35 @@ class CannotCombine(Refusal):
     code = "CANNOT_COMBINE"
     zh = "该券不能与订单已用的优惠券叠加"
     en = "This coupon cannot be combined with one already on the order."
+
+
+class CouponNotReserved(Refusal):
+    """The coupon is not held for this order."""
+
+    code = "COUPON_NOT_RESERVED"
+    zh = "该优惠券未为此订单锁定"
+    en = "The coupon is not reserved for this order."
+
+
+class CodeNotFound(Refusal):
+    """There is no such code."""
+
+    code = "CODE_NOT_FOUND"
+    zh = "兑换码不存在"
+    en = "There is no such code."
+
+
+class CodeTaken(Refusal):
+    """The code has been entered already."""
+
+    code = "CODE_TAKEN"
+    zh = "兑换码已被使用"
+    en = "The code has been used already."
+
+
+class BatchUsedUp(Refusal):
+    """The batch's quantity or budget is used up."""
+
+    code = "BATCH_USED_UP"
+    zh = "该批次优惠券已领完"
+    en = "All coupons of this batch have been given out."

@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 from app.coupons.batches import capacity, exhaust_if_empty, locked_batch
 from app.coupons.errors import BatchNotActive, BatchNotFound
 from app.coupons.events import CouponGranted
+from app.coupons.persons import note_persons, persons_of
 from app.coupons.rules import validity_window
 from app.coupons.tables import Batch, BatchState, CodeMode, CouponState, Source, Template
 from app.kernel.db import Tx
@@ -113,6 +114,12 @@ async def _hand_out(
     }
     grants = Grants(not_active={member_id for member_id in member_ids if member_id not in zones})
     turn = [member_id for member_id in dict.fromkeys(member_ids) if member_id in zones]
+    persons = None
+    if template.per_identity is not None:
+        persons = await persons_of(tx, template, turn)
+        fit = persons.fitting(turn)
+        grants.at_limit |= set(turn).difference(fit)
+        turn = fit
     while turn and len(grants.granted) < at_most:
         room = at_most - len(grants.granted)
         now, turn = turn[:room], turn[room:]
@@ -121,6 +128,8 @@ async def _hand_out(
         grants.granted |= given
         grants.at_limit |= at_limit
     grants.unserved = turn
+    if persons is not None:
+        await note_persons(tx, persons, grants.granted)
     for member_id, coupon_id in grants.granted.items():
         usable_from, expires_at = windows[zones[member_id]]
         tx.emit(

@@ -1,28 +1,86 @@
-"""Using a coupon on an order, and letting unused ones go."""
+"""Using a coupon on an order, at once or after holding it while the order is placed."""
 
-from collections import Counter
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 
-from app.coupons.batches import release_budget
-from app.coupons.errors import CannotCombine, CouponNotFound, CouponNotUsable
-from app.coupons.events import CouponRedeemed
-from app.coupons.rules import LONGEST_KEY, Basket, Discount, Terms, discount
-from app.coupons.tables import (
-    Batch,
-    BatchState,
-    Coupon,
-    CouponState,
-    Redemption,
-    Template,
+from app.coupons.choosing import may_meet
+from app.coupons.errors import (
+    CannotCombine,
+    CouponNotFound,
+    CouponNotReserved,
+    CouponNotUsable,
 )
+from app.coupons.events import CouponRedeemed, CouponReleased, CouponReserved
+from app.coupons.orders import Held, OnOrder, held, on_order, prior_of
+from app.coupons.pricing import Pricing, Step, explain, price
+from app.coupons.rules import (
+    LONGEST_HOLD,
+    LONGEST_KEY,
+    SHORTEST_HOLD,
+    USUAL_HOLD,
+    Basket,
+    standing,
+)
+from app.coupons.tables import Batch, BatchState, Coupon, CouponState, Redemption
 from app.kernel.db import Tx
+from app.kernel.errors import InvalidInput
 from app.kernel.sets import lock_name
+from app.kernel.table import Json
 from app.kernel.text import checked_text
 from app.members import MemberNotActive, MemberStatus, by_id
 
-USABLE = frozenset({CouponState.WAITING, CouponState.ACTIVE, CouponState.RETURNED})
+
+async def reserve(
+    tx: Tx,
+    *,
+    coupon_id: UUID,
+    member_id: UUID,
+    order_ref: str,
+    basket: Basket,
+    hold: timedelta = USUAL_HOLD,
+) -> tuple[Coupon, Step]:
+    """Hold a member's coupon for an order that is being placed; answers what it will take off.
+
+    It is free again after `hold` (1 minute to 24 hours), or when it expires if that is sooner.
+    Reserving it again for the same order holds it anew. Raises what `redeem` raises.
+    """
+    if not SHORTEST_HOLD <= hold <= LONGEST_HOLD:
+        raise InvalidInput(field="holdMinutes", reason="1 to 1440", reason_zh="须为1至1440分钟")
+    order_ref = await _open_order(tx, member_id, order_ref)
+    mine = await _usable(tx, member_id, coupon_id, order_ref)
+    batch_state = await tx.session.scalar(
+        select(Batch.state).where(Batch.id == mine.coupon.batch_id)
+    )
+    if batch_state is BatchState.REVOKED:
+        raise CouponNotUsable(state=CouponState.REVOKED)
+    _, step = await _reckon(tx, mine, member_id, order_ref, basket)
+    coupon = mine.coupon
+    coupon.state = CouponState.RESERVED
+    coupon.reserved_for = order_ref
+    coupon.reserved_until = until = min(tx.now + hold, coupon.expires_at)
+    await tx.session.flush()
+    tx.emit(
+        CouponReserved(
+            member_id=member_id,
+            coupon_id=coupon_id,
+            order_ref=order_ref,
+            until=until,
+        )
+    )
+    return coupon, step
+
+
+async def release(tx: Tx, *, coupon_id: UUID, member_id: UUID, order_ref: str) -> Coupon:
+    """Let go of a coupon that is held for an order. Raises CouponNotFound, CouponNotReserved."""
+    coupon = await _locked(tx, member_id, coupon_id)
+    if coupon.state is not CouponState.RESERVED or coupon.reserved_for != order_ref.strip():
+        raise CouponNotReserved()
+    coupon.state, coupon.reserved_for, coupon.reserved_until = CouponState.ACTIVE, None, None
+    await tx.session.flush()
+    tx.emit(CouponReleased(member_id=member_id, coupon_id=coupon_id, order_ref=order_ref.strip()))
+    return coupon
 
 
 async def redeem(
@@ -30,10 +88,42 @@ async def redeem(
 ) -> Redemption:
     """Use a member's coupon on an order: it is redeemed once, however often this runs at once.
 
-    `order_ref` is the shop's number of the order, `basket` its lines at prices before coupons. The
+    `order_ref` is the shop's number of the order, `basket` its lines at prices before coupons. What
+    earlier coupons took off the order stays; those that are held for it are reckoned with. The
     redemption keeps the discount in fen and how it was reckoned. Raises CouponNotFound,
     CouponNotUsable, CannotCombine, NothingInScope, BelowThreshold, MemberNotActive, InvalidInput.
     """
+    order_ref = await _open_order(tx, member_id, order_ref)
+    mine = await _usable(tx, member_id, coupon_id, order_ref)
+    pricing, step = await _reckon(tx, mine, member_id, order_ref, basket)
+    coupon = mine.coupon
+    coupon.state, coupon.reserved_for, coupon.reserved_until = CouponState.REDEEMED, None, None
+    redemption = Redemption(
+        member_id=member_id,
+        coupon_id=coupon_id,
+        order_ref=order_ref,
+        discount_fen=step.fen,
+        explanation=_told(mine, pricing, step),
+        at=tx.now,
+        lost_fen=0,
+    )
+    tx.session.add(redemption)
+    await tx.session.flush()
+    await _spend(tx, mine, step)
+    tx.emit(
+        CouponRedeemed(
+            member_id=member_id,
+            coupon_id=coupon_id,
+            batch_id=coupon.batch_id,
+            order_ref=order_ref,
+            discount_fen=step.fen,
+        )
+    )
+    return redemption
+
+
+async def _open_order(tx: Tx, member_id: UUID, order_ref: str) -> str:
+    """The order's number as it is stored, its coupons held still for this transaction."""
     order_ref = checked_text(order_ref, field="orderRef", longest=LONGEST_KEY)
     member = (await by_id(tx, [member_id])).get(member_id)
     if member is None:
@@ -42,144 +132,79 @@ async def redeem(
         raise MemberNotActive()
     # Two coupons for one order at once must see each other to be judged for stacking.
     await lock_name(tx, f"coupons of order {member_id} {order_ref}")
-    coupon = await _usable(tx, member_id, coupon_id)
-    template = await tx.session.get_one(Template, coupon.template_id)
-    await _check_stacking(tx, template, member_id, order_ref)
-    terms = Terms.of(template)
-    result = discount(terms, basket)
-    coupon.state = CouponState.REDEEMED
-    redemption = Redemption(
-        member_id=member_id,
-        coupon_id=coupon_id,
-        order_ref=order_ref,
-        discount_fen=result.fen,
-        explanation=result.explain(terms, basket),
-        at=tx.now,
-    )
-    tx.session.add(redemption)
-    await tx.session.flush()
-    await _spend(tx, coupon, template, result)
-    tx.emit(
-        CouponRedeemed(
-            member_id=member_id,
-            coupon_id=coupon_id,
-            batch_id=coupon.batch_id,
-            order_ref=order_ref,
-            discount_fen=result.fen,
-        )
-    )
-    return redemption
+    return order_ref
 
 
-async def _usable(tx: Tx, member_id: UUID, coupon_id: UUID) -> Coupon:
+async def _locked(tx: Tx, member_id: UUID, coupon_id: UUID) -> Coupon:
     coupon = await tx.session.get(
         Coupon, (member_id, coupon_id), with_for_update=True, populate_existing=True
     )
     if coupon is None:
         raise CouponNotFound()
-    if coupon.state not in USABLE:
-        raise CouponNotUsable(state=coupon.state)
-    # The instants decide, whatever state a late scheduler has left behind.
-    if tx.now < coupon.usable_from:
-        raise CouponNotUsable(state=CouponState.WAITING)
-    if tx.now >= coupon.expires_at:
-        raise CouponNotUsable(state=CouponState.EXPIRED)
     return coupon
 
 
-async def _check_stacking(tx: Tx, template: Template, member_id: UUID, order_ref: str) -> None:
-    """Raise CannotCombine if a coupon on the order, or this one, does not suffer the other."""
-    others = await tx.session.execute(
-        select(Template.stacking_group, Template.exclusive)
-        .join(Coupon, Coupon.template_id == Template.id)
-        .join(
-            Redemption,
-            (Redemption.member_id == Coupon.member_id) & (Redemption.coupon_id == Coupon.id),
-        )
-        .where(Redemption.member_id == member_id, Redemption.order_ref == order_ref)
-    )
-    for group, exclusive in others:
-        same = group is not None and group == template.stacking_group
-        if exclusive or template.exclusive or same:
-            raise CannotCombine()
+async def _usable(tx: Tx, member_id: UUID, coupon_id: UUID, order_ref: str) -> Held:
+    coupon = await _locked(tx, member_id, coupon_id)
+    now = standing(coupon, at=tx.now)
+    for_this = now is CouponState.RESERVED and coupon.reserved_for == order_ref
+    if now is not CouponState.ACTIVE and not for_this:
+        raise CouponNotUsable(state=now)
+    return await held(tx, coupon)
 
 
-async def _spend(tx: Tx, coupon: Coupon, template: Template, result: Discount) -> None:
+async def _reckon(
+    tx: Tx, mine: Held, member_id: UUID, order_ref: str, basket: Basket
+) -> tuple[Pricing, Step]:
+    """What the coupon takes off beside the others of its order."""
+    order: OnOrder = await on_order(tx, member_id, order_ref, but=mine.coupon.id)
+    if not may_meet([*order.used, *order.reserved, mine.offer]):
+        raise CannotCombine()
+    prior = prior_of(basket, order.redemptions)
+    pricing = price(basket, [*order.reserved, mine.offer], prior=prior)
+    step = pricing.step_of(mine.coupon.id)
+    if step is None:
+        raise pricing.refusal_of(mine.coupon.id)
+    return pricing, step
+
+
+def _told(mine: Held, pricing: Pricing, step: Step) -> Json:
+    """The reckoning of this coupon, and the whole of which it is a part."""
+    terms = mine.offer.terms
+    return {
+        "kind": terms.kind,
+        "value": terms.value,
+        "threshold_fen": terms.threshold_fen,
+        "max_discount_fen": terms.max_discount_fen,
+        "base_fen": step.base_fen,
+        "discount_fen": step.fen,
+        "shipping_fen": pricing.basket.shipping_fen,
+        "shipping_discount_fen": step.shipping_fen,
+        "lines": [
+            {
+                "sku": line.sku,
+                "category": line.category,
+                "quantity": line.quantity,
+                "unit_fen": line.unit_fen,
+                "discount_fen": share,
+            }
+            for line, share in zip(pricing.basket.lines, step.shares, strict=True)
+        ],
+        "pricing": explain(pricing),
+    }
+
+
+async def _spend(tx: Tx, mine: Held, step: Step) -> None:
     state = await tx.session.scalar(
         update(Batch)
-        .where(Batch.id == coupon.batch_id)
+        .where(Batch.id == mine.coupon.batch_id)
         .values(
             redeemed=Batch.redeemed + 1,
-            reserved_fen=Batch.reserved_fen - template.max_discount_fen,
-            spent_fen=Batch.spent_fen + result.fen,
+            reserved_fen=Batch.reserved_fen - mine.offer.terms.max_discount_fen,
+            spent_fen=Batch.spent_fen + step.fen,
         )
         .returning(Batch.state)
         .execution_options(synchronize_session=False)
     )
     if state is BatchState.REVOKED:
         raise CouponNotUsable(state=CouponState.REVOKED)
-
-
-_END_EXPIRED = text(
-    """
-    WITH due AS (
-        SELECT member_id, id FROM coupon
-        WHERE state IN ('WAITING', 'ACTIVE') AND expires_at <= :now
-        ORDER BY expires_at LIMIT :most FOR UPDATE SKIP LOCKED
-    ), ended AS (
-        UPDATE coupon c SET state = 'EXPIRED' FROM due
-        WHERE c.member_id = due.member_id AND c.id = due.id RETURNING c.batch_id
-    )
-    SELECT batch_id, count(*) FROM ended GROUP BY batch_id
-    """
-)
-
-_END_REVOKED = text(
-    """
-    WITH due AS (
-        SELECT c.member_id, c.id FROM coupon_batch b JOIN coupon c ON c.batch_id = b.id
-        WHERE b.state = 'REVOKED' AND b.reserved_fen > 0 AND c.state IN ('WAITING', 'ACTIVE')
-        LIMIT :most FOR UPDATE OF c SKIP LOCKED
-    ), ended AS (
-        UPDATE coupon c SET state = 'REVOKED' FROM due
-        WHERE c.member_id = due.member_id AND c.id = due.id RETURNING c.batch_id
-    )
-    SELECT batch_id, count(*) FROM ended GROUP BY batch_id
-    """
-)
-
-_WAKE = text(
-    """
-    WITH due AS (
-        SELECT member_id, id FROM coupon
-        WHERE state = 'WAITING' AND usable_from <= :now AND expires_at > :now
-        ORDER BY usable_from LIMIT :most FOR UPDATE SKIP LOCKED
-    )
-    UPDATE coupon c SET state = 'ACTIVE' FROM due
-    WHERE c.member_id = due.member_id AND c.id = due.id RETURNING c.id
-    """
-)
-
-
-async def activate_due(tx: Tx, *, most: int = 10_000) -> int:
-    """Show waiting coupons as active once their day has come; answers how many.
-
-    Redeeming goes by the instants and does not depend on this.
-    """
-    rows = await tx.session.execute(_WAKE, {"now": tx.now, "most": most})
-    return len(rows.all())
-
-
-async def expire_due(tx: Tx, *, most: int = 10_000) -> int:
-    """End coupons that are past their validity or of a revoked batch, and release their budget.
-
-    Answers how many; call again until it answers 0. Coupons in someone's hands are left to the
-    next call.
-    """
-    await lock_name(tx, "coupons sweep")
-    ended: Counter[UUID] = Counter()
-    for statement in (_END_EXPIRED, _END_REVOKED):
-        rows = await tx.session.execute(statement, {"now": tx.now, "most": most})
-        ended.update({row[0]: row[1] for row in rows})
-    await release_budget(tx, ended=ended)
-    return ended.total()

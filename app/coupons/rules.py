@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.coupons.errors import BelowThreshold, NothingInScope, ValidityOver
-from app.coupons.tables import BatchState, Kind, Template, Validity
+from app.coupons.tables import BatchState, Coupon, CouponState, Kind, Template, Validity
 from app.kernel.clock import business_day, day_start, end_of_validity
 from app.kernel.errors import InvalidInput
 from app.kernel.table import Json
@@ -14,6 +14,12 @@ from app.kernel.text import checked_text
 MAX_FEN = 2**53
 MAX_LINES = 250
 LONGEST_KEY = 64
+# How long a coupon may be held for an order that is being placed.
+SHORTEST_HOLD = timedelta(minutes=1)
+USUAL_HOLD = timedelta(minutes=30)
+LONGEST_HOLD = timedelta(hours=24)
+# A coupon comes back from a refunded order only if this much of its validity is left.
+LEAST_LEFT = timedelta(days=3)
 
 MOVES: dict[BatchState, frozenset[BatchState]] = {
     BatchState.DRAFT: frozenset({BatchState.APPROVED, BatchState.REVOKED}),
@@ -219,3 +225,20 @@ def validity_window(template: Template, *, at: datetime, zone: str) -> tuple[dat
     wait, days = template.wait_days or 0, template.valid_days or 0
     usable_from = at if wait == 0 else day_start(business_day(at, zone) + timedelta(wait), zone)
     return usable_from, end_of_validity(at, wait + days, zone)
+
+
+def standing(coupon: Coupon, *, at: datetime) -> CouponState:
+    """Where a coupon stands at an instant, whatever state a late job has left behind.
+
+    A reservation that ran out is none; validity begins and ends by the instants.
+    """
+    state = coupon.state
+    if state is CouponState.RESERVED:
+        if coupon.reserved_until is not None and at < coupon.reserved_until:
+            return state
+        state = CouponState.ACTIVE
+    if state not in (CouponState.WAITING, CouponState.ACTIVE):
+        return state
+    if at >= coupon.expires_at:
+        return CouponState.EXPIRED
+    return CouponState.WAITING if at < coupon.usable_from else CouponState.ACTIVE
