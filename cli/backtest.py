@@ -26,8 +26,11 @@ _FIGURES: Final = (
 _NAMES: Final = {
     "product": "Linli (as deployed)",
     "xgboost": "XGBoost alone",
+    "lightgbm": "LightGBM",
+    "logistic_rich": "logistic, all columns",
     "bgnbd": "BG/NBD",
     "logistic": "logistic regression",
+    "recency_frequency": "recency × frequency",
     "rfm": "RFM score",
     "recency": "recency only",
 }
@@ -62,7 +65,11 @@ def backtest(
         Path, typer.Option(help="Folder for roc.png, calibration.png and lift.png.")
     ] = Path("backtest-plots"),
     dump: Annotated[
-        Path | None, typer.Option(help="Also write every prediction to this CSV file.")
+        Path | None,
+        typer.Option(
+            help="Also write customer_id, cutoff and p, the probability of no order, of every "
+            "customer at stake at each cutoff to this CSV file."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -140,22 +147,16 @@ def _images(report: "Report", folder: Path) -> list[Path]:
 
 
 def _dump(path: Path, facts: "Facts", report: "Report") -> None:
-    """One row a customer and cutoff: outcome (1 = silent) and each model's probability."""
+    """One row a customer of the population and cutoff: the probability of no order."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["customer_id", "cutoff", "silent", *_NAMES])
+        writer.writerow(["customer_id", "cutoff", "p"])
         for test in report.tests:
-            columns = [test.probability[model].tolist() for model in _NAMES]
-            rows = zip(test.members.tolist(), test.outcome.tolist(), *columns, strict=True)
-            for member, outcome, *probabilities in rows:
-                writer.writerow(
-                    [
-                        bytes(facts.member_ids[member]).decode("utf-8", "replace"),
-                        _day(test.cutoff),
-                        int(outcome),
-                        *(f"{probability:.6f}" for probability in probabilities),
-                    ]
-                )
+            day = _day(test.cutoff)
+            told = zip(test.members.tolist(), test.probability["product"].tolist(), strict=True)
+            for member, probability in told:
+                who = bytes(facts.member_ids[member]).decode("utf-8", "replace")
+                writer.writerow([who, day, f"{probability:.9f}"])
 
 
 def _day(instant: int) -> str:
@@ -226,6 +227,8 @@ def _by_model(report: "Report") -> Table:
     for _, heading in _FIGURES:
         table.add_column(heading, justify="right")
     for model, name in _NAMES.items():
+        if model not in report.mean:
+            continue
         cells = [f"{report.mean[model][figure]:.4f}" for figure, _ in _FIGURES]
         table.add_row(name, *cells, style="bold" if model == "product" else None)
     return table

@@ -1,5 +1,6 @@
 """What models would have been worth: the same past cutoffs for the product and the baselines."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,10 +14,11 @@ from ml.facts import Facts
 from ml.samples import Past, Plan
 from ml.training import Progress, train_on
 
-MODELS: Final = ("product", "xgboost", "bgnbd", "logistic", "rfm", "recency")
-"""The product as it would be deployed, its boosted trees alone, and the baselines."""
+_BASELINES: Final = ("logistic_rich", "bgnbd", "logistic", "recency_frequency", "rfm", "recency")
+MODELS: Final = ("product", "xgboost", "lightgbm", *_BASELINES)
+"""The product as it would be deployed, its boosted trees alone, LightGBM's where that is installed,
+and the baselines."""
 
-_BASELINES: Final = ("bgnbd", "logistic", "rfm", "recency")
 _FIGURES: Final = ("roc_auc", "pr_auc", "brier", "ece", "lift")
 _CUTOFFS: Final = 4
 _APART: Final = 45
@@ -97,7 +99,8 @@ def backtest(
         tests.append(_test(past, cutoff, threads))
         if progress is not None:
             progress(number + 1, len(tested))
-    mean = {model: _mean([test.metrics[model] for test in tests]) for model in MODELS}
+    models = [model for model in MODELS if model in tests[0].metrics]
+    mean = {model: _mean([test.metrics[model] for test in tests]) for model in models}
     best = max(_BASELINES, key=lambda model: mean[model]["roc_auc"])
     pairs = [
         (test.members, test.outcome, test.probability["product"], test.probability[best])
@@ -110,16 +113,21 @@ def backtest(
 def _test(past: Past, cutoff: int, threads: int) -> Test:
     artifact = train_on(past, as_of=cutoff, threads=threads)
     train = [past.at(s) for s in artifact.about.cutoffs]
-    test = past.at(cutoff)
+    test = past.whole(cutoff)
     odds = artifact.models.log_odds(test.matrix, threads=threads)
     probability = {
         "product": sigmoid(odds[artifact.choice] + artifact.shift),
         "xgboost": sigmoid(odds["xgboost"]),
+        "logistic_rich": sigmoid(odds["logistic"]),
         "bgnbd": sigmoid(odds["bgnbd"]),
+        "recency_frequency": baselines.recency_frequency(train, test),
         "logistic": baselines.logistic_rfm(train, test),
         "rfm": baselines.rfm(train, test),
         "recency": baselines.recency(train, test),
     }
+    with suppress(ImportError):
+        rows = past.rows(list(artifact.about.cutoffs))
+        probability["lightgbm"] = baselines.lightgbm(rows, test, seed=past.plan.seed)
     return Test(
         cutoff=cutoff,
         members=test.matrix.members,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ml.arrays import F64
-from ml.backtest import MODELS, Report
+from ml.backtest import Report
 from ml.evaluation import ECE_BINS, bins
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _COLOURS: Final = {
     "product": "#c8452e",
     "xgboost": "#2b6ca3",
+    "lightgbm": "#5bb5c9",
+    "logistic_rich": "#c987c0",
+    "recency_frequency": "#6f6a2b",
     "bgnbd": "#3a8f5c",
     "logistic": "#8a63b0",
     "rfm": "#b08a2e",
@@ -28,6 +31,9 @@ _COLOURS: Final = {
 _NAMES: Final = {
     "product": "Linli",
     "xgboost": "XGBoost alone",
+    "lightgbm": "LightGBM",
+    "logistic_rich": "logistic, all columns",
+    "recency_frequency": "recency × frequency",
     "bgnbd": "BG/NBD",
     "logistic": "logistic on RFM",
     "rfm": "RFM score",
@@ -77,7 +83,7 @@ def _save(report: Report, path: Path, paint: _Paint) -> Path:
 
 
 def _roc(report: Report, axes: Axes) -> None:
-    for model in reversed(MODELS):
+    for model in reversed(list(report.mean)):
         false, true = roc_points(*_pooled(report, model))
         area = report.mean[model]["roc_auc"]
         axes.plot(false, true, color=_COLOURS[model], label=f"{_NAMES[model]}  {area:.3f}", lw=1.6)
@@ -112,7 +118,7 @@ def _calibration(report: Report, axes: Axes) -> None:
 
 
 def _lift(report: Report, axes: Axes) -> None:
-    for model in reversed(MODELS):
+    for model in reversed(list(report.mean)):
         outcome, probability = _pooled(report, model)
         ranked = outcome[np.argsort(-probability, kind="stable")]
         taken = np.arange(1, len(ranked) + 1)

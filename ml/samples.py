@@ -94,16 +94,25 @@ class Past:
         if cutoff not in self._samples:
             plan = self.plan
             members = draw(self.members(cutoff), plan.most_rows // plan.cutoffs, plan.seed)
-            matrix = features.build(
-                self.facts,
-                cutoff,
-                members,
-                purchases=features.fit_bgnbd(self.facts, cutoff, seed=plan.seed),
-                horizon_days=plan.horizon_days,
-            )
-            outcome = churned(self.facts, cutoff, plan.horizon_days, members)
-            self._samples[cutoff] = Sample(cutoff, matrix, outcome)
+            self._samples[cutoff] = self._of(cutoff, members)
         return self._samples[cutoff]
+
+    def whole(self, cutoff: int) -> Sample:
+        """The whole population of one cutoff, to be tested on; it is not kept."""
+        members = self.members(cutoff)
+        kept = self._samples.get(cutoff)
+        return kept if kept and len(kept.outcome) == len(members) else self._of(cutoff, members)
+
+    def _of(self, cutoff: int, members: I32) -> Sample:
+        matrix = features.build(
+            self.facts,
+            cutoff,
+            members,
+            purchases=features.fit_bgnbd(self.facts, cutoff, seed=self.plan.seed),
+            horizon_days=self.plan.horizon_days,
+        )
+        outcome = churned(self.facts, cutoff, self.plan.horizon_days, members)
+        return Sample(cutoff, matrix, outcome)
 
     def rows(self, cutoffs: list[int]) -> Rows:
         """Stack the samples of cutoffs with the columns worth learning from.

@@ -2,13 +2,16 @@ import csv
 import json
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from cli.backtest import backtest
 from ml.arrays import DAY
+from ml.evaluation import roc_auc
 from tests.ml.small_shop import shop
 
 APP = typer.Typer()
@@ -43,6 +46,19 @@ def last_cutoff(file: Path) -> str:
     return (date.fromisoformat(max(days)) - timedelta(days=45)).isoformat()
 
 
+def silence(file: Path, told: list[dict[str, str]]) -> tuple[Any, Any]:
+    """What the file itself says became of those who were told of, with what was said."""
+    with file.open() as rows:
+        seen = {(row["customer_id"], row["timestamp"][:10]) for row in csv.DictReader(rows)}
+    came: set[str] = set()
+    for customer, day in seen:
+        cutoff = date.fromisoformat(told[0]["cutoff"])
+        if cutoff <= date.fromisoformat(day) < cutoff + timedelta(days=45):
+            came.add(customer)
+    outcome = np.array([float(row["customer_id"] not in came) for row in told])
+    return outcome, np.array([float(row["p"]) for row in told])
+
+
 def test_json_dump_and_plots(tmp_path: Path, orders: Path):
     plots, dump = tmp_path / "plots", tmp_path / "dump.csv"
     where = ["--cutoffs", last_cutoff(orders), "--plots", str(plots), "--dump", str(dump)]
@@ -51,7 +67,8 @@ def test_json_dump_and_plots(tmp_path: Path, orders: Path):
     answer = json.loads(done.stdout)
     assert answer["rows"]["left_out"] == {"no customer": 1}
     assert [cutoff["day"] for cutoff in answer["cutoffs"]] == [last_cutoff(orders)]
-    assert set(answer["mean"]) == {"product", "xgboost", "bgnbd", "logistic", "rfm", "recency"}
+    named = {"product", "xgboost", "logistic_rich", "bgnbd", "logistic", "recency_frequency"}
+    assert set(answer["mean"]) - {"lightgbm"} == named | {"rfm", "recency"}
     assert 0.5 < answer["mean"]["product"]["roc_auc"] < 1
     assert sorted(file.name for file in plots.iterdir()) == [
         "calibration.png",
@@ -61,9 +78,13 @@ def test_json_dump_and_plots(tmp_path: Path, orders: Path):
     with dump.open() as rows:
         told = list(csv.DictReader(rows))
     assert len(told) == answer["cutoffs"][0]["members"]
-    silent = sum(int(row["silent"]) for row in told) / len(told)
-    assert silent == pytest.approx(answer["cutoffs"][0]["silent_share"])
-    assert all(row["customer_id"].startswith("c") for row in told)
+    assert list(told[0]) == ["customer_id", "cutoff", "p"]
+    assert {row["cutoff"] for row in told} == {last_cutoff(orders)}
+    assert len({row["customer_id"] for row in told}) == len(told)
+    assert all(row["customer_id"].startswith("c") and 0 < float(row["p"]) < 1 for row in told)
+    assert roc_auc(*silence(orders, told)) == pytest.approx(
+        answer["cutoffs"][0]["models"]["product"]["roc_auc"], abs=1e-6
+    )
 
 
 def test_table_names_every_model_and_file(tmp_path: Path, orders: Path):
