@@ -5,9 +5,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Uuid, any_, bindparam, column, func, select, true, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Integer,
+    Select,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    column,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.orm import aliased
 
 from app.coupons.tables import Batch, Coupon, CouponState, Redemption, Template
@@ -54,7 +72,32 @@ class CouponPage:
 Page = list[tuple[Coupon, Template]]
 
 
-def _ask_pages(keys: list[CouponPage], _: datetime) -> Ask | None:
+def _standing() -> ColumnElement[CouponState]:
+    """SQL value: where a coupon stands at `:now`, as `rules.standing` says."""
+    now = bindparam("now", type_=DateTime(timezone=True))
+    state, kind = Coupon.state, Coupon.state.type
+
+    def is_(*states: CouponState) -> ColumnElement[bool]:
+        return state.in_([literal(item, kind) for item in states])
+
+    open_again = and_(is_(CouponState.RESERVED), Coupon.reserved_until <= now)
+    unused = or_(is_(CouponState.WAITING, CouponState.ACTIVE), open_again)
+    return case(
+        (and_(unused, Coupon.expires_at <= now), literal(CouponState.EXPIRED, kind)),
+        (and_(unused, Coupon.usable_from <= now), literal(CouponState.ACTIVE, kind)),
+        else_=state,
+    )
+
+
+def _standing_coupons(standing: ColumnElement[CouponState]) -> "Select[*tuple[Any, ...]]":
+    """All columns of coupons, with the state that they are in now."""
+    columns = Coupon.__table__.columns
+    return select(
+        *(standing.label("state") if item.name == "state" else item for item in columns)
+    )
+
+
+def _ask_pages(keys: list[CouponPage], now: datetime) -> Ask | None:
     way = keys[0]
     if len(keys) > 1:
         asked = {key.member_id for key in keys}
@@ -67,6 +110,7 @@ def _ask_pages(keys: list[CouponPage], _: datetime) -> Ask | None:
             "first": way.first + 1,
             "state": way.state,
             "after": way.after,
+            "now": now,
         },
     )
 
@@ -108,13 +152,14 @@ def _page(
         .table_valued(column("member_id", Uuid), name="asked")
         .render_derived()
     )
-    page = select(Coupon).where(Coupon.member_id == asked.c.member_id)
+    standing = _standing()
+    page = _standing_coupons(standing).where(Coupon.member_id == asked.c.member_id)
     if of_state:
-        page = page.where(Coupon.state == bindparam("state", type_=Coupon.state.type))
+        page = page.where(standing == bindparam("state", type_=Coupon.state.type))
     if after:
         page = page.where(Coupon.id < bindparam("after", type_=Uuid()))
     newest = page.order_by(Coupon.id.desc()).limit(bindparam("first", type_=Integer()))
-    row = aliased(Coupon, newest.lateral("page"))
+    row = aliased(Coupon, newest.lateral("page"), adapt_on_names=True)
     return Rows(
         select(row, Template)
         .select_from(asked)
@@ -129,14 +174,27 @@ def _page(
     )
 
 
-async def by_member_and_id(
-    read: Read, keys: Iterable[tuple[UUID, UUID]]
-) -> dict[tuple[UUID, UUID], Coupon]:
-    """Coupons by member and id; unknown ones are absent."""
-    rows = await read.session.scalars(
-        select(Coupon).where(tuple_(Coupon.member_id, Coupon.id).in_(list(keys)))
+def _by_key() -> Entities[Coupon]:
+    asked = (
+        func.unnest(ids("members"), ids("coupons"))
+        .table_valued(column("member_id", Uuid), column("id", Uuid), name="asked")
+        .render_derived()
     )
-    return {(row.member_id, row.id): row for row in rows}
+    of_asked = and_(Coupon.member_id == asked.c.member_id, Coupon.id == asked.c.id)
+    found = _standing_coupons(_standing()).select_from(asked).join(Coupon, of_asked).subquery()
+    return Entities(select(aliased(Coupon, found, adapt_on_names=True)))
+
+
+_BY_KEY = _by_key()
+
+# Coupons by member and id, as they stand now; unknown ones are absent.
+by_member_and_id: Batched[tuple[UUID, UUID], Coupon] = Batched(
+    lambda keys, now: Ask(
+        _BY_KEY,
+        {"members": [key[0] for key in keys], "coupons": [key[1] for key in keys], "now": now},
+    ),
+    lambda rows, _: {(row.member_id, row.id): row for row in rows},
+)
 
 
 # Templates by id; unknown ids are absent.
