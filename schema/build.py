@@ -17,6 +17,8 @@ from schema.audit import AuditQuery
 from schema.ballots import BallotsQuery
 from schema.ballots_changes import BallotsMutation
 from schema.ballots_live import BallotsSubscription
+from schema.benefits import BenefitsQuery
+from schema.benefits_changes import BenefitsMutation
 from schema.campaigns import CampaignsMutation, CampaignsQuery
 from schema.churn import ChurnQuery, ChurnSubscription
 from schema.context import Info
@@ -29,17 +31,23 @@ from schema.engine.inputs import SoundLiterals
 from schema.errors import present_all
 from schema.fields import query
 from schema.guard import PUBLIC
+from schema.leaving import LeavingMutation, LeavingQuery
 from schema.members import MemberMutation, MemberQuery, MemberSubscription
+from schema.merging import MergingMutation, MergingQuery
 from schema.nodes import Node, NodeLoader, read_id
 from schema.notices import NoticesMutation, NoticesQuery
 from schema.orders import OrdersMutation
 from schema.points import PointsMutation
+from schema.points_statement import PointsQuery
 from schema.reviews import ReviewsMutation
 from schema.scalars import SCALARS
 from schema.segments import SegmentsQuery
 from schema.server import ServerQuery, ServerSubscription
 from schema.sessions import SessionMutation
+from schema.sharing import SharingMutation
+from schema.tier_runs import TierRunMutation, TierRunQuery
 from schema.tiers import TierQuery
+from schema.tiers_changes import TierMutation
 
 NODES: dict[str, NodeLoader] = {
     **members.NODES,
@@ -58,13 +66,18 @@ NODES: dict[str, NodeLoader] = {
 @strawberry.type(description="Everything that can be read.")
 class Query(
     MemberQuery,
+    MergingQuery,
+    LeavingQuery,
     TierQuery,
+    TierRunQuery,
+    BenefitsQuery,
     DropsQuery,
     SegmentsQuery,
     ChurnQuery,
     CampaignsQuery,
     BallotsQuery,
     AuditQuery,
+    PointsQuery,
     NoticesQuery,
     ServerQuery,
 ):
@@ -83,8 +96,14 @@ class Query(
 class Mutation(
     SessionMutation,
     MemberMutation,
+    MergingMutation,
+    LeavingMutation,
     OrdersMutation,
     PointsMutation,
+    SharingMutation,
+    TierMutation,
+    TierRunMutation,
+    BenefitsMutation,
     NoticesMutation,
     CouponsMutation,
     DropsMutation,

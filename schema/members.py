@@ -12,6 +12,7 @@ from app.kernel.auth import MemberCaller, Role
 from app.kernel.errors import NotAllowed, NotSignedIn
 from app.kernel.live import Fact
 from app.staff import Subject
+from schema.benefits import BenefitsOfMember
 from schema.churn import ChurnOfMember
 from schema.context import Ctx, Info
 from schema.coupons import CouponsOfMember
@@ -33,6 +34,7 @@ from schema.paging import (
 )
 from schema.points import PointsOfMember
 from schema.segments import SegmentsOfMember
+from schema.sharing import SharingOfMember
 from schema.streams import FactStream
 from schema.tiers import TierOfMember
 
@@ -59,7 +61,9 @@ def community_of(row: members.Community) -> Community:
 @strawberry.type(description="A person, however many apps and cards they come by.")
 class Member(
     TierOfMember,
+    BenefitsOfMember,
     PointsOfMember,
+    SharingOfMember,
     CouponsOfMember,
     SegmentsOfMember,
     EcoOfMember,

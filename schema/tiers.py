@@ -1,12 +1,13 @@
 """Tiers over GraphQL: what there is to reach, and where a member stands."""
 
 from datetime import datetime
+from uuid import UUID
 
 import strawberry
 
 from app import tiers
 from app.kernel.errors import Locale
-from app.kernel.table import Json
+from schema.benefits import TierBenefit, granted_of
 from schema.context import Info
 from schema.enums import describe
 from schema.fields import Wanted, query, wanted
@@ -21,42 +22,6 @@ describe(
     AT_RISK="Is under what the tier asks for, and was told.",
     GRACE="Keeps the tier for 30 days yet.",
 )
-
-
-describe(
-    tiers.BenefitWindow,
-    "The span over which a benefit's quota is counted, in the member's neighbourhood's days.",
-    MONTH="A calendar month.",
-    QUARTER="Three calendar months, from January, April, July or October.",
-    YEAR="A calendar year.",
-    LIFETIME="All time: what is used up does not come back.",
-)
-describe(
-    tiers.BenefitKind,
-    "What sort of thing a benefit is.",
-    DELIVERY="A better delivery.",
-    TRIAL="Trying new products.",
-    GROUP="A place in a chat group.",
-    BUNDLE="Goods or bundles that others cannot buy.",
-    SERVICE="A better service.",
-    EARLY_ACCESS="Buying before others.",
-    EVENT="A seat at an event.",
-    PARTNER="A partner's service, such as a check-up or after-school care.",
-    GIFT="A gift.",
-    OTHER="Anything else.",
-)
-
-
-@strawberry.type(description="Something that members of a tier may have.")
-class TierBenefit:
-    code: str = strawberry.field(description="A stable code for programs, such as vip-group.")
-    name: str = strawberry.field(description="Its name, in the caller's language.")
-    quota: int | None = strawberry.field(
-        description="How often within the window; null is without limit."
-    )
-    window: tiers.BenefitWindow | None = strawberry.field(
-        description="The span over which the quota is counted; null if there is no quota."
-    )
 
 
 @strawberry.type(description="A level of membership.")
@@ -77,8 +42,69 @@ class NextTier:
     )
 
 
+describe(
+    tiers.MoveKind,
+    "What a monthly run does to a member.",
+    name="TierMoveKind",
+    UPGRADE="Moves up to the tier that their growth reaches.",
+    RECOVER="Is safe again.",
+    AT_RISK="Is under what the tier asks for: a warning.",
+    GRACE="Is still under it: 30 days of grace.",
+    DOWNGRADE="Grace is over: one step down.",
+)
+
+
+@strawberry.type(
+    description="Where a member would stand after the next monthly run if nothing more came."
+)
+class TierProjection:
+    found: strawberry.Private[tiers.Projection]
+    locale: strawberry.Private[Locale]
+    at: datetime = strawberry.field(description="When the run judges: the first of next month.")
+    growth: int = strawberry.field(description="Growth value of this instant.")
+    growth_then: int = strawberry.field(
+        description="What is left of it then, when older orders are more than 365 days old."
+    )
+    move: tiers.MoveKind | None = strawberry.field(
+        description="What the run would do; null if it would leave the member alone."
+    )
+    state: tiers.StandingState = strawberry.field(description="How safe the tier would be.")
+    missing_growth: int | None = strawberry.field(
+        description="What the next tier needs now; null for those in the highest."
+    )
+    missing_to_keep: int = strawberry.field(
+        description="What the run needs to leave the present tier alone; 0 if it is safe."
+    )
+
+    @strawberry.field(description="The tier that the member would be in.")
+    def tier(self) -> Tier:
+        return tier_of(self.found.tier, self.locale)
+
+    @strawberry.field(
+        description="What the next tier needs, in words, such as: Spend ¥120 more to reach Gold; "
+        "null for those in the highest."
+    )
+    def next_in_words(self) -> str | None:
+        above = self.found.next
+        if above is None:
+            return None
+        return tiers.words_to_reach(
+            self.found.missing_next, name_of(above, self.locale), chinese=self.locale == "zh-CN"
+        )
+
+    @strawberry.field(description="What keeping the present tier needs, in words.")
+    def keep_in_words(self) -> str:
+        return tiers.words_to_keep(
+            self.found.missing_keep,
+            name_of(self.found.present, self.locale),
+            self.found.month,
+            chinese=self.locale == "zh-CN",
+        )
+
+
 @strawberry.type(description="Where a member stands.")
 class MemberTier:
+    key: strawberry.Private[UUID]
     found: strawberry.Private[tiers.MemberTier]
     locale: strawberry.Private[Locale]
     code: str = strawberry.field(description="The tier's stable code, such as GOLD.")
@@ -87,7 +113,7 @@ class MemberTier:
 
     @strawberry.field(description="What the member may have.")
     def benefits(self) -> list[TierBenefit]:
-        return [benefit_of(benefit, self.locale) for benefit in self.found.tier.benefits]
+        return [granted_of(benefit, self.locale) for benefit in self.found.tier.benefits]
 
     since: datetime | None = strawberry.field(
         description="Since when the member has been in it; null if ever since joining."
@@ -109,15 +135,26 @@ class MemberTier:
         missing = max(above.upgrade_at - self.found.growth, 0)
         return NextTier(tier=tier_of(above, self.locale), missing_growth=missing)
 
+    @wanted(description="Where the member would stand at the end of the month.")
+    def projected(self, info: Info) -> Wanted[TierProjection]:
+        locale = self.locale
+        return Wanted(tiers.projections, self.key, lambda found: projection_of(found, locale))
 
-def benefit_of(row: Json, locale: Locale) -> TierBenefit:
-    """The GraphQL value of a benefit."""
-    window = row.get("window")
-    return TierBenefit(
-        code=row["code"],
-        name=row["zh" if locale == "zh-CN" else "en"],
-        quota=row.get("quota"),
-        window=None if window is None else tiers.BenefitWindow(window),
+
+def projection_of(found: tiers.Projection | None, locale: Locale) -> TierProjection:
+    """The GraphQL value of a projection."""
+    if found is None:
+        raise LookupError("projection of a member")
+    return TierProjection(
+        found=found,
+        locale=locale,
+        at=found.at,
+        growth=found.growth,
+        growth_then=found.growth_then,
+        move=found.kind,
+        state=found.state,
+        missing_growth=None if found.next is None else found.missing_next,
+        missing_to_keep=found.missing_keep,
     )
 
 
@@ -129,7 +166,7 @@ def tier_of(row: tiers.Tier, locale: Locale) -> Tier:
         rank=row.rank,
         upgrade_at=row.upgrade_at,
         retain_at=row.retain_at,
-        benefits=[benefit_of(benefit, locale) for benefit in row.benefits],
+        benefits=[granted_of(benefit, locale) for benefit in row.benefits],
     )
 
 
@@ -138,11 +175,12 @@ def name_of(row: tiers.Tier, locale: Locale) -> str:
     return row.name_zh if locale == "zh-CN" else row.name_en
 
 
-def standing_of(found: tiers.MemberTier | None, locale: Locale) -> MemberTier:
+def standing_of(key: UUID, found: tiers.MemberTier | None, locale: Locale) -> MemberTier:
     """The GraphQL value of where a member stands."""
     if found is None:
         raise LookupError("tier of a member")
     return MemberTier(
+        key=key,
         found=found,
         locale=locale,
         code=found.tier.code,
@@ -160,7 +198,8 @@ class TierOfMember(MemberPart):
     @wanted(description="The member's tier, and what is missing to the next.")
     def tier(self, info: Info) -> Wanted[MemberTier]:
         locale = info.context.locale
-        return Wanted(tiers.by_member, self.key, lambda found: standing_of(found, locale))
+        key = self.key
+        return Wanted(tiers.by_member, key, lambda found: standing_of(key, found, locale))
 
 
 @strawberry.type(description="Queries of tiers.")

@@ -168,20 +168,11 @@ async def use_line(read: Read, member_id: UUID, use_id: UUID) -> UseLine:
     return UseLine(use, benefit, slot)
 
 
-async def member_of_use(read: Read, use_id: UUID) -> UUID | None:
-    """Whose use it is. Few ask: it is looked for without the member's key."""
-    return await read.session.scalar(select(BenefitUse.member_id).where(BenefitUse.id == use_id))
-
-
-async def benefit_page(
-    read: Read, *, first: int, after: str | None = None, inactive: bool = False
-) -> list[Benefit]:
-    """The catalogue by code; one more than `first` if there are more."""
-    query = select(Benefit).order_by(Benefit.code).limit(first + 1)
+async def benefit_page(read: Read, *, first: int, after: str | None = None) -> list[Benefit]:
+    """The benefits that are given now, by code; one more than `first` if there are more."""
+    query = select(Benefit).where(Benefit.active).order_by(Benefit.code).limit(first + 1)
     if after is not None:
         query = query.where(Benefit.code > after)
-    if not inactive:
-        query = query.where(Benefit.active)
     return list(await read.session.scalars(query))
 
 

@@ -1,6 +1,7 @@
 """A small world with something of every type in it, and every kind of caller."""
 
 from dataclasses import dataclass
+from datetime import date
 from uuid import UUID, uuid4
 
 from app import ballots, churn, coupons, drops, eco, members, staff
@@ -24,7 +25,11 @@ from tests.make import eco as make_eco
 from tests.make import members as make_members
 from tests.make import points as make_points
 from tests.make import reviews as make_reviews
+from tests.make import tiers as make_tiers
 from tests.make.scenes import a_full_member
+
+# A month by which what the member has spent is long ago.
+RUN = date(2027, 6, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,8 @@ async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
     drop = await make_drops.open_drop(tx)
     claim = await drops.claim(tx, drop_id=drop.id, member_id=me)
     await _redeem(tx, me, claim.coupon_id)
+    await make_tiers.booking(tx, member_id=me)
+    await make_tiers.preview(tx, RUN)
     await staff.audit(tx, actor=staff.Actor("staff", uuid4()), action="looked", given={})
     [entry] = await staff.audit_page(tx, first=1)
     action = await make_eco.action(tx, member_id=me, type=eco.EcoType.BATTERY_RECYCLING)
@@ -124,6 +131,9 @@ def _asks(things: dict[str, UUID]) -> dict[str, str]:
         "member": f'member(id: "{ids["Member"]}")',
         "members": f'members(first: 100, communityId: "{ids["Community"]}")',
         "tiers": "tiers",
+        "tierRun": f'tierRun(month: "{RUN:%Y-%m}")',
+        "benefits": "benefits",
+        "benefitSlots": 'benefitSlots(benefitCode: "after-school-care")',
         "drop": f'drop(id: "{ids["Drop"]}")',
         "drops": "drops(first: 5)",
         "segments": "segments",
@@ -132,6 +142,7 @@ def _asks(things: dict[str, UUID]) -> dict[str, str]:
         "ballot": f'ballot(id: "{ids["Ballot"]}")',
         "ballots": "ballots(first: 5)",
         "auditLog": "auditLog(first: 5)",
+        "pointsStatement": f'pointsStatement(memberId: "{ids["Member"]}")',
         "staffNotices": "staffNotices(first: 5)",
         "serverInfo": "serverInfo",
         "serverTime": "serverTime",

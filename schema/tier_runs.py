@@ -1,0 +1,233 @@
+"""The monthly run of the tiers over GraphQL: what it finds, asked for and published by staff."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from app import members, tiers
+from app.kernel.auth import Role
+from app.kernel.errors import InvalidInput, Locale
+from schema.context import Info
+from schema.enums import describe
+from schema.fields import Wanted, field, mutation, query, wanted
+from schema.guard import OFFICE, staff
+from schema.members import Member, member_of
+from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
+from schema.subjects import NamedSubject
+
+MANAGERS = staff(Role.CAMPAIGN_MANAGER)
+
+describe(
+    tiers.RunState,
+    "How far a monthly run has come.",
+    name="TierRunState",
+    PREVIEWING="It is being calculated.",
+    PREVIEWED="It is calculated; nobody has moved.",
+    PUBLISHING="Members are being moved.",
+    PUBLISHED="Everybody has moved who was to.",
+)
+
+
+@strawberry.type(description="What a monthly run does, or did, to one member, and why.")
+class TierMove:
+    row: strawberry.Private[tiers.TierMove]
+    names: strawberry.Private[Mapping[str, str]]
+    locale: strawberry.Private[Locale]
+    kind: tiers.MoveKind = strawberry.field(description="What is done.")
+    from_code: str = strawberry.field(description="The tier that the member is in.")
+    to_code: str = strawberry.field(description="The tier that the member comes to.")
+    growth: int = strawberry.field(description="Their growth value as the run found it.")
+    threshold: int = strawberry.field(description="The growth value that it was held against.")
+    applied: bool | None = strawberry.field(
+        description="Null before the run is published; false where the member had changed "
+        "meanwhile, so that the move no longer held."
+    )
+
+    @strawberry.field(description="Why, in words.")
+    def reason(self) -> str:
+        row = self.row
+        why = tiers.Why(
+            kind=row.kind,
+            from_name=self.names[row.from_code],
+            to_name=self.names[row.to_code],
+            growth=row.growth,
+            threshold=row.threshold,
+        )
+        return tiers.reason_of(why, chinese=self.locale == "zh-CN")
+
+    @wanted(description="The member.")
+    def member(self, info: Info) -> Wanted[Member]:
+        return Wanted(members.by_id, self.row.member_id, _member)
+
+
+@strawberry.type(description="How many members a monthly run moves alike.")
+class TierMoveCount:
+    kind: tiers.MoveKind = strawberry.field(description="What is done.")
+    from_code: str = strawberry.field(description="The tier that they are in.")
+    to_code: str = strawberry.field(description="The tier that they come to.")
+    members: int = strawberry.field(description="How many members.")
+
+
+@strawberry.type(description="A month's run over all members.")
+class TierRun:
+    key: strawberry.Private[date]
+    month: str = strawberry.field(description="The month, such as 2026-11.")
+    state: tiers.RunState = strawberry.field(description="How far it has come.")
+    cutoff: datetime = strawberry.field(description="The instant from which it looks back.")
+    members: int = strawberry.field(description="How many members it has judged so far.")
+    started_at: datetime = strawberry.field(description="When it was begun.")
+    previewed_at: datetime | None = strawberry.field(description="When it was calculated.")
+    published_at: datetime | None = strawberry.field(description="When all had moved.")
+
+    @field(description="How many members it moves, by kind and tiers.")
+    async def counts(self, info: Info) -> list[TierMoveCount]:
+        async with info.context.read() as read:
+            rows = await tiers.move_counts(read, self.key)
+        return [TierMoveCount(**_count(row)) for row in rows]
+
+    @field(description="Its moves with their reasons, in the order of members.")
+    async def moves(
+        self,
+        info: Info,
+        kind: Annotated[
+            tiers.MoveKind | None, strawberry.argument(description="Only those of this kind.")
+        ] = None,
+        first: First = 20,
+        after: After = None,
+    ) -> Connection[TierMove]:
+        size, locale = page_size(first), info.context.locale
+        position = None if after is None else decode_cursor(after, UUID)[0]
+        async with info.context.read() as read:
+            found = await tiers.moves(read, self.key, kind=kind, first=size + 1, after=position)
+            known = await tiers.all_tiers(read)
+        names = {row.code: row.name_zh if locale == "zh-CN" else row.name_en for row in known}
+        return connect(
+            found,
+            first=size,
+            after=after,
+            node=lambda row: move_of(row, names, locale),
+            cursor=lambda row: encode_cursor(row.member_id),
+        )
+
+
+def _member(row: members.Member | None) -> Member:
+    if row is None:
+        raise LookupError("member of a move")
+    return member_of(row)
+
+
+def _count(row: tiers.MoveCount) -> dict[str, object]:
+    return {
+        "kind": row.kind,
+        "from_code": row.from_code,
+        "to_code": row.to_code,
+        "members": row.members,
+    }
+
+
+def move_of(row: tiers.TierMove, names: Mapping[str, str], locale: Locale) -> TierMove:
+    """The GraphQL value of a move."""
+    return TierMove(
+        row=row,
+        names=names,
+        locale=locale,
+        kind=row.kind,
+        from_code=row.from_code,
+        to_code=row.to_code,
+        growth=row.growth,
+        threshold=row.threshold,
+        applied=row.applied,
+    )
+
+
+def run_of(row: tiers.TierRun) -> TierRun:
+    """The GraphQL value of a run."""
+    return TierRun(
+        key=row.month,
+        month=f"{row.month:%Y-%m}",
+        state=row.state,
+        cutoff=row.cutoff,
+        members=row.members,
+        started_at=row.started_at,
+        previewed_at=row.previewed_at,
+        published_at=row.published_at,
+    )
+
+
+def _month(text: str) -> date:
+    try:
+        return tiers.parse_month(text)
+    except ValueError as error:
+        raise InvalidInput(
+            field="month", reason="a month like 2026-11", reason_zh="如2026-11"
+        ) from error
+
+
+@strawberry.type(description="Queries of monthly runs.")
+class TierRunQuery:
+    @query(OFFICE, description="A month's run; null if it has not been begun.")
+    async def tier_run(
+        self,
+        info: Info,
+        month: Annotated[str, strawberry.argument(description="The month, such as 2026-11.")],
+    ) -> TierRun | None:
+        key = _month(month)
+        async with info.context.read() as read:
+            row = await tiers.run_of(read, key)
+        return None if row is None else run_of(row)
+
+
+@strawberry.input(description="A run to calculate.")
+class PreviewTierRunInput:
+    month: str = strawberry.field(description="The present month or the next, such as 2026-11.")
+
+
+@strawberry.input(description="A run to publish.")
+class PublishTierRunInput:
+    month: str = strawberry.field(description="A month that has been previewed, such as 2026-11.")
+
+
+@strawberry.type(description="The run is being calculated: ask tierRun how far it is.")
+class PreviewTierRunSuccess:
+    run: TierRun = strawberry.field(description="The run.")
+
+
+@strawberry.type(description="The run is being published: ask tierRun how far it is.")
+class PublishTierRunSuccess:
+    run: TierRun = strawberry.field(description="The run.")
+
+
+@strawberry.type(description="Mutations of monthly runs.")
+class TierRunMutation:
+    @mutation(
+        MANAGERS,
+        PreviewTierRunSuccess,
+        refusals=[tiers.RunAlreadyPublished, tiers.TiersMissing],
+        description="Has a monthly run calculated in the background, anew if it has been.",
+    )
+    async def preview_tier_run(
+        self, info: Info, input: PreviewTierRunInput
+    ) -> PreviewTierRunSuccess:
+        month = _month(input.month)
+        about = NamedSubject(tiers.TierRun, {"month": month})
+        async with info.context.begin(about=about) as tx:
+            row = await tiers.ask_preview(tx, month=month)
+        return PreviewTierRunSuccess(run=run_of(row))
+
+    @mutation(
+        MANAGERS,
+        PublishTierRunSuccess,
+        refusals=[tiers.RunNotPreviewed, tiers.RunNotDue],
+        description="Has a previewed run published in the background: what it found is done.",
+    )
+    async def publish_tier_run(
+        self, info: Info, input: PublishTierRunInput
+    ) -> PublishTierRunSuccess:
+        month = _month(input.month)
+        about = NamedSubject(tiers.TierRun, {"month": month})
+        async with info.context.begin(about=about) as tx:
+            row = await tiers.ask_publication(tx, month=month)
+        return PublishTierRunSuccess(run=run_of(row))
