@@ -28,7 +28,7 @@ from app.kernel.live import WAKE_CHANNEL, Live
 from app.kernel.log import configure_logs, logger
 from app.kernel.news import News
 from app.wechat import WeChat, fake_routes
-from schema import GRAPHIQL, GraphQLEdge, Resources, Sockets
+from schema import GRAPHIQL, GraphQLEdge, Resources, Sockets, download
 
 READY_SECONDS = 2.0
 GRAPHQL_PATH = "/graphql"
@@ -138,6 +138,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         app.add_api_route("/", lambda: RedirectResponse("/graphql"), include_in_schema=False)
     active = Gauge("graphql_subscriptions_active", "Open subscriptions", registry=registry)
     active.set_function(lambda: edge.fanout.active)
+    app.router.routes.append(Route("/exports/{id}", download(held.resources)))
     _add_health(app, held, registry)
     return app
 

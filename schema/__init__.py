@@ -2,8 +2,9 @@
 
 from schema.build import build_schema
 from schema.context import Ctx, Resources
+from schema.downloads import download
 from schema.edge.http import GraphQLEdge
 from schema.edge.page import GRAPHIQL
 from schema.edge.sockets import Sockets
 
-__all__ = ["GRAPHIQL", "Ctx", "GraphQLEdge", "Resources", "Sockets", "build_schema"]
+__all__ = ["GRAPHIQL", "Ctx", "GraphQLEdge", "Resources", "Sockets", "build_schema", "download"]

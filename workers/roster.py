@@ -7,9 +7,10 @@ from app.campaigns import CampaignStarted
 from app.coupons import CouponRedeemed
 from app.eco import EcoActionCredited
 from app.kernel.outbox import Event
+from app.leaving import DataExportRequested
 from app.orders import OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
 from app.points import MemberCheckedIn
-from workers import campaigns, churn, coupons, eco, gifts, points, segments, tiers, upkeep
+from workers import campaigns, churn, coupons, eco, gifts, members, points, segments, tiers, upkeep
 from workers import drops as drop_jobs
 from workers.jobs import by_name
 from workers.reactions import Reaction, Reactions, react
@@ -23,6 +24,7 @@ JOBS = by_name(
         points.move_points,
         points.audit_points,
         coupons.move_coupons,
+        coupons.return_coupons,
         drop_jobs.compensate_claimants,
         drop_jobs.tidy_drops,
         campaigns.run_campaigns,
@@ -38,6 +40,8 @@ JOBS = by_name(
         gifts.unlock_packs,
         gifts.move_gifts,
         gifts.give_occasions,
+        members.make_export,
+        members.close_members,
         upkeep.sweep,
         upkeep.sweep_versions,
     ]
@@ -46,6 +50,7 @@ JOBS = by_name(
 _FOLLOW = react(points.follow_order, "member_id", "order_id")
 _INVITED = react(points.follow_invitation, "member_id")
 _UPGRADE = react(tiers.upgrade_tier, "member_id")
+_RETURN = react(coupons.return_coupons, "member_id", "order_id")
 _AWARD = react(eco.award_member, "member_id")
 _RECOVER = react(churn.recover_member, "member_id")
 
@@ -55,9 +60,10 @@ TABLE: dict[type[Event], tuple[Reaction, ...]] = {
     MemberCheckedIn: (_UPGRADE, _AWARD),
     EcoActionCredited: (_AWARD,),
     CouponRedeemed: (react(gifts.unlock_packs, "member_id"),),
-    OrderRefunded: (_FOLLOW, _INVITED),
-    OrderCancelled: (_FOLLOW, _INVITED),
+    OrderRefunded: (_RETURN, _FOLLOW, _INVITED),
+    OrderCancelled: (_RETURN, _FOLLOW, _INVITED),
     drops.DropCancelled: (react(drop_jobs.compensate_claimants, "drop_id"),),
+    DataExportRequested: (react(members.make_export, "member_id", "export_id"),),
     CampaignStarted: (react(campaigns.enrol_now, "campaign_id"),),
 }
 
@@ -76,6 +82,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("gifts", gifts.move_gifts, Every(5 * _MINUTE)),
     Plan("occasions", gifts.give_occasions, Every(60 * _MINUTE), catch_up=_NIGHT, patience=_NIGHT),
     Plan("alerts", churn.escalate_alerts, Every(5 * _MINUTE)),
+    Plan("members", members.close_members, Every(5 * _MINUTE)),
     Plan("sweep", upkeep.sweep, Every(60 * _MINUTE)),
     Plan("versions", upkeep.sweep_versions, Every(5 * _MINUTE)),
     Plan("expiry notices", points.warn_of_expiry, Daily(time(9, 0)), catch_up=_NIGHT),

@@ -3,7 +3,7 @@
 from app.leaving.erasing import erase, erase_due
 from app.leaving.errors import ExportedRecently, ExportUnderWay
 from app.leaving.events import DataExportReady, DataExportRequested
-from app.leaving.exporting import end_exports, fail_export, make_export, request_export
+from app.leaving.exporting import end_exports, give_up_exports, make_export, request_export
 from app.leaving.queries import newest_by_member, part, parts_by_kid, ready
 from app.leaving.rules import EXPORT_LASTS, EXPORT_PAUSE, seconds_to_wait
 from app.leaving.tables import DataExport, DataExportPart, ExportState
@@ -21,7 +21,7 @@ __all__ = [
     "end_exports",
     "erase",
     "erase_due",
-    "fail_export",
+    "give_up_exports",
     "make_export",
     "newest_by_member",
     "part",

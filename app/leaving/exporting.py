@@ -19,7 +19,7 @@ from app.kernel.table import Table
 from app.leaving.errors import ExportedRecently, ExportUnderWay
 from app.leaving.events import DataExportReady, DataExportRequested
 from app.leaving.queries import SEALED_AS
-from app.leaving.rules import EXPORT_LASTS, PART_BYTES, seconds_to_wait
+from app.leaving.rules import EXPORT_LASTS, EXPORT_PATIENCE, PART_BYTES, seconds_to_wait
 from app.leaving.tables import DataExport, DataExportPart, ExportState
 from app.merging import PARTS, Part
 
@@ -87,17 +87,19 @@ async def make_export(
     return True
 
 
-async def fail_export(tx: Tx, *, member_id: UUID, export_id: UUID) -> None:
-    """Note that a copy could not be made, so that another can be asked for."""
-    await tx.session.execute(
+async def give_up_exports(tx: Tx) -> int:
+    """Call copies failed that wait for hours, so that others can be asked for; answers how many."""
+    failed = await tx.session.scalars(
         update(DataExport)
         .where(
-            DataExport.member_id == member_id,
-            DataExport.id == export_id,
             DataExport.state == ExportState.WAITING,
+            DataExport.requested_at <= tx.now - EXPORT_PATIENCE,
         )
         .values(state=ExportState.FAILED)
+        .returning(DataExport.id)
+        .execution_options(synchronize_session=False)
     )
+    return len(failed.all())
 
 
 async def end_exports(tx: Tx, *, limit: int = 100) -> int:

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 
 EXPORT_PAUSE = timedelta(hours=24)
 EXPORT_LASTS = timedelta(hours=48)
+# A copy that waits for longer than this will not come: the job gave up long ago.
+EXPORT_PATIENCE = timedelta(hours=6)
 # Of the file, before it is sealed.
 PART_BYTES = 256 * 1024
 

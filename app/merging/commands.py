@@ -41,7 +41,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("points", points.merge),
     ("coupons", coupons.merge),
     ("tiers", tiers.merge),
-    *((("gifts", gifts.merge),) if hasattr(gifts, "merge") else ()),
+    ("gifts", gifts.merge),
     ("drops", drops.merge),
     ("segments", segments.merge),
     ("alerts", churn.merge),
@@ -101,7 +101,7 @@ async def settle(tx: Tx, *, limit: int = 20) -> int:
     """
     rows = list(
         await tx.session.scalars(
-            select(Merge)
+            select(Merge.merged_id)
             .where(Merge.settled_at.is_(None), Merge.merged_at <= tx.now - SETTLED_AFTER)
             .order_by(Merge.merged_at, Merge.merged_id)
             .limit(limit)
@@ -110,12 +110,12 @@ async def settle(tx: Tx, *, limit: int = 20) -> int:
     )
     if rows:
         await segments.hold_runs(tx)
-    for row in rows:
-        now = (await members.survivors(tx, [row.merged_id]))[row.merged_id]
-        await members.lock_members(tx, [row.merged_id, now])
-        await _carry_over(tx, row.merged_id, now)
+    for merged_id in rows:
+        now = (await members.survivors(tx, [merged_id]))[merged_id]
+        await members.lock_members(tx, [merged_id, now])
+        await _carry_over(tx, merged_id, now)
         await tx.session.execute(
-            update(Merge).where(Merge.merged_id == row.merged_id).values(settled_at=tx.now)
+            update(Merge).where(Merge.merged_id == merged_id).values(settled_at=tx.now)
         )
     return len(rows)
 

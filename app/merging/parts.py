@@ -73,7 +73,7 @@ PARTS: Mapping[str, Part] = MappingProxyType(
             Merges.STAY, "the trail of who was merged into whom", by=("member_id", "merged_id")
         ),
         "data_export": Part(Merges.END, "a copy of half a person", deleted=True),
-        "data_export_part": Part(Merges.END, withheld="it is the copy"),
+        "data_export_part": Part(Merges.END, "goes with its export", withheld="it is the copy"),
         "login_session": Part(
             # Ended, not deleted: other processes learn of it from the row.
             Merges.END,

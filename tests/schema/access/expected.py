@@ -134,7 +134,7 @@ TYPES: dict[str, dict[Who, str]] = {
     # A member.
     "Member": {
         ALL: "id nickname avatarUrl status locale registeredAt community tier benefits "
-        "benefitUses points carbon coupons segment badges",
+        "benefitUses points sharing carbon coupons segment badges",
         OFFICE: "risk",
     },
     "Community": {ALL: "id name timeZone"},
