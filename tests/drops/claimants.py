@@ -9,11 +9,11 @@ from sqlalchemy import insert, select
 
 from app import coupons, drops
 from app.drops import Claims
-from app.kernel.db import Database
+from app.kernel.db import Database, Tx
 from app.kernel.errors import Refusal
 from app.kernel.idempotency import IdempotencyRow
 from app.kernel.outbox import OutboxRow
-from app.members import Member
+from app.members import Identity, IdentityKind, Member
 from tests.make import drops as make
 from tests.make.members import member
 
@@ -33,6 +33,25 @@ async def members(database: Database, count: int) -> list[UUID]:
         if ids[1:]:
             await tx.session.execute(insert(Member), [{"id": one, **alike} for one in ids[1:]])
     return ids
+
+
+def blind_of(member_id: UUID) -> str:
+    """Stands for the blind index of what a member is recognised by."""
+    return f"blind {member_id}"
+
+
+def identity(
+    tx: Tx, member_id: UUID, kind: IdentityKind = IdentityKind.PHONE, blind: str | None = None
+) -> Identity:
+    """Something by which the member is recognised."""
+    return Identity(
+        kind=kind,
+        app="",
+        blind=blind or blind_of(member_id),
+        sealed="sealed",
+        member_id=member_id,
+        linked_at=tx.now,
+    )
 
 
 async def open_drop(database: Database, stock: int = 10, **more: Any) -> drops.Drop:

@@ -1,12 +1,10 @@
 """Group commit: one answer to everyone who waits, whatever comes together and whatever fails."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import uuid4
 
 import asyncpg
-import pytest
 from sqlalchemy import select, text
 from strawberry import ID
 
@@ -31,13 +29,6 @@ from tests.drops.claimants import (
 )
 from tests.make import drops as make
 from tests.make.members import community, member
-
-
-@pytest.fixture
-async def claims(database: Database) -> AsyncIterator[Claims]:
-    gathering = Claims(database)
-    yield gathering
-    await gathering.drain()
 
 
 async def test_claims_that_wait_leave_together(database: Database, claims: Claims) -> None:

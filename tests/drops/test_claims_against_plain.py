@@ -15,28 +15,34 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from app import coupons, drops
+from app import coupons, drops, tiers
 from app.coupons import BatchState, CodeMode, Validity
-from app.drops import Claims, DropState
+from app.drops import Claims, DropState, Window
 from app.kernel.db import Database, Tx
-from app.kernel.errors import IdempotencyKeyReused, Refusal
+from app.kernel.errors import IdempotencyKeyReused, NotBefore, Refusal
 from app.kernel.idempotency import IdempotencyRow, once
 from app.kernel.outbox import OutboxRow
 from app.kernel.table import Json
-from app.members import MemberStatus
+from app.members import Identity, IdentityKind, MemberStatus
 from tests.conftest import NOON
+from tests.drops.claimants import blind_of, identity
 from tests.make import coupons as make_coupons
 from tests.make import drops as make
 from tests.make.members import community, member
+from tests.make.tiers import standing
 
 
 @dataclass(frozen=True)
 class Person:
-    """Who claims, and how many coupons of the template they have already."""
+    """Who claims, where they stand, and how many coupons of the template they have already."""
 
     status: MemberStatus
     away: bool
     held: int
+    tier: str | None
+    guest: bool
+    # Somebody has claimed already under an identity that is theirs by now.
+    known: bool
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,10 @@ class Scenario:
     stock: int
     per_member: int
     at_home_only: bool
+    min_rank: int | None
+    guests_only: bool
+    # Opens with the third wave; Diamond may claim in the first, Gold in the second.
+    early: bool
     state: DropState
     paused: bool
     validity: str
@@ -68,6 +78,9 @@ PEOPLE = st.builds(
     st.sampled_from([MemberStatus.ACTIVE] * 4 + [MemberStatus.FROZEN]),
     st.booleans(),
     st.sampled_from([0, 0, 0, 1, 2]),
+    st.sampled_from([None, "NORMAL", "GOLD", "DIAMOND"]),
+    st.sampled_from([True, True, False]),
+    st.sampled_from([False] * 5 + [True]),
 )
 TRIES = st.builds(Try, st.integers(0, 6), st.sampled_from("ab"), st.sampled_from([0, 0, 0, 1]))
 SCENARIOS = st.builds(
@@ -75,6 +88,9 @@ SCENARIOS = st.builds(
     stock=st.integers(1, 5),
     per_member=st.integers(1, 2),
     at_home_only=st.sampled_from([False, False, True]),
+    min_rank=st.sampled_from([None] * 3 + [2]),
+    guests_only=st.sampled_from([False] * 3 + [True]),
+    early=st.booleans(),
     state=st.sampled_from([DropState.OPEN] * 4 + [DropState.SCHEDULED, DropState.CANCELLED]),
     paused=st.sampled_from([False] * 5 + [True]),
     validity=st.sampled_from(["now"] * 3 + ["tomorrow", "over"]),
@@ -100,14 +116,20 @@ async def build(tx: Tx, scenario: Scenario) -> World:
     template = await make_coupons.template(tx, per_member=scenario.per_member, wait_days=wait)
     held = await make_coupons.batch(tx, template_id=template.id)
     batch = await make_coupons.batch(tx, template_id=template.id, code_mode=scenario.code_mode)
+    await tiers.ensure_tiers(tx)
+    windows = [Window(3, tx.now, 1), Window(2, tx.now + timedelta(minutes=1), 1)]
     drop = await make.drop(
         tx,
         batch_id=batch.id,
-        stock=scenario.stock,
-        opens_in=timedelta(minutes=1),
+        stock=max(scenario.stock, 2) if scenario.early else scenario.stock,
+        opens_in=timedelta(minutes=2 if scenario.early else 1),
         community_id=homes[0].id if scenario.at_home_only else None,
+        min_rank=scenario.min_rank,
+        guests_only=scenario.guests_only,
+        early=windows if scenario.early else (),
     )
-    if scenario.state is not DropState.SCHEDULED:
+    opened = scenario.state is not DropState.SCHEDULED and not scenario.early
+    if opened or scenario.state is DropState.CANCELLED:
         await drops.open_drop(tx, drop_id=drop.id)
     if scenario.state is DropState.CANCELLED:
         await drops.cancel_drop(tx, drop_id=drop.id, reason="sick printer")
@@ -118,6 +140,7 @@ async def build(tx: Tx, scenario: Scenario) -> World:
             await make_coupons.coupon(tx, member_id=row.id, batch_id=held.id)
         row.status = person.status
         people.append(row.id)
+        await _stand(tx, drop.id, row.id, person)
     if scenario.paused:
         batch.state = BatchState.PAUSED
     if scenario.validity == "over":
@@ -125,6 +148,26 @@ async def build(tx: Tx, scenario: Scenario) -> World:
         template.valid_from, template.valid_until = tx.now - timedelta(1), tx.now
     await tx.session.flush()
     return World(drop, template.id, [*people, uuid4()])
+
+
+async def _stand(tx: Tx, drop_id: UUID, member_id: UUID, person: Person) -> None:
+    """A person's tier, invitation and identities."""
+    if person.tier is not None:
+        await standing(tx, member_id=member_id, tier_code=person.tier)
+    for kind in (IdentityKind.PHONE, IdentityKind.STORE_CARD):
+        tx.session.add(identity(tx, member_id, kind))
+    if person.guest:
+        tx.session.add(drops.Guest(member_id=member_id, drop_id=drop_id))
+    if person.known:
+        blind = blind_of(member_id)
+        kind = IdentityKind.PHONE
+        tx.session.add(drops.ClaimedIdentity(drop_id=drop_id, kind=kind, app="", blind=blind))
+    await tx.session.flush()
+
+
+def said(refusal: Refusal) -> object:
+    """What tells refusals apart: their kind, and the instant that one names."""
+    return (type(refusal), refusal.at) if isinstance(refusal, NotBefore) else type(refusal)
 
 
 async def together(claims: Claims, world: World, wave: Sequence[Try]) -> list[object]:
@@ -139,7 +182,7 @@ async def together(claims: Claims, world: World, wave: Sequence[Try]) -> list[ob
                 given={"given": attempt.given},
             )
         except Refusal as refusal:
-            return type(refusal)
+            return said(refusal)
         return made.claimed_at
 
     return list(await asyncio.gather(*(one(attempt) for attempt in wave)))
@@ -181,7 +224,7 @@ async def _batch(tx: Tx, world: World, batch: Sequence[Try], answers: dict[Try, 
     for attempt in batch:
         verdict = verdicts.get(ids[attempt]) if attempt in fresh else None
         if isinstance(verdict, Refusal):
-            answers[attempt] = type(verdict)
+            answers[attempt] = said(verdict)
             continue
 
         async def work(verdict: drops.Claim | None = verdict) -> Json:
@@ -236,6 +279,16 @@ async def picture(database: Database, world: World) -> dict[str, Any]:
                 )
                 for row in rows.values()
             ),
+            "identities": sorted(
+                [
+                    number[row]
+                    for row in await read.session.scalars(
+                        select(Identity.member_id)
+                        .join(drops.ClaimedIdentity, drops.ClaimedIdentity.blind == Identity.blind)
+                        .where(drops.ClaimedIdentity.drop_id == world.drop.id)
+                    )
+                ]
+            ),
             "claims": sorted(
                 (number[row.member_id], whose(row.coupon_id), row.claimed_at) for row in claims
             ),
@@ -267,7 +320,7 @@ def _fact(row: OutboxRow, world: World, whose: Any) -> tuple[Any, ...]:
 
 
 @settings(
-    max_examples=40,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],

@@ -1,6 +1,7 @@
 """Builders of drops."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from app import drops
@@ -17,6 +18,7 @@ async def drop(
     lasts: timedelta = timedelta(hours=1),
     stock: int = 10,
     community_id: UUID | None = None,
+    **more: Any,
 ) -> drops.Drop:
     """A drop that opens in an hour for an hour, unless told otherwise."""
     batch = batch_id or (await make_coupons.batch(tx, quantity=max(stock, 100))).id
@@ -29,10 +31,13 @@ async def drop(
         closes_at=opens_at + lasts,
         stock=stock,
         community_id=community_id,
+        **more,
     )
 
 
-async def open_drop(tx: Tx, *, stock: int = 10, batch_id: UUID | None = None) -> drops.Drop:
+async def open_drop(
+    tx: Tx, *, stock: int = 10, batch_id: UUID | None = None, **more: Any
+) -> drops.Drop:
     """A drop that is open now."""
-    made = await drop(tx, stock=stock, batch_id=batch_id)
+    made = await drop(tx, stock=stock, batch_id=batch_id, **more)
     return await drops.open_drop(tx, drop_id=made.id)
