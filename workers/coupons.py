@@ -1,6 +1,7 @@
-"""Coupons whose day has come, and those whose time is over."""
+"""Coupons whose day has come, those whose time is over, and those of refunded orders."""
 
 from datetime import datetime
+from uuid import UUID
 
 from app import coupons
 from app.kernel.log import logger
@@ -8,6 +9,13 @@ from workers.jobs import NIGHTLY, Work, drain, job
 from workers.schedule import planned
 
 log = logger(__name__)
+
+
+@job()
+async def return_coupons(work: Work, *, member_id: str, order_id: str) -> None:
+    """Bring an order's coupons up to what went back of it; doing it again changes nothing."""
+    async with work.database.begin() as tx:
+        await coupons.follow_refund(tx, member_id=UUID(member_id), order_id=UUID(order_id))
 
 
 @job(queue=NIGHTLY)

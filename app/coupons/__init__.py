@@ -61,6 +61,7 @@ from app.coupons.queries import (
     templates_by_id,
 )
 from app.coupons.redeeming import redeem, release, reserve
+from app.coupons.refunding import follow_refund, reduce_discounts, return_coupons
 from app.coupons.revoking import hold_unused, revoke_coupons
 from app.coupons.rules import (
     LONGEST_HOLD,
@@ -74,6 +75,7 @@ from app.coupons.rules import (
     standing,
     validity_window,
 )
+from app.coupons.settling import Settled, Use, settle
 from app.coupons.sweeping import activate_due, expire_due, free_due
 from app.coupons.tables import (
     Batch,
@@ -139,6 +141,7 @@ __all__ = [
     "Return",
     "ReturnOutcome",
     "ReturnPolicy",
+    "Settled",
     "Shortage",
     "Source",
     "Stage",
@@ -147,6 +150,7 @@ __all__ = [
     "TemplateDraft",
     "TemplateNotFound",
     "Terms",
+    "Use",
     "Validity",
     "ValidityOver",
     "activate_due",
@@ -162,6 +166,7 @@ __all__ = [
     "enter_code",
     "expire_due",
     "explain",
+    "follow_refund",
     "free_due",
     "grant",
     "grant_set_aside",
@@ -176,11 +181,14 @@ __all__ = [
     "price",
     "redeem",
     "redemptions_by_member_and_id",
+    "reduce_discounts",
     "release",
     "replay",
     "reserve",
+    "return_coupons",
     "revoke_coupons",
     "set_aside",
+    "settle",
     "settle_aside",
     "standing",
     "templates_by_id",

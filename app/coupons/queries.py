@@ -92,9 +92,7 @@ def _standing() -> ColumnElement[CouponState]:
 def _standing_coupons(standing: ColumnElement[CouponState]) -> "Select[*tuple[Any, ...]]":
     """All columns of coupons, with the state that they are in now."""
     columns = Coupon.__table__.columns
-    return select(
-        *(standing.label("state") if item.name == "state" else item for item in columns)
-    )
+    return select(*(standing.label("state") if item.name == "state" else item for item in columns))
 
 
 def _ask_pages(keys: list[CouponPage], now: datetime) -> Ask | None:
