@@ -93,6 +93,21 @@ def entry_of(row: points.EntryLine) -> PointsEntry:
     )
 
 
+@strawberry.type(description="Points of one account that end together.")
+class ExpiringPoints:
+    expires_at: datetime = strawberry.field(
+        description="When they end: from this instant on they are gone."
+    )
+    points: Points = strawberry.field(description="How many.")
+
+
+def expiring_of(rows: list[points.Ending] | None) -> list[ExpiringPoints]:
+    """The GraphQL value of what ends when."""
+    return [
+        ExpiringPoints(expires_at=row.expires_at, points=Points(row.points)) for row in rows or ()
+    ]
+
+
 @strawberry.type(description="What a member has in one currency, at this instant.")
 class PointsAccount:
     key: strawberry.Private[UUID]
@@ -111,6 +126,10 @@ class PointsAccount:
     next_expiry_at: datetime | None = strawberry.field(
         description="When the next points end, if any do."
     )
+
+    @wanted(description="What of the balance ends when, the soonest first, at most 20 ends.")
+    def expiring(self, info: Info) -> Wanted[list[ExpiringPoints]]:
+        return Wanted(points.endings_by_account, (self.key, self.currency), expiring_of)
 
     @wanted(description="The account's movements, newest first.")
     def entries(

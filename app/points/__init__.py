@@ -22,6 +22,7 @@ from app.points.events import (
     PointsChanged,
     PointsExpiring,
 )
+from app.points.expiring import Ending, endings_by_account
 from app.points.giving import earn_alike
 from app.points.invitations import accept_invitation, follow_invitation, share
 from app.points.merging import merge
@@ -44,7 +45,16 @@ from app.points.rules import (
     order_percent,
     purchase_points,
 )
+from app.points.sharing import Sharing, sharing_by_member
 from app.points.spending import adjust, refund_spend, spend
+from app.points.statement import (
+    Figures,
+    KindTotal,
+    Span,
+    Statement,
+    statement,
+    statement_lines,
+)
 from app.points.sweeping import expire_due, release_due, warn_of_expiry
 from app.points.tables import (
     Account,
@@ -75,15 +85,18 @@ __all__ = [
     "Breach",
     "CheckIn",
     "Currency",
+    "Ending",
     "EntriesKey",
     "Entry",
     "EntryKind",
     "EntryLine",
     "ExpiryNotice",
+    "Figures",
     "Invitation",
     "InvitationChanged",
     "InvitationRing",
     "InvitationState",
+    "KindTotal",
     "Lot",
     "LotStatus",
     "MemberCheckedIn",
@@ -98,8 +111,11 @@ __all__ = [
     "Share",
     "ShareNotFound",
     "ShareTarget",
+    "Sharing",
     "Source",
+    "Span",
     "SpendNotFound",
+    "Statement",
     "TooManyInvitations",
     "accept_invitation",
     "adjust",
@@ -112,6 +128,7 @@ __all__ = [
     "earn_alike",
     "earn_for_order",
     "earn_for_orders",
+    "endings_by_account",
     "entries_by_member",
     "expire_due",
     "follow_invitation",
@@ -126,6 +143,9 @@ __all__ = [
     "release_due",
     "reverse",
     "share",
+    "sharing_by_member",
     "spend",
+    "statement",
+    "statement_lines",
     "warn_of_expiry",
 ]

@@ -5,14 +5,12 @@ of them, in whatever order their facts arrive.
 """
 
 import secrets
-from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from app import orders
-from app.kernel.clock import business_day, day_start, month_start
 from app.kernel.db import Tx
 from app.kernel.text import checked_text
 from app.members import Identity, MemberNotActive
@@ -28,8 +26,9 @@ from app.points.errors import (
     TooManyInvitations,
 )
 from app.points.events import InvitationChanged
-from app.points.queries import Place, heir_of, invited_by, place_of
+from app.points.queries import heir_of, invited_by, place_of
 from app.points.rules import SHARING_RULE, OrderFacts, is_taken_back, sharing_settings
+from app.points.sharing import accepted_since, first_of_month
 from app.points.tables import (
     Invitation,
     InvitationState,
@@ -183,13 +182,8 @@ async def _require_welcome(tx: Tx, member_id: UUID, inviter_id: UUID) -> None:
     if member_id in await invited_by(tx, inviter_id):
         raise InvitationRing()
     limit = sharing_settings(inviter.settings).per_month
-    accepted = await tx.session.scalar(
-        select(func.count()).where(
-            Invitation.inviter_id == inviter_id,
-            Invitation.accepted_at >= first_of_month(inviter, tx.now),
-        )
-    )
-    if (accepted or 0) >= limit:
+    accepted = await accepted_since(tx, inviter_id, first_of_month(inviter, tx.now))
+    if accepted >= limit:
         raise TooManyInvitations(limit=limit)
 
 
@@ -212,11 +206,6 @@ async def _remember_identities(tx: Tx, member_id: UUID) -> None:
     made = await tx.session.scalars(new.returning(InvitedIdentity.blind))
     if len(made.all()) < len(own):
         raise AlreadyInvited()
-
-
-def first_of_month(place: Place, now: datetime) -> datetime:
-    """The first instant of the present business month."""
-    return day_start(month_start(business_day(now, place.zone)), place.zone)
 
 
 def _order(member_id: UUID) -> "Select[Order]":
