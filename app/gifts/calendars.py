@@ -14,7 +14,7 @@ from lunar_python import LunarYear
 
 from app.kernel.errors import InvalidInput
 
-# The day 0 of Python's ordinals on the scale of julian day numbers.
+# Where the ordinals of Python begin on the scale of julian day numbers.
 _JULIAN = 1_721_425
 _LAST_DAY = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 # Neither the first nor the twelfth month is doubled in the years of anybody alive.
@@ -95,7 +95,7 @@ def _months(year: int) -> tuple[_Month, ...]:
         _Month(
             month=abs(int(item.getMonth())),
             leap=bool(item.isLeap()),
-            first=date.fromordinal(round(item.getFirstJulianDay()) - _JULIAN + 1),
+            first=date.fromordinal(round(item.getFirstJulianDay()) - _JULIAN),
             days=int(item.getDayCount()),
         )
         for item in LunarYear.fromYear(year).getMonthsInYear()
