@@ -86,7 +86,7 @@ class TierRun:
     async def counts(self, info: Info) -> list[TierMoveCount]:
         async with info.context.read() as read:
             rows = await tiers.move_counts(read, self.key)
-        return [TierMoveCount(**_count(row)) for row in rows]
+        return [count_of(row) for row in rows]
 
     @field(description="Its moves with their reasons, in the order of members.")
     async def moves(
@@ -119,13 +119,11 @@ def _member(row: members.Member | None) -> Member:
     return member_of(row)
 
 
-def _count(row: tiers.MoveCount) -> dict[str, object]:
-    return {
-        "kind": row.kind,
-        "from_code": row.from_code,
-        "to_code": row.to_code,
-        "members": row.members,
-    }
+def count_of(row: tiers.MoveCount) -> TierMoveCount:
+    """The GraphQL value of a count."""
+    return TierMoveCount(
+        kind=row.kind, from_code=row.from_code, to_code=row.to_code, members=row.members
+    )
 
 
 def move_of(row: tiers.TierMove, names: Mapping[str, str], locale: Locale) -> TierMove:
@@ -214,7 +212,7 @@ class TierRunMutation:
         month = _month(input.month)
         about = NamedSubject(tiers.TierRun, {"month": month})
         async with info.context.begin(about=about) as tx:
-            row = await tiers.ask_preview(tx, month=month)
+            row = await tiers.ask_preview(tx, month=month, zone=info.context.settings.time_zone)
         return PreviewTierRunSuccess(run=run_of(row))
 
     @mutation(

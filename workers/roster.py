@@ -9,7 +9,8 @@ from app.eco import EcoActionCredited
 from app.kernel.outbox import Event
 from app.leaving import DataExportRequested
 from app.orders import OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
-from app.points import MemberCheckedIn
+from app.points import InvitationChanged, MemberCheckedIn
+from app.tiers import TierRunAsked
 from workers import campaigns, churn, coupons, eco, gifts, members, points, segments, tiers, upkeep
 from workers import drops as drop_jobs
 from workers.jobs import by_name
@@ -31,7 +32,10 @@ JOBS = by_name(
         campaigns.enrol_now,
         segments.run_segments,
         tiers.upgrade_tier,
+        tiers.upgrade_inviter,
         tiers.run_tiers,
+        tiers.take_run_on,
+        tiers.notify_tiers,
         churn.score_night,
         churn.escalate_alerts,
         churn.recover_member,
@@ -64,6 +68,8 @@ TABLE: dict[type[Event], tuple[Reaction, ...]] = {
     OrderCancelled: (_RETURN, _FOLLOW, _INVITED),
     drops.DropCancelled: (react(drop_jobs.compensate_claimants, "drop_id"),),
     DataExportRequested: (react(members.make_export, "member_id", "export_id"),),
+    InvitationChanged: (react(tiers.upgrade_inviter, "inviter_id"),),
+    TierRunAsked: (react(tiers.take_run_on, "month", "publish"),),
     CampaignStarted: (react(campaigns.enrol_now, "campaign_id"),),
 }
 
@@ -89,6 +95,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("points audit", points.audit_points, Daily(time(1, 30)), catch_up=_NIGHT),
     Plan("segments", segments.run_segments, Daily(time(2, 10)), catch_up=_NIGHT),
     Plan("badges", eco.award_all, Daily(time(2, 40)), catch_up=_NIGHT),
+    Plan("tier notices", tiers.notify_tiers, Daily(time(9, 30)), catch_up=_NIGHT),
     Plan("tiers", tiers.run_tiers, Monthly(time(0, 5)), catch_up=_MONTH, patience=_NIGHT),
     Plan("churn scores", churn.score_night, Daily(time(3, 0)), catch_up=_NIGHT, patience=_NIGHT),
 )

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from app.kernel.clock import business_day
+from app.kernel.clock import DEFAULT_ZONE
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
 from app.tiers.errors import RunAlreadyPublished, RunNotDue, RunNotPreviewed, TiersMissing
@@ -13,7 +13,7 @@ from app.tiers.running import begin_run, restart_preview
 from app.tiers.tables import RunState, TierRun
 
 
-async def ask_preview(tx: Tx, *, month: date) -> TierRun:
+async def ask_preview(tx: Tx, *, month: date, zone: str = DEFAULT_ZONE) -> TierRun:
     """Have a month's run calculated, anew if it has been; nobody moves.
 
     A preview under way is left to go on. Raises TiersMissing, RunAlreadyPublished, InvalidInput for
@@ -21,12 +21,12 @@ async def ask_preview(tx: Tx, *, month: date) -> TierRun:
     """
     if not await all_tiers(tx):
         raise TiersMissing()
-    present = run_month(tx.now)
-    if month not in (present, following_month(business_day(tx.now))):
+    present = run_month(tx.now, zone)
+    if month not in (present, following_month(present)):
         raise InvalidInput(
             field="month", reason="the present or the next one", reason_zh="仅限本月或下月"
         )
-    run = await begin_run(tx, month)
+    run = await begin_run(tx, month, zone)
     if run.state in (RunState.PUBLISHING, RunState.PUBLISHED):
         raise RunAlreadyPublished(month=f"{month:%Y-%m}")
     if run.state is RunState.PREVIEWED:

@@ -53,28 +53,28 @@ def growth_of(at: datetime, near: Near = everyone) -> "Select[UUID, int, int]":
     ).group_by(pieces.c.member_id)
 
 
+_ZERO = literal(0, BigInteger)
+
+
 def _pieces(
     since: datetime, until: datetime, near: Near
 ) -> "CompoundSelect[UUID, int, int, int, int]":
-    zero = literal(0, BigInteger)
     orders = (
         counted_orders(until)
         .where(Order.settled_at >= since, Order.settled_at < until, near(Order.member_id))
         .subquery()
     )
     loose = loose_refunds(since, until).subquery()
-    taken_back = Lot.clawed >= Lot.amount
-    first, last = business_day(since, DEFAULT_ZONE), business_day(until, DEFAULT_ZONE)
     return union_all(
         select(
             orders.c.member_id,
             orders.c.net_fen.label("net"),
             orders.c.total_fen.label("gross"),
-            zero.label("other"),
-            zero.label("lost"),
+            _ZERO.label("other"),
+            _ZERO.label("lost"),
         ),
         # Orders refunded in full are none of the counted ones.
-        select(Order.member_id, zero, Order.total_fen, zero, zero).where(
+        select(Order.member_id, _ZERO, Order.total_fen, _ZERO, _ZERO).where(
             Order.settled_at >= since,
             Order.settled_at < until,
             Order.cancelled_at.is_(None),
@@ -83,22 +83,35 @@ def _pieces(
             Order.refunded_at < until,
             near(Order.member_id),
         ),
-        select(loose.c.member_id, -loose.c.amount_fen, zero, zero, zero).where(
+        select(loose.c.member_id, -loose.c.amount_fen, _ZERO, _ZERO, _ZERO).where(
             near(loose.c.member_id)
         ),
-        select(CheckIn.member_id, zero, zero, literal(GROWTH_PER_CHECK_IN, BigInteger), zero).where(
-            CheckIn.day > first, CheckIn.day <= last, CheckIn.at < until, near(CheckIn.member_id)
-        ),
-        select(
-            Lot.member_id,
-            zero,
-            zero,
-            case((taken_back, 0), else_=GROWTH_PER_SHARING),
-            case((taken_back, GROWTH_PER_SHARING), else_=0),
-        ).where(
-            Lot.source == Source.SHARING,
-            Lot.earned_at >= since,
-            Lot.earned_at < until,
-            near(Lot.member_id),
-        ),
+        _check_ins(since, until, near),
+        _invitations(since, until, near),
+    )
+
+
+def _check_ins(since: datetime, until: datetime, near: Near) -> "Select[UUID, int, int, int, int]":
+    first, last = business_day(since, DEFAULT_ZONE), business_day(until, DEFAULT_ZONE)
+    one = literal(GROWTH_PER_CHECK_IN, BigInteger)
+    return select(CheckIn.member_id, _ZERO, _ZERO, one, _ZERO).where(
+        CheckIn.day > first, CheckIn.day <= last, CheckIn.at < until, near(CheckIn.member_id)
+    )
+
+
+def _invitations(
+    since: datetime, until: datetime, near: Near
+) -> "Select[UUID, int, int, int, int]":
+    taken_back = Lot.clawed >= Lot.amount
+    return select(
+        Lot.member_id,
+        _ZERO,
+        _ZERO,
+        case((taken_back, 0), else_=GROWTH_PER_SHARING),
+        case((taken_back, GROWTH_PER_SHARING), else_=0),
+    ).where(
+        Lot.source == Source.SHARING,
+        Lot.earned_at >= since,
+        Lot.earned_at < until,
+        near(Lot.member_id),
     )
