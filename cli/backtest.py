@@ -3,6 +3,7 @@
 import csv
 import json as json_text
 from datetime import UTC, date, datetime
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ml.backtest import Report
     from ml.facts import Facts
     from ml.files import Tally
+    from ml.lead import LeadReport
 
 _FIGURES: Final = (
     ("roc_auc", "ROC AUC"),
@@ -186,7 +188,29 @@ def _plain(report: "Report", tally: "Tally", images: list[Path]) -> dict[str, An
         ],
         "mean": report.mean,
         "gain": {"over": report.best_baseline, "auc": gain.mean, "interval": [gain.low, gain.high]},
+        "lead": None if report.lead is None else _plain_lead(report.lead),
         "plots": [str(image) for image in images],
+    }
+
+
+def _plain_lead(lead: "LeadReport") -> dict[str, Any]:
+    return {
+        "silent_days": lead.silent_days,
+        "early_days": lead.early_days,
+        "precision": lead.precision,
+        "weeks": lead.weeks,
+        "silences": lead.silences,
+        "churned_share": lead.churned_share,
+        # JSON has no infinity: a threshold that nothing reaches is null.
+        "models": {
+            model: {
+                "average_precision": one.average_precision,
+                "threshold": one.threshold if isfinite(one.threshold) else None,
+                "recall": one.recall,
+                "median_days": one.median_days if isfinite(one.median_days) else None,
+            }
+            for model, one in lead.models.items()
+        },
     }
 
 
@@ -217,6 +241,8 @@ def _show(report: "Report", tally: "Tally", images: list[Path], dump: Path | Non
         "over customers)",
         highlight=False,
     )
+    if report.lead is not None:
+        out.print(_by_lead(report.lead))
     for path in [*images, *([dump] if dump else [])]:
         out.print(f"Written: {path}", highlight=False, markup=False, soft_wrap=True)
 
@@ -231,6 +257,24 @@ def _by_model(report: "Report") -> Table:
             continue
         cells = [f"{report.mean[model][figure]:.4f}" for figure, _ in _FIGURES]
         table.add_row(name, *cells, style="bold" if model == "product" else None)
+    return table
+
+
+def _by_lead(lead: "LeadReport") -> Table:
+    table = Table(
+        title=f"Warned {lead.early_days} days or more before {lead.silent_days} days of silence: "
+        f"{lead.weeks} weeks, {lead.silences:,} silences, {lead.churned_share:.0%} of them churn"
+    )
+    table.add_column("model")
+    table.add_column("average precision", justify="right")
+    table.add_column(f"churners warned of at {lead.precision:.0%} right", justify="right")
+    table.add_column("days ahead, median", justify="right")
+    for model, name in _NAMES.items():
+        one = lead.models.get(model)
+        if one is not None:
+            days = f"{one.median_days:.0f}" if isfinite(one.median_days) else "none"
+            cells = [f"{one.average_precision:.4f}", f"{one.recall:.1%}", days]
+            table.add_row(name, *cells, style="bold" if model == "product" else None)
     return table
 
 

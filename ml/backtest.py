@@ -11,6 +11,8 @@ from ml.arrays import DAY, F64, I32, sigmoid
 from ml.errors import TooLittleHistory
 from ml.evaluation import Gain, Metrics
 from ml.facts import Facts
+from ml.features import Matrix
+from ml.lead import EARLY_DAYS, LeadReport, Silences, weeks_of
 from ml.samples import Past, Plan
 from ml.training import Progress, train_on
 
@@ -50,6 +52,7 @@ class Report:
     mean: dict[str, dict[str, float]]
     best_baseline: str
     gain: Gain
+    lead: LeadReport | None = None
 
 
 def default_cutoffs(facts: Facts, horizon_days: int) -> list[int]:
@@ -95,8 +98,15 @@ def backtest(
     plan = Plan(horizon_days=horizon_days, active_days=active_days, seed=seed)
     past = Past(facts, plan)
     tests: list[Test] = []
-    for number, cutoff in enumerate(sorted(tested)):
-        tests.append(_test(past, cutoff, threads))
+    silences = Silences(past.facts)
+    # Whoever churned must have had the time to, and be warned of early enough.
+    latest = min(last - EARLY_DAYS * DAY, max(tested) + _APART * DAY)
+    for number, (cutoff, weeks) in enumerate(weeks_of(tested, latest)):
+        judged = _Judged(past, cutoff, threads)
+        tests.append(judged.test())
+        for week in weeks:
+            matrix = past.matrix(week)
+            silences.score(week, matrix.members.astype(np.int64), judged.said(matrix))
         if progress is not None:
             progress(number + 1, len(tested))
     models = [model for model in MODELS if model in tests[0].metrics]
@@ -107,37 +117,54 @@ def backtest(
         for test in tests
     ]
     gain = evaluation.paired_gain(pairs, seed=seed)
-    return Report(horizon_days, active_days, tests, mean, best, gain)
+    return Report(horizon_days, active_days, tests, mean, best, gain, silences.report())
 
 
-def _test(past: Past, cutoff: int, threads: int) -> Test:
-    artifact = train_on(past, as_of=cutoff, threads=threads)
-    train = [past.at(s) for s in artifact.about.cutoffs]
-    test = past.whole(cutoff)
-    odds = artifact.models.log_odds(test.matrix, threads=threads)
-    probability = {
-        "product": sigmoid(odds[artifact.choice] + artifact.shift),
-        "xgboost": sigmoid(odds["xgboost"]),
-        "logistic_rich": sigmoid(odds["logistic"]),
-        "bgnbd": sigmoid(odds["bgnbd"]),
-        "recency_frequency": baselines.recency_frequency(train, test),
-        "logistic": baselines.logistic_rfm(train, test),
-        "rfm": baselines.rfm(train, test),
-        "recency": baselines.recency(train, test),
-    }
-    with suppress(ImportError):
-        rows = past.rows(list(artifact.about.cutoffs))
-        probability["lightgbm"] = baselines.lightgbm(rows, test, seed=past.plan.seed)
-    return Test(
-        cutoff=cutoff,
-        members=test.matrix.members,
-        outcome=test.outcome,
-        probability=probability,
-        metrics={model: evaluation.measure(test.outcome, p) for model, p in probability.items()},
-        choice=artifact.choice,
-        correction=artifact.about.correction,
-        trained_on=artifact.about.cutoffs,
-    )
+class _Judged:
+    """Every model as it was trained at one cutoff."""
+
+    def __init__(self, past: Past, cutoff: int, threads: int) -> None:
+        self._past, self._cutoff, self._threads = past, cutoff, threads
+        self._artifact = train_on(past, as_of=cutoff, threads=threads)
+        train = [past.at(s) for s in self._artifact.about.cutoffs]
+        self._others: dict[str, baselines.Said] = {
+            "recency_frequency": baselines.recency_frequency(train),
+            "logistic": baselines.logistic_rfm(train),
+            "rfm": baselines.rfm(train),
+            "recency": baselines.recency(train),
+        }
+        with suppress(ImportError):
+            rows = past.rows(list(self._artifact.about.cutoffs))
+            self._others["lightgbm"] = baselines.lightgbm(rows, seed=past.plan.seed)
+
+    def said(self, matrix: Matrix) -> dict[str, F64]:
+        """What each says of members."""
+        artifact = self._artifact
+        odds = artifact.models.log_odds(matrix, threads=self._threads)
+        return {
+            "product": sigmoid(odds[artifact.choice] + artifact.shift),
+            "xgboost": sigmoid(odds["xgboost"]),
+            "logistic_rich": sigmoid(odds["logistic"]),
+            "bgnbd": sigmoid(odds["bgnbd"]),
+            **{name: said(matrix) for name, said in self._others.items()},
+        }
+
+    def test(self) -> Test:
+        """How they did on the whole population of the cutoff."""
+        sample, about = self._past.whole(self._cutoff), self._artifact.about
+        probability = self.said(sample.matrix)
+        return Test(
+            cutoff=self._cutoff,
+            members=sample.matrix.members,
+            outcome=sample.outcome,
+            probability=probability,
+            metrics={
+                model: evaluation.measure(sample.outcome, p) for model, p in probability.items()
+            },
+            choice=self._artifact.choice,
+            correction=about.correction,
+            trained_on=about.cutoffs,
+        )
 
 
 def _mean(metrics: list[Metrics]) -> dict[str, float]:

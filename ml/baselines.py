@@ -3,6 +3,7 @@
 LightGBM stands among them where it is installed; the product does not need it.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final
 
@@ -10,7 +11,11 @@ import numpy as np
 
 from ml import logistic
 from ml.arrays import F32, F64, I64, sigmoid
+from ml.features import Matrix
 from ml.samples import Rows, Sample
+
+Said = Callable[[Matrix], F64]
+"""A fitted model: the probability of falling silent of each member of a matrix."""
 
 _RFM: Final = ("recency", "orders_365", "spend_365", "basket_mean", "orders_90")
 _QUINTILES: Final = (0.2, 0.4, 0.6, 0.8)
@@ -28,20 +33,21 @@ def stacked(samples: list[Sample], names: tuple[str, ...] = _RFM) -> Rows:
     )
 
 
-def recency(train: list[Sample], test: Sample) -> F64:
+def recency(train: list[Sample]) -> Said:
     """Probability from days since the last order, by a logistic curve in its logarithm."""
     rows = stacked(train, ("recency",))
     model = logistic.fit(rows.values, rows.outcome)
-    return sigmoid(model.log_odds(test.matrix.only(("recency",))))
+    return lambda matrix: sigmoid(model.log_odds(matrix.only(("recency",))))
 
 
-def logistic_rfm(train: list[Sample], test: Sample) -> F64:
+def logistic_rfm(train: list[Sample]) -> Said:
     """Logistic regression on five columns of recency, frequency and money."""
     rows = stacked(train)
-    return sigmoid(logistic.fit(rows.values, rows.outcome).log_odds(test.matrix.only(_RFM)))
+    model = logistic.fit(rows.values, rows.outcome)
+    return lambda matrix: sigmoid(model.log_odds(matrix.only(_RFM)))
 
 
-def recency_frequency(train: list[Sample], test: Sample) -> F64:
+def recency_frequency(train: list[Sample]) -> Said:
     """The share of silent members in a table of tenths of recency by orders in 365 days.
 
     Each cell is drawn towards the overall share by ten members' weight.
@@ -53,7 +59,7 @@ def recency_frequency(train: list[Sample], test: Sample) -> F64:
     size = np.bincount(cell, minlength=cells)
     silent = np.bincount(cell, weights=rows.outcome, minlength=cells)
     rate = (silent + _PRIOR * rows.outcome.mean()) / (size + _PRIOR)
-    return rate[_cell(test.matrix.only(_RFM[:2]), edges)]
+    return lambda matrix: rate[_cell(matrix.only(_RFM[:2]), edges)]
 
 
 def _cell(values: F32, edges: F64) -> I64:
@@ -62,7 +68,7 @@ def _cell(values: F32, edges: F64) -> I64:
     return (recent * (len(_ORDERS) + 1) + often).astype(np.int64)
 
 
-def lightgbm(rows: Rows, test: Sample, *, seed: int = 0) -> F64:
+def lightgbm(rows: Rows, *, seed: int = 0) -> Said:
     """LightGBM on the product's own columns, with settings as near to its trees' as there are.
 
     Raises ImportError where it is not installed.
@@ -85,10 +91,10 @@ def lightgbm(rows: Rows, test: Sample, *, seed: int = 0) -> F64:
     }
     data = library.Dataset(rows.values, label=rows.outcome)
     trees = library.train(settings, data, num_boost_round=150)
-    return np.asarray(trees.predict(test.matrix.only(rows.names)), dtype=np.float64)
+    return lambda matrix: np.asarray(trees.predict(matrix.only(rows.names)), dtype=np.float64)
 
 
-def rfm(train: list[Sample], test: Sample) -> F64:
+def rfm(train: list[Sample]) -> Said:
     """The sum of three quintile scores (recency, order-days, spend in 180 days).
 
     Quintiles and the share of silent members at each sum come from the training cutoffs, the
@@ -100,7 +106,7 @@ def rfm(train: list[Sample], test: Sample) -> F64:
     size = np.bincount(score, minlength=13)
     silent = np.bincount(score, weights=rows.outcome, minlength=13)
     rate = (silent + _PRIOR * rows.outcome.mean()) / (size + _PRIOR)
-    return rate[_score(test.matrix.only(_RFM[:3]), edges)]
+    return lambda matrix: rate[_score(matrix.only(_RFM[:3]), edges)]
 
 
 def _score(values: F32, edges: F64) -> I64:

@@ -103,14 +103,21 @@ class Past:
         kept = self._samples.get(cutoff)
         return kept if kept and len(kept.outcome) == len(members) else self._of(cutoff, members)
 
-    def _of(self, cutoff: int, members: I32) -> Sample:
-        matrix = features.build(
+    def matrix(self, at: int) -> Matrix:
+        """The features of the whole population at an instant, whatever comes of it."""
+        return self._matrix(at, self.members(at))
+
+    def _matrix(self, at: int, members: I32) -> Matrix:
+        return features.build(
             self.facts,
-            cutoff,
+            at,
             members,
-            purchases=features.fit_bgnbd(self.facts, cutoff, seed=self.plan.seed),
+            purchases=features.fit_bgnbd(self.facts, at, seed=self.plan.seed),
             horizon_days=self.plan.horizon_days,
         )
+
+    def _of(self, cutoff: int, members: I32) -> Sample:
+        matrix = self._matrix(cutoff, members)
         outcome = churned(self.facts, cutoff, self.plan.horizon_days, members)
         return Sample(cutoff, matrix, outcome)
 
