@@ -14,6 +14,7 @@ PROGRAMS = (
     ("bench.home",),
     ("bench.fanout",),
     ("bench.claims",),
+    ("bench.stampede",),
 )
 
 

@@ -68,6 +68,12 @@ async def create_drop(
         raise InvalidInput(field="earlyAccess", reason=wrong, reason_zh="提前抢设置有误")
     batch = await coupons.set_aside(tx, batch_id=batch_id, quantity=stock)
     template = (await coupons.templates_by_id(tx, [batch.template_id]))[batch.template_id]
+    if template.per_identity is not None:
+        raise InvalidInput(
+            field="batchId",
+            reason="a drop gives each person one by itself: its template has no limit of its own",
+            reason_zh="秒杀本身已限每人一张，模板不可另设每身份限制",
+        )
     if template.valid_until is not None and template.valid_until < closes_at:
         raise InvalidInput(
             field="closesAt",
