@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import func, select, text
 
-from app import churn
+from app import churn, leaving, members
 from app.kernel.config import BadSettings, Settings, load_settings
+from app.kernel.crypto import Vault
 from app.kernel.db import Database
 from app.kernel.embedded import EmbeddedError, stores
 from app.kernel.manifest import read_manifest
@@ -127,6 +128,7 @@ async def _stores(settings: Settings) -> list[Finding]:
             findings.append(await _guarded("clock", lambda: _clock(database)))
             findings.append(await _guarded("migrations", lambda: _migrations(database)))
             if findings[-1].state == "ok":
+                findings.append(await _guarded("keys", lambda: _keys(database, settings)))
                 findings.append(await _guarded("model", lambda: _model(database)))
         findings.append(await _guarded("redis", lambda: _redis(settings)))
     finally:
@@ -187,6 +189,24 @@ async def _model(database: Database) -> Finding:
     if newest is None or datetime.now(UTC) - newest > OLDEST_SCORES:
         return Finding("model", "warning", f"{version}, last scores {newest or 'never'}", score)
     return Finding("model", "ok", f"{version}, scored {newest:%Y-%m-%d %H:%M} UTC")
+
+
+async def _keys(database: Database, settings: Settings) -> Finding:
+    vault = Vault.from_settings(settings)
+    async with database.read() as read:
+        used = await members.keys_in_use(read)
+        parts = await leaving.parts_by_kid(read)
+        stale = await members.stale_identities(read, vault=vault)
+    missing = used.missing(vault) + [f"crypto {kid}" for kid in parts if kid not in vault.keys]
+    if missing:
+        said = f"in use and not in the ring: {', '.join(sorted(set(missing)))}"
+        mend = "Put these keys back into LINLI_CRYPTO_KEYS and LINLI_INDEX_KEY, behind the first."
+        return Finding("keys", "wrong", said, mend)
+    several = len(vault.keys) > 1 or len(vault.index_kids) > 1
+    if several and (stale or any(kid != vault.kid for kid in parts)):
+        said = f"{stale} identities are by older keys"
+        return Finding("keys", "warning", said, "Run `linli keys rotate`, then with --finish.")
+    return Finding("keys", "ok", f"crypto {vault.kid}, index {vault.index_kid}")
 
 
 async def _redis(settings: Settings) -> Finding:

@@ -32,6 +32,7 @@ VERBS: Final = {
     "migrate": Verb("cli.migrating", "migrate", RUN),
     "prepare": Verb("cli.preparing", "prepare", RUN, hidden=True),
     "staff": Verb("cli.staff", "staff_app", RUN),
+    "keys": Verb("cli.keys", "keys_app", RUN),
     "schema": Verb("cli.schema", "schema_app", RUN),
     "doctor": Verb("cli.doctor", "doctor", RUN),
     "import": Verb("cli.importing", "import_app", DATA),

@@ -5,6 +5,7 @@ from app.leaving.errors import ExportedRecently, ExportUnderWay
 from app.leaving.events import DataExportReady, DataExportRequested
 from app.leaving.exporting import end_exports, give_up_exports, make_export, request_export
 from app.leaving.queries import newest_by_member, part, parts_by_kid, ready
+from app.leaving.rotating import reseal
 from app.leaving.rules import EXPORT_LASTS, EXPORT_PAUSE, seconds_to_wait
 from app.leaving.tables import DataExport, DataExportPart, ExportState
 
@@ -28,5 +29,6 @@ __all__ = [
     "parts_by_kid",
     "ready",
     "request_export",
+    "reseal",
     "seconds_to_wait",
 ]

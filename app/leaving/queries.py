@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from app.kernel.crypto import Vault
 from app.kernel.db import Read
@@ -18,7 +19,7 @@ async def newest_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, DataE
         select(DataExport)
         .where(DataExport.member_id.in_(list(keys)))
         .order_by(DataExport.member_id, DataExport.requested_at.desc(), DataExport.id.desc())
-        .distinct(DataExport.member_id)
+        .ext(distinct_on(DataExport.member_id))
     )
     return {row.member_id: row for row in rows}
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID, uuid4
 
-from app import ballots, churn, coupons, drops, eco, members, staff
+from app import ballots, churn, coupons, drops, eco, leaving, members, staff
 from app.kernel.auth import (
     ANONYMOUS,
     Caller,
@@ -85,6 +85,7 @@ async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
     drop = await make_drops.open_drop(tx)
     claim = await drops.claim(tx, drop_id=drop.id, member_id=me)
     await _redeem(tx, me, claim.coupon_id)
+    await _out_of_reach(tx, me)
     await make_tiers.booking(tx, member_id=me)
     await make_tiers.preview(tx, RUN)
     await staff.audit(tx, actor=staff.Actor("staff", uuid4()), action="looked", given={})
@@ -92,7 +93,9 @@ async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
     action = await make_eco.action(tx, member_id=me, type=eco.EcoType.BATTERY_RECYCLING)
     await staff.notify(tx, [staff.Notice("check", "world", {})], day=tx.now.date())
     [notice] = await staff.notices_page(tx, first=1)
+    await leaving.request_export(tx, member_id=me)
     return {
+        "Spare": (await make_members.member(tx, community_id=home)).id,
         "StaffNotice": notice.id,
         "Member": me,
         "Community": home,
@@ -113,6 +116,13 @@ async def _redeem(tx: Tx, me: UUID, coupon: UUID) -> None:
     await coupons.redeem(tx, coupon_id=coupon, member_id=me, order_ref="order-1", basket=basket)
 
 
+async def _out_of_reach(tx: Tx, me: UUID) -> None:
+    """A coupon whose threshold no basket of the world reaches."""
+    template = await make_coupons.template(tx, threshold_fen=10**9)
+    batch = await make_coupons.batch(tx, template_id=template.id)
+    await make_coupons.coupon(tx, member_id=me, batch_id=batch.id)
+
+
 async def _voted(database: Database, me: UUID, home: UUID) -> UUID:
     """A ballot of the home community that only voters see the tally of; `self` has voted."""
     ballot, options, _ = await make_ballots.open_ballot(
@@ -124,16 +134,20 @@ async def _voted(database: Database, me: UUID, home: UUID) -> UUID:
 
 
 def _asks(things: dict[str, UUID]) -> dict[str, str]:
+    spare = global_id("Member", things.pop("Spare"))
     ids = {kind: global_id(kind, key) for kind, key in things.items()}
     asks = {f"node:{kind}": f'node(id: "{id}")' for kind, id in ids.items()}
     return asks | {
         "me": "me",
         "member": f'member(id: "{ids["Member"]}")',
         "members": f'members(first: 100, communityId: "{ids["Community"]}")',
+        "previewMerge": f'previewMerge(survivorId: "{ids["Member"]}", mergedId: "{spare}")',
+        "myDataExport": "myDataExport",
         "tiers": "tiers",
         "tierRun": f'tierRun(month: "{RUN:%Y-%m}")',
         "benefits": "benefits",
         "benefitSlots": 'benefitSlots(benefitCode: "after-school-care")',
+        "priceBasket": 'priceBasket(basket: {lines: [{sku: "apple", unitFen: 9900}]}, points: 5)',
         "drop": f'drop(id: "{ids["Drop"]}")',
         "drops": "drops(first: 5)",
         "segments": "segments",
