@@ -12,7 +12,20 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from schema import audit, ballots, campaigns, churn, coupons, drops, eco, members, notices, reviews
+from schema import (
+    audit,
+    ballots,
+    campaigns,
+    churn,
+    coupons,
+    drops,
+    eco,
+    gifts,
+    members,
+    notices,
+    packs,
+    reviews,
+)
 from schema.audit import AuditQuery
 from schema.ballots import BallotsQuery
 from schema.ballots_changes import BallotsMutation
@@ -22,7 +35,10 @@ from schema.benefits_changes import BenefitsMutation
 from schema.campaigns import CampaignsMutation, CampaignsQuery
 from schema.churn import ChurnQuery, ChurnSubscription
 from schema.context import Info
+from schema.coupons_batches import CouponBatchesMutation
 from schema.coupons_changes import CouponsMutation
+from schema.coupons_holding import CouponsHoldingMutation
+from schema.coupons_prices import PricesQuery
 from schema.drops import DropsQuery
 from schema.drops_changes import DropsMutation
 from schema.drops_live import DropsSubscription
@@ -30,13 +46,18 @@ from schema.eco import EcoMutation
 from schema.engine.inputs import SoundLiterals
 from schema.errors import present_all
 from schema.fields import query
+from schema.gifts import GiftsQuery
+from schema.gifts_changes import GiftsMutation
 from schema.guard import PUBLIC
 from schema.leaving import LeavingMutation, LeavingQuery
 from schema.members import MemberMutation, MemberQuery, MemberSubscription
 from schema.merging import MergingMutation, MergingQuery
 from schema.nodes import Node, NodeLoader, read_id
 from schema.notices import NoticesMutation, NoticesQuery
+from schema.occasions import OccasionsMutation, OccasionsQuery
 from schema.orders import OrdersMutation
+from schema.packs import PacksQuery
+from schema.packs_changes import PacksMutation
 from schema.points import PointsMutation
 from schema.points_statement import PointsQuery
 from schema.reviews import ReviewsMutation
@@ -52,6 +73,8 @@ from schema.tiers_changes import TierMutation
 NODES: dict[str, NodeLoader] = {
     **members.NODES,
     **coupons.NODES,
+    **packs.NODES,
+    **gifts.NODES,
     **drops.NODES,
     **churn.NODES,
     **campaigns.NODES,
@@ -71,6 +94,10 @@ class Query(
     TierQuery,
     TierRunQuery,
     BenefitsQuery,
+    PricesQuery,
+    PacksQuery,
+    GiftsQuery,
+    OccasionsQuery,
     DropsQuery,
     SegmentsQuery,
     ChurnQuery,
@@ -106,6 +133,11 @@ class Mutation(
     BenefitsMutation,
     NoticesMutation,
     CouponsMutation,
+    CouponsHoldingMutation,
+    CouponBatchesMutation,
+    PacksMutation,
+    GiftsMutation,
+    OccasionsMutation,
     DropsMutation,
     CampaignsMutation,
     BallotsMutation,

@@ -49,9 +49,27 @@ describe(
     ACTIVE="It can be used.",
     RESERVED="Held for an order that is being placed.",
     REDEEMED="Used on an order.",
-    RETURNED="Came back from a refunded order and can be used again.",
+    RETURNED="Its order was refunded in full, and it did not come back.",
     EXPIRED="Its time passed unused.",
     REVOKED="Taken back with its batch.",
+)
+describe(
+    coupons.CodeMode,
+    "Whether the coupons of a batch have codes.",
+    name="CouponCodeMode",
+    NONE="They have none.",
+    UNIQUE="Each carries a code that can be shown at a till.",
+    BULK="Codes are made in advance; whoever enters one first gets the coupon.",
+)
+describe(
+    coupons.ReturnOutcome,
+    "What became of a coupon whose order was refunded in full.",
+    name="CouponReturnOutcome",
+    CAME_BACK="It can be used again.",
+    POLICY="It is of a kind that does not come back.",
+    TOO_LATE="Fewer than 3 days of its validity were left.",
+    BATCH_REVOKED="Its batch was revoked.",
+    NO_BUDGET="The budget of its batch was promised to others meanwhile.",
 )
 describe(
     coupons.BatchState,
@@ -111,7 +129,17 @@ class CouponTemplate(Node):
         "return_policy", description="Whether a coupon comes back when its order is refunded."
     )
     exclusive: bool = of_row("exclusive", description="True if it stands alone on its order.")
+    stacking_group: str | None = of_row(
+        "stacking_group", description="Of one group an order takes one coupon."
+    )
+    priority: int = of_row(
+        "priority", description="Within its stage of a price, higher comes first."
+    )
     per_member: int = of_row("per_member", description="How many of them one member may have.")
+    per_identity: int | None = of_row(
+        "per_identity",
+        description="How many one person may have, recognised by phone and WeChat.",
+    )
 
 
 def template_of(row: coupons.Template) -> CouponTemplate:
@@ -131,6 +159,7 @@ async def template_by_key(info: Info, key: UUID) -> CouponTemplate:
 class CouponBatch(Node):
     template_key: strawberry.Private[UUID]
     status: coupons.BatchState = strawberry.field(description="Where the batch stands.")
+    code_mode: coupons.CodeMode = strawberry.field(description="Whether its coupons have codes.")
     quantity: int = strawberry.field(description="How many coupons there are in all.")
     granted: int = strawberry.field(description="How many members were given, drops aside.")
     set_aside: int = strawberry.field(description="How many are promised to drops under way.")
@@ -153,6 +182,7 @@ def batch_of(row: coupons.Batch) -> CouponBatch:
         id=global_id("CouponBatch", row.id),
         template_key=row.template_id,
         status=row.state,
+        code_mode=row.code_mode,
         quantity=row.quantity,
         granted=row.granted,
         set_aside=row.set_aside,
@@ -179,6 +209,12 @@ class CouponRedemption:
     explanation: strawberry.scalars.JSON = strawberry.field(
         description="The reckoning line by line; its parts add up to the discount."
     )
+    lost_fen: Fen = strawberry.field(
+        description="What of the discount was lost when goods went back."
+    )
+    settlement: strawberry.scalars.JSON | None = strawberry.field(
+        description="How that was reckoned, with the amount to give back; null before any return."
+    )
 
 
 def redemption_of(row: coupons.Redemption) -> CouponRedemption:
@@ -188,6 +224,26 @@ def redemption_of(row: coupons.Redemption) -> CouponRedemption:
         discount_fen=Fen(row.discount_fen),
         at=row.at,
         explanation=strawberry.scalars.JSON(row.explanation),
+        lost_fen=Fen(row.lost_fen),
+        settlement=None if row.settlement is None else strawberry.scalars.JSON(row.settlement),
+    )
+
+
+@strawberry.type(description="The past use of a coupon on an order that was refunded in full.")
+class CouponReturn:
+    order_ref: str = strawberry.field(description="The shop's number of the order.")
+    discount_fen: Fen = strawberry.field(description="What the coupon had taken off.")
+    outcome: coupons.ReturnOutcome = strawberry.field(description="Whether it came back.")
+    at: datetime = strawberry.field(description="When that was decided.")
+
+
+def return_of(row: coupons.Return) -> CouponReturn:
+    """The GraphQL value of a return."""
+    return CouponReturn(
+        order_ref=row.order_ref,
+        discount_fen=Fen(row.discount_fen),
+        outcome=row.outcome,
+        at=row.at,
     )
 
 
@@ -210,6 +266,12 @@ class Coupon(Node):
         "expires_at", description="The instant at which it can no longer be used."
     )
     granted_at: datetime = of_row("granted_at", description="When the member was given it.")
+    reserved_for: str | None = of_row(
+        "reserved_for", description="The order that it is held for, if it is."
+    )
+    reserved_until: datetime | None = of_row(
+        "reserved_until", description="The instant at which it is free again, if it is held."
+    )
 
     template: CouponTemplate = loaded(
         coupons.templates_by_id,
@@ -226,6 +288,14 @@ class Coupon(Node):
         nullable=True,
         needs=("member_id", "id"),
         description="Its use on an order, once it is redeemed.",
+    )
+    last_return: CouponReturn | None = loaded(
+        coupons.last_returns,
+        key=lambda coupon: (coupon.row.member_id, coupon.row.id),
+        make=return_of,
+        nullable=True,
+        needs=("member_id", "id"),
+        description="What became of it the last time its order was refunded in full.",
     )
 
 

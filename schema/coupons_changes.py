@@ -22,6 +22,7 @@ from schema.coupons import (
     coupon_by_key,
     template_by_key,
 )
+from schema.coupons_prices import BasketLineInput, basket_of
 from schema.fields import field, mutation, shown
 from schema.guard import MEMBER, staff
 from schema.nodes import key_of
@@ -88,6 +89,13 @@ class CreateCouponTemplateInput:
     per_member: int = strawberry.field(
         default=1, description="How many of them one member may have."
     )
+    per_identity: int | None = strawberry.field(
+        default=None,
+        description="How many one person may have, recognised by phone and WeChat.",
+    )
+    priority: int = strawberry.field(
+        default=0, description="Within its stage of a price, higher comes first."
+    )
     batch: CouponBatchInput | None = strawberry.field(
         default=None,
         description="A batch to make with it, approved by you and active at once.",
@@ -116,6 +124,8 @@ class CreateCouponTemplateInput:
             stacking_group=self.stacking_group,
             exclusive=self.exclusive,
             per_member=self.per_member,
+            per_identity=self.per_identity,
+            priority=self.priority,
         )
 
 
@@ -131,14 +141,6 @@ class CreateCouponTemplateSuccess:
     @field(description="The active batch, if one was asked for.")
     async def batch(self, info: Info) -> CouponBatch | None:
         return None if self.batch_key is None else await batch_by_key(info, self.batch_key)
-
-
-@strawberry.input(description="One product of a basket, at its price before coupons.")
-class BasketLineInput:
-    sku: str = strawberry.field(description="The product's SKU.")
-    category: str = strawberry.field(default="", description="The product's category.")
-    quantity: int = strawberry.field(default=1, description="How many units.")
-    unit_fen: Fen = strawberry.field(description="The price of one unit.")
 
 
 @strawberry.input(description="The use of a coupon on an order.")
@@ -157,11 +159,7 @@ class RedeemCouponInput:
 
     def basket(self) -> coupons.Basket:
         """The basket that the input stands for."""
-        lines = [
-            coupons.Line(line.sku, line.category, line.quantity, line.unit_fen)
-            for line in self.lines
-        ]
-        return coupons.Basket(lines, self.shipping_fen)
+        return basket_of(self.lines, self.shipping_fen)
 
 
 @strawberry.type(description="The coupon is used.")

@@ -2,6 +2,7 @@
 
 from app.coupons.batches import (
     approve_batch,
+    check_reason,
     create_batch,
     create_template,
     move_batch,
@@ -56,10 +57,12 @@ from app.coupons.queries import (
     CouponPage,
     batches_by_id,
     by_member_and_id,
+    last_returns,
     pages,
     redemptions_by_member_and_id,
     templates_by_id,
 )
+from app.coupons.quoting import points_rule, quote
 from app.coupons.redeeming import redeem, release, reserve
 from app.coupons.refunding import follow_refund, reduce_discounts, return_coupons
 from app.coupons.revoking import hold_unused, revoke_coupons
@@ -158,6 +161,7 @@ __all__ = [
     "batches_by_id",
     "best_price",
     "by_member_and_id",
+    "check_reason",
     "codes_of",
     "create_batch",
     "create_template",
@@ -171,6 +175,7 @@ __all__ = [
     "grant",
     "grant_set_aside",
     "hold_unused",
+    "last_returns",
     "make_codes",
     "may_meet",
     "merge",
@@ -178,7 +183,9 @@ __all__ = [
     "new_code",
     "normal_code",
     "pages",
+    "points_rule",
     "price",
+    "quote",
     "redeem",
     "redemptions_by_member_and_id",
     "reduce_discounts",

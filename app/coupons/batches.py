@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 
-from app.coupons.drafting import TemplateDraft, checked_cost, cleaned
+from app.coupons.drafting import LONGEST_REASON, TemplateDraft, checked_cost, cleaned
 from app.coupons.errors import (
     BatchHeldByDrop,
     BatchMoveNotAllowed,
@@ -18,6 +18,7 @@ from app.coupons.rules import MAX_FEN, MOVES
 from app.coupons.tables import Batch, BatchState, CodeMode, Template, Validity
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
+from app.kernel.text import checked_text
 
 MAX_QUANTITY = 100_000_000
 MOST_CODES = 1_000_000
@@ -137,6 +138,12 @@ async def move_batch(tx: Tx, *, batch_id: UUID, to: BatchState) -> Batch:
     batch.state = to
     await tx.session.flush()
     return batch
+
+
+def check_reason(reason: str | None) -> None:
+    """Raise InvalidInput unless the reason of a move, if there is one, can be kept."""
+    if reason is not None:
+        checked_text(reason, field="reason", longest=LONGEST_REASON, shortest=0)
 
 
 async def set_aside(tx: Tx, *, batch_id: UUID, quantity: int) -> Batch:

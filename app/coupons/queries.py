@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from app.coupons.tables import Batch, Coupon, CouponState, Redemption, Template
+from app.coupons.tables import Batch, Coupon, CouponState, Redemption, Return, Template
 from app.kernel.batched import Ask, Batched
 from app.kernel.db import Read
 from app.kernel.statements import Entities, Rows, ids
@@ -39,12 +39,12 @@ _TEMPLATES = Entities(select(Template).where(Template.id == any_(ids("ids"))))
 # What members may see; the rest stays where it is.
 _SEEN = (
     *("member_id", "id", "template_id", "state", "code"),
-    *("usable_from", "expires_at", "granted_at"),
+    *("usable_from", "expires_at", "granted_at", "reserved_for", "reserved_until"),
 )
 _SEEN_OF_TEMPLATE = (
     *("id", "name", "kind", "value", "threshold_fen", "max_discount_fen", "skus", "categories"),
     *("validity", "valid_from", "valid_until", "wait_days", "valid_days"),
-    *("return_policy", "exclusive", "per_member"),
+    *("return_policy", "exclusive", "stacking_group", "priority", "per_member", "per_identity"),
 )
 NOBODY = UUID(int=0)
 
@@ -213,5 +213,17 @@ async def redemptions_by_member_and_id(
     """Redemptions by member and coupon; unused coupons are absent."""
     rows = await read.session.scalars(
         select(Redemption).where(tuple_(Redemption.member_id, Redemption.coupon_id).in_(list(keys)))
+    )
+    return {(row.member_id, row.coupon_id): row for row in rows}
+
+
+async def last_returns(
+    read: Read, keys: Iterable[tuple[UUID, UUID]]
+) -> dict[tuple[UUID, UUID], Return]:
+    """The last return by member and coupon; coupons whose orders were never refunded are absent."""
+    rows = await read.session.scalars(
+        select(Return)
+        .where(tuple_(Return.member_id, Return.coupon_id).in_(list(keys)))
+        .order_by(Return.at)
     )
     return {(row.member_id, row.coupon_id): row for row in rows}

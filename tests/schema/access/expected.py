@@ -40,6 +40,7 @@ WAYS: dict[str, Who] = {
     "tierRun": OFFICE,
     "benefits": ALL,
     "benefitSlots": SIGNED_IN,
+    "priceBasket": MEMBERS,
     "drop": SIGNED_IN,
     "drops": SIGNED_IN,
     "segments": OFFICE,
@@ -104,6 +105,12 @@ MUTATIONS: dict[str, Who] = {
     "previewTierRun": MANAGERS,
     "publishTierRun": MANAGERS,
     "redeemCoupon": MEMBERS,
+    "reserveCoupon": MEMBERS,
+    "releaseCoupon": MEMBERS,
+    "redeemCode": MEMBERS,
+    "createCouponBatch": MANAGERS,
+    "approveCouponBatch": MANAGERS,
+    "moveCouponBatch": MANAGERS,
     "claimDrop": MEMBERS,
     "castVote": MEMBERS,
     "submitReview": MEMBERS,
@@ -173,14 +180,27 @@ TYPES: dict[str, dict[Who, str]] = {
     },
     "MemberUpdate": {ALL: "cursor kind facts member"},
     # Coupons and drops.
-    "Coupon": {ALL: "id status code usableFrom expiresAt grantedAt template redemption"},
-    "CouponRedemption": {ALL: "orderRef discountFen at explanation"},
+    "Coupon": {
+        ALL: "id status code usableFrom expiresAt grantedAt reservedFor reservedUntil template "
+        "redemption lastReturn"
+    },
+    "CouponRedemption": {ALL: "orderRef discountFen at explanation lostFen settlement"},
+    "CouponReturn": {ALL: "orderRef discountFen outcome at"},
+    "BasketPrice": {
+        ALL: "subtotalFen shippingFen savedFen pointsFen payableShippingFen payableFen lines steps "
+        "leftOut isBest explanation"
+    },
+    "PricedLine": {ALL: "sku category quantity unitFen payableFen"},
+    "PriceStep": {ALL: "stage coupon baseFen discountFen shares shippingFen points"},
+    "CouponLeftOut": {ALL: "coupon code message"},
     "CouponTemplate": {
         ALL: "id name kind value thresholdFen maxDiscountFen skus categories validity validFrom "
-        "validUntil waitDays validDays returnPolicy exclusive perMember"
+        "validUntil waitDays validDays returnPolicy exclusive stackingGroup priority perMember "
+        "perIdentity"
     },
     "CouponBatch": {
-        ALL: "id status quantity granted setAside redeemed budgetFen reservedFen spentFen template"
+        ALL: "id status codeMode quantity granted setAside redeemed budgetFen reservedFen spentFen "
+        "template"
     },
     "Drop": {
         ALL: "id title state opensAt closesAt stock remaining communityId minRank guestsOnly "
@@ -274,6 +294,12 @@ TYPES: dict[str, dict[Who, str]] = {
     "RecordOrdersSuccess": {ALL: "verdicts"},
     "CreateCouponTemplateSuccess": {ALL: "template batch"},
     "RedeemCouponSuccess": {ALL: "discountFen coupon"},
+    "ReserveCouponSuccess": {ALL: "discountFen reservedUntil coupon"},
+    "ReleaseCouponSuccess": {ALL: "coupon"},
+    "RedeemCodeSuccess": {ALL: "coupon"},
+    "CreateCouponBatchSuccess": {ALL: "batch"},
+    "ApproveCouponBatchSuccess": {ALL: "batch codes"},
+    "MoveCouponBatchSuccess": {ALL: "batch"},
     "CreateDropSuccess": {ALL: "drop"},
     "OpenDropSuccess": {ALL: "drop"},
     "ClaimDropSuccess": {ALL: "claim drop"},
@@ -301,4 +327,4 @@ for _listed in who(
     TYPES[f"{_listed}Edge"] = {ALL: "node cursor"}
 
 # What nobody comes to in the world: nothing was decided yet.
-UNSEEN = who("BallotDecision")
+UNSEEN = who("CouponReturn BallotDecision")

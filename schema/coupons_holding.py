@@ -1,0 +1,211 @@
+"""Holding a coupon for an order, letting it go, and getting one for a code, over GraphQL."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import strawberry
+
+from app import coupons
+from app.kernel.auth import MemberCaller
+from app.kernel.errors import NotSignedIn
+from app.kernel.idempotency import once
+from app.kernel.table import Json
+from app.members import MemberNotActive
+from schema.context import Info
+from schema.coupons import Coupon, coupon_by_key
+from schema.coupons_prices import BasketLineInput, basket_of
+from schema.fields import field, mutation, shown
+from schema.guard import MEMBER
+from schema.nodes import key_of
+from schema.scalars import Fen
+
+USUAL_MINUTES = int(coupons.USUAL_HOLD.total_seconds()) // 60
+
+
+@strawberry.input(description="The holding of a coupon for an order that is being placed.")
+class ReserveCouponInput:
+    coupon_id: strawberry.ID = strawberry.field(description="The coupon.")
+    order_ref: str = strawberry.field(
+        description="The shop's number of the order, up to 64 characters."
+    )
+    lines: list[BasketLineInput] = strawberry.field(
+        description="The order's products at prices before coupons, at most 250."
+    )
+    shipping_fen: Fen = strawberry.field(default=Fen(0), description="The delivery fee.")
+    hold_minutes: int = strawberry.field(
+        default=USUAL_MINUTES,
+        description="How long to hold it, 1 to 1440 minutes; never longer than it is valid.",
+    )
+    idempotency_key: str = strawberry.field(
+        description="A key of the client's; the same key gets the first answer again."
+    )
+
+
+@strawberry.type(description="The coupon is held for the order.")
+class ReserveCouponSuccess:
+    key: strawberry.Private[tuple[UUID, UUID]]
+    discount_fen: Fen = strawberry.field(
+        description="What it will take off this basket beside the order's other coupons."
+    )
+    reserved_until: datetime = strawberry.field(
+        description="The instant at which it is free again unless it is used."
+    )
+
+    @field(description="The coupon.")
+    async def coupon(self, info: Info) -> Coupon:
+        return await coupon_by_key(info, *self.key)
+
+
+@strawberry.input(description="The letting go of a coupon that is held.")
+class ReleaseCouponInput:
+    coupon_id: strawberry.ID = strawberry.field(description="The coupon.")
+    order_ref: str = strawberry.field(description="The order that it is held for.")
+    idempotency_key: str = strawberry.field(
+        description="A key of the client's; the same key gets the first answer again."
+    )
+
+
+@strawberry.type(description="The coupon is free again.")
+class ReleaseCouponSuccess:
+    key: strawberry.Private[tuple[UUID, UUID]]
+
+    @field(description="The coupon.")
+    async def coupon(self, info: Info) -> Coupon:
+        return await coupon_by_key(info, *self.key)
+
+
+@strawberry.input(description="The entering of a code (兑换码).")
+class RedeemCodeInput:
+    code: str = strawberry.field(
+        description="The code as it is printed; gaps and small letters are forgiven."
+    )
+    idempotency_key: str = strawberry.field(
+        description="A key of the client's; the same key gets the first answer again."
+    )
+
+
+@strawberry.type(description="The member has the coupon of the code.")
+class RedeemCodeSuccess:
+    key: strawberry.Private[tuple[UUID, UUID]]
+
+    @field(description="The coupon.")
+    async def coupon(self, info: Info) -> Coupon:
+        return await coupon_by_key(info, *self.key)
+
+
+@strawberry.type(description="Mutations of holding coupons and entering codes.")
+class CouponsHoldingMutation:
+    @mutation(
+        MEMBER,
+        ReserveCouponSuccess,
+        refusals=[
+            coupons.CouponNotFound,
+            coupons.CouponNotUsable,
+            coupons.CannotCombine,
+            coupons.NothingInScope,
+            coupons.BelowThreshold,
+            MemberNotActive,
+        ],
+        description="Holds one of the member's coupons for an order that is being placed.",
+        sensitive=True,
+    )
+    async def reserve_coupon(self, info: Info, input: ReserveCouponInput) -> ReserveCouponSuccess:
+        caller = info.context.caller
+        if not isinstance(caller, MemberCaller):
+            raise NotSignedIn()
+        coupon_id = key_of(input.coupon_id, "Coupon", "couponId")
+        async with info.context.begin() as tx:
+
+            async def work() -> Json:
+                # Minutes that no timedelta holds are refused with the others that are too many.
+                minutes = max(0, min(input.hold_minutes, 10_000))
+                coupon, step = await coupons.reserve(
+                    tx,
+                    coupon_id=coupon_id,
+                    member_id=caller.id,
+                    order_ref=input.order_ref,
+                    basket=basket_of(input.lines, input.shipping_fen),
+                    hold=timedelta(minutes=minutes),
+                )
+                until = coupon.reserved_until
+                return {"discount_fen": step.fen, "until": until and until.isoformat()}
+
+            answer = await once(
+                tx,
+                owner_id=caller.id,
+                command="reserveCoupon",
+                key=input.idempotency_key,
+                given=shown(input),
+                work=work,
+            )
+        return ReserveCouponSuccess(
+            key=(caller.id, coupon_id),
+            discount_fen=Fen(answer["discount_fen"]),
+            reserved_until=datetime.fromisoformat(answer["until"]),
+        )
+
+    @mutation(
+        MEMBER,
+        ReleaseCouponSuccess,
+        refusals=[coupons.CouponNotFound, coupons.CouponNotReserved],
+        description="Lets go of a coupon that is held for an order.",
+        sensitive=True,
+    )
+    async def release_coupon(self, info: Info, input: ReleaseCouponInput) -> ReleaseCouponSuccess:
+        caller = info.context.caller
+        if not isinstance(caller, MemberCaller):
+            raise NotSignedIn()
+        coupon_id = key_of(input.coupon_id, "Coupon", "couponId")
+        async with info.context.begin() as tx:
+
+            async def work() -> Json:
+                await coupons.release(
+                    tx, coupon_id=coupon_id, member_id=caller.id, order_ref=input.order_ref
+                )
+                return {}
+
+            await once(
+                tx,
+                owner_id=caller.id,
+                command="releaseCoupon",
+                key=input.idempotency_key,
+                given=shown(input),
+                work=work,
+            )
+        return ReleaseCouponSuccess(key=(caller.id, coupon_id))
+
+    @mutation(
+        MEMBER,
+        RedeemCodeSuccess,
+        refusals=[
+            coupons.CodeNotFound,
+            coupons.CodeTaken,
+            coupons.CouponLimitReached,
+            coupons.BatchUsedUp,
+            coupons.BatchNotActive,
+            coupons.ValidityOver,
+            MemberNotActive,
+        ],
+        description="Gives the member the coupon of a code, which works once.",
+        sensitive=True,
+    )
+    async def redeem_code(self, info: Info, input: RedeemCodeInput) -> RedeemCodeSuccess:
+        caller = info.context.caller
+        if not isinstance(caller, MemberCaller):
+            raise NotSignedIn()
+        async with info.context.begin() as tx:
+
+            async def work() -> Json:
+                coupon_id = await coupons.enter_code(tx, member_id=caller.id, code=input.code)
+                return {"coupon": str(coupon_id)}
+
+            answer = await once(
+                tx,
+                owner_id=caller.id,
+                command="redeemCode",
+                key=input.idempotency_key,
+                # A code is money: what is kept of the input is a digest.
+                given={"code": coupons.digest_of_code(input.code)},
+                work=work,
+            )
+        return RedeemCodeSuccess(key=(caller.id, UUID(answer["coupon"])))
