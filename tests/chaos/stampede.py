@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from tests.chaos.clients import Crowd
@@ -98,7 +99,7 @@ class _Run:
         elif member not in self.refused:
             self.wrong.append(f"an acknowledged claim of {member} is gone: {answer}")
 
-    async def _claim(self, index: int) -> dict[str, object]:
+    async def _claim(self, index: int) -> dict[str, Any]:
         given = {"drop": self.scene.drop_id, "key": "tap"}
         answer = await self.crowd.ask(CLAIM, given, self.scene.tokens[index])
         return answer["claimDrop"]

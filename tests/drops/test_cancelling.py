@@ -245,9 +245,10 @@ async def test_what_cannot_be_is_refused(database: Database) -> None:
         ({"drop_id": uuid4()}, drops.DropNotFound),
     ]
     for change, refusal in wrong:
-        with pytest.raises(refusal):
-            async with database.begin() as tx:
-                await drops.cancel_drop(tx, **{"drop_id": drop.id, "reason": "why"} | change)
+        given: dict[str, Any] = {"drop_id": drop.id, "reason": "why"} | change
+        async with database.begin() as tx:
+            with pytest.raises(refusal):
+                await drops.cancel_drop(tx, **given)
     assert (await drop_now(database, drop.id)).state is DropState.OPEN
 
 
