@@ -109,6 +109,25 @@ async def test_refunds_alone_take_no_tier(database: Database, clock: TestClock) 
     assert await state_of(database, person) == ("GOLD", "STEADY")
 
 
+async def test_an_order_refunded_in_full_takes_no_tier_by_itself(
+    database: Database, clock: TestClock
+) -> None:
+    person, cancelled = await gold(database), await gold(database)
+    async with database.begin() as tx:
+        await order(tx, member_id=person, total_fen=150_000, refunded_fen=150_000)
+        await order(tx, member_id=cancelled, total_fen=150_000, cancelled=True)
+    at(clock, APRIL)
+    await run(database, APRIL)
+    assert await state_of(database, person) == ("GOLD", "STEADY")
+    assert await state_of(database, cancelled) == ("GOLD", "AT_RISK")
+    async with database.read() as read:
+        assert (await tiers.by_member(read, [person]))[person].growth == 0
+    year = date(2027, 4, 1)  # the order itself is long ago
+    at(clock, year)
+    await run(database, year)
+    assert await state_of(database, person) == ("GOLD", "AT_RISK")
+
+
 async def test_a_tier_given_by_hand_outlives_runs(database: Database, clock: TestClock) -> None:
     person = await gold(database)
     async with database.begin() as tx:
