@@ -133,6 +133,7 @@ async def check_in(tx: Tx, *, member_id: UUID) -> CheckIn:
     if not place.active:
         raise MemberNotActive()
     sheet = await open_sheet(tx, Currency.POINTS, [member_id])
+    member_id = sheet.of(member_id)
     day = business_day(tx.now, place.zone)
     last = (await last_check_in(tx, [member_id])).get(member_id)
     if last is not None and last.day >= day:
