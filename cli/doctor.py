@@ -128,7 +128,7 @@ async def _stores(settings: Settings) -> list[Finding]:
             findings.append(await _guarded("clock", lambda: _clock(database)))
             findings.append(await _guarded("migrations", lambda: _migrations(database)))
             if findings[-1].state == "ok":
-                findings.append(await _guarded("keys", lambda: _keys(database, settings)))
+                findings.append(await _guarded("keys", lambda: look_at_keys(database, settings)))
                 findings.append(await _guarded("model", lambda: _model(database)))
         findings.append(await _guarded("redis", lambda: _redis(settings)))
     finally:
@@ -191,7 +191,8 @@ async def _model(database: Database) -> Finding:
     return Finding("model", "ok", f"{version}, scored {newest:%Y-%m-%d %H:%M} UTC")
 
 
-async def _keys(database: Database, settings: Settings) -> Finding:
+async def look_at_keys(database: Database, settings: Settings) -> Finding:
+    """Whether every key in use is in the rings, and whether older ones still are in use."""
     vault = Vault.from_settings(settings)
     async with database.read() as read:
         used = await members.keys_in_use(read)

@@ -203,7 +203,7 @@ class LeavingMutation:
     async def close_my_account(
         self, info: Info, input: CloseMyAccountInput
     ) -> CloseMyAccountSuccess:
-        me, vault = _me(info), info.context.vault
+        me = _me(info)
         if input.wechat_code is not None:
             proof = await prove_wechat(info, input.wechat_code)
         elif input.phone is not None and input.code is not None:
@@ -211,9 +211,7 @@ class LeavingMutation:
         else:
             raise InvalidInput(field="code", reason="phone and code, or wechatCode")
         async with info.context.begin() as tx:
-            held = await members.identity_of(
-                tx, vault=vault, kind=proof.kind, app=proof.app, value=proof.value
-            )
+            held = await proof.held(tx, info.context.vault)
             if held is None or held.member_id != me:
                 raise members.NotYourIdentity()
             await proof.used(tx)

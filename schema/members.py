@@ -18,10 +18,13 @@ from schema.context import Ctx, Info
 from schema.coupons import CouponsOfMember
 from schema.eco import EcoOfMember
 from schema.enums import describe
-from schema.fields import Known, Wanted, field, mutation, query, subscription
+from schema.fields import Known, Wanted, field, loaded, mutation, query, subscription
+from schema.gifts import GiftsOfMember
 from schema.guard import MEMBER, SIGNED_IN, STAFF, bound_to, sees_member, staff
 from schema.live import live_cursor, resumed
 from schema.nodes import Node, NodeLoader, global_id, key_of, read_id
+from schema.occasions import BirthdayOfMember
+from schema.packs import PacksOfMember
 from schema.paging import (
     After,
     Connection,
@@ -58,6 +61,10 @@ def community_of(row: members.Community) -> Community:
     return Community(id=global_id("Community", row.id), name=row.name, time_zone=row.time_zone)
 
 
+def _closes_at(row: members.Closure) -> datetime:
+    return row.erase_at
+
+
 @strawberry.type(description="A person, however many apps and cards they come by.")
 class Member(
     TierOfMember,
@@ -65,6 +72,9 @@ class Member(
     PointsOfMember,
     SharingOfMember,
     CouponsOfMember,
+    PacksOfMember,
+    GiftsOfMember,
+    BirthdayOfMember,
     SegmentsOfMember,
     EcoOfMember,
     ChurnOfMember,
@@ -76,6 +86,15 @@ class Member(
     status: members.MemberStatus = strawberry.field(description="Whether the member takes part.")
     locale: str = strawberry.field(description="The language the member reads: zh-CN or en.")
     registered_at: datetime = strawberry.field(description="When the member joined.")
+
+    closing_at: datetime | None = loaded(
+        members.closing_by_member,
+        key=lambda member: member.key,
+        make=_closes_at,
+        nullable=True,
+        description="When the account will be closed for good, as its member asked; until then "
+        "keepMyAccount undoes it.",
+    )
 
     @field(description="The member's neighbourhood.")
     async def community(self, info: Info) -> Community:
@@ -115,7 +134,10 @@ async def visible_member(info: Info, key: UUID) -> members.Member | None:
     if isinstance(caller, MemberCaller) and caller.id != key:
         return None
     row = await info.context.one(members.by_id, key)
-    return row if row is not None and sees_member(caller, key, row.community_id) else None
+    if row is not None and row.merged_into is not None:
+        # Old ids stand in letters and exports: they lead to who the member is now.
+        row = await info.context.one(members.by_id, row.merged_into)
+    return row if row is not None and sees_member(caller, row.id, row.community_id) else None
 
 
 async def load_community(info: Info, key: UUID) -> Community | None:

@@ -16,7 +16,7 @@ from app.kernel.idempotency import check_key, digest_of, once
 from app.kernel.table import Json
 from app.staff import subject
 from app.wechat import WeChatRefused, WeChatUnavailable
-from schema.context import Info
+from schema.context import Info, note_made
 from schema.fields import mutation, query, shown
 from schema.guard import MEMBER, staff
 from schema.members import Member, member_of
@@ -168,15 +168,16 @@ async def _row(info: Info, key: UUID) -> Member:
 async def _connect(info: Info, proof: Proof) -> MergeOffer | None:
     """Connect what was proved to the signed-in member, or offer the account that has it."""
     me, vault = _me(info), info.context.vault
-    given = {"kind": proof.kind, "app": proof.app, "value": proof.value}
     async with info.context.begin() as tx:
         await proof.used(tx)
         await members.require_active(tx, me)
         member = await tx.session.get_one(members.Member, me)
-        held = await members.identity_of(tx, vault=vault, **given)
+        held = await proof.held(tx, vault)
         if held is None:
-            await members.link(tx, vault=vault, member=member, **given)
-            held = await members.identity_of(tx, vault=vault, **given)
+            await members.link(
+                tx, vault=vault, member=member, kind=proof.kind, app=proof.app, value=proof.value
+            )
+            held = await proof.held(tx, vault)
         if held is None or held.member_id == me:
             if proof.kind is members.IdentityKind.PHONE:
                 member.phone_verified_at = member.phone_verified_at or tx.now
@@ -258,9 +259,11 @@ class MergingMutation:
         check_key(input.idempotency_key)
 
         async def work() -> Json:
-            async with info.context.begin(about=subject(members.Member, from_id)) as tx:
+            async with info.context.begin() as tx:
 
                 async def merged() -> Json:
+                    # Of doubles that waited for this one the log has nothing but that they came.
+                    note_made(subject(members.Member, from_id))
                     made = await merging.merge(
                         tx,
                         from_id=from_id,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from app import members
+from app.kernel.crypto import Vault
 from app.kernel.db import Tx
 from app.wechat import WeChatUnavailable
 from schema.brakes import Attempt, attempt, owner_came, phone_of
@@ -18,6 +19,12 @@ class Proof:
     value: str
     counted: Attempt
     phone: str | None = None
+
+    async def held(self, tx: Tx, vault: Vault) -> members.Identity | None:
+        """The stored identity, if some member has it."""
+        return await members.identity_of(
+            tx, vault=vault, kind=self.kind, app=self.app, value=self.value
+        )
 
     async def used(self, tx: Tx) -> None:
         """It was no guess: let go of the brakes in the transaction that acts on it."""

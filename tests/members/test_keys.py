@@ -13,7 +13,7 @@ from app.kernel.config import Settings
 from app.kernel.crypto import Vault
 from app.kernel.db import Database
 from app.members import Identity, IdentityKind, Member
-from cli.doctor import _keys
+from cli.doctor import look_at_keys
 from cli.keys import rotate_all
 from tests.make import members as make_members
 
@@ -137,9 +137,9 @@ async def test_the_doctor_tells_of_keys_that_are_missing_and_of_old_ones(
     async with database.begin() as tx:
         await make_members.community(tx)
     await sign_in(database, mine, 1)
-    assert (await _keys(database, settings)).state == "ok"
+    assert (await look_at_keys(database, settings)).state == "ok"
     await sign_in(database, Vault({"lost": NEW}, mine.index_key, mine.index_kid), 2)
-    found = await _keys(database, settings)
+    found = await look_at_keys(database, settings)
     assert (found.state, "lost" in found.found) == ("wrong", True)
 
 

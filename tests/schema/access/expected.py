@@ -41,6 +41,12 @@ WAYS: dict[str, Who] = {
     "benefits": ALL,
     "benefitSlots": SIGNED_IN,
     "priceBasket": MEMBERS,
+    "couponTemplates": OFFICE,
+    "couponBatches": OFFICE,
+    "packs": SIGNED_IN,
+    "giftOffers": SIGNED_IN,
+    "festivals": SIGNED_IN,
+    "occasionGifts": OFFICE,
     "drop": SIGNED_IN,
     "drops": SIGNED_IN,
     "segments": OFFICE,
@@ -57,6 +63,9 @@ WAYS: dict[str, Who] = {
     "node:Coupon": SELF,
     "node:CouponBatch": OFFICE,
     "node:CouponTemplate": SIGNED_IN,
+    "node:Pack": SIGNED_IN,
+    "node:GiftOffer": SIGNED_IN,
+    "node:GiftHold": SELF,
     "node:Drop": SIGNED_IN,
     "node:ChurnAlert": OFFICE,
     "node:Campaign": OFFICE,
@@ -111,6 +120,17 @@ MUTATIONS: dict[str, Who] = {
     "createCouponBatch": MANAGERS,
     "approveCouponBatch": MANAGERS,
     "moveCouponBatch": MANAGERS,
+    "claimPack": MEMBERS,
+    "holdGift": MEMBERS,
+    "takeGift": MEMBERS,
+    "releaseGift": MEMBERS,
+    "setBirthday": MEMBERS,
+    "createPack": MANAGERS,
+    "openPack": MANAGERS,
+    "closePack": MANAGERS,
+    "createGiftOffer": MANAGERS,
+    "setOccasionGift": MANAGERS,
+    "addFestival": MANAGERS,
     "claimDrop": MEMBERS,
     "castVote": MEMBERS,
     "submitReview": MEMBERS,
@@ -140,9 +160,10 @@ SUBSCRIPTIONS: dict[str, Who] = {
 TYPES: dict[str, dict[Who, str]] = {
     # A member.
     "Member": {
-        ALL: "id nickname avatarUrl status locale registeredAt community tier benefits "
-        "benefitUses points sharing carbon coupons segment badges",
+        ALL: "id nickname avatarUrl status locale registeredAt closingAt community tier benefits "
+        "benefitUses points sharing carbon packs gifts coupons segment badges",
         OFFICE: "risk",
+        SELF | OFFICE: "birthday",
     },
     "Community": {ALL: "id name timeZone"},
     "MemberTier": {ALL: "code name rank benefits since growth state graceUntil next projected"},
@@ -195,13 +216,23 @@ TYPES: dict[str, dict[Who, str]] = {
     "CouponLeftOut": {ALL: "coupon code message"},
     "CouponTemplate": {
         ALL: "id name kind value thresholdFen maxDiscountFen skus categories validity validFrom "
-        "validUntil waitDays validDays returnPolicy exclusive stackingGroup priority perMember "
+        "validUntil waitDays validDays readyKey returnPolicy exclusive stackingGroup priority perMember "
         "perIdentity"
     },
     "CouponBatch": {
         ALL: "id status codeMode quantity granted setAside redeemed budgetFen reservedFen spentFen "
         "template"
     },
+    # Packs, gifts and birthdays.
+    "Pack": {ALL: "id title status once stock remaining items"},
+    "PackItem": {ALL: "position unlock day points template gift"},
+    "PackClaim": {ALL: "claimedAt pack parts"},
+    "PackPart": {ALL: "status unlocksAt endedAt item coupon hold"},
+    "GiftOffer": {ALL: "id title sku priceFen stock cycle opensAt closesAt left"},
+    "GiftHold": {ALL: "id heldAt expiresAt orderRef status offer"},
+    "Birthday": {ALL: "calendar month day leapMonth feb29 nextOn mayChange countsFromCycle"},
+    "Festival": {ALL: "code name calendar month day nextOn"},
+    "OccasionGift": {ALL: "occasion tier since batch"},
     "Drop": {
         ALL: "id title state opensAt closesAt stock remaining communityId minRank guestsOnly "
         "template earlyAccess",
@@ -300,6 +331,17 @@ TYPES: dict[str, dict[Who, str]] = {
     "CreateCouponBatchSuccess": {ALL: "batch"},
     "ApproveCouponBatchSuccess": {ALL: "batch codes"},
     "MoveCouponBatchSuccess": {ALL: "batch"},
+    "ClaimPackSuccess": {ALL: "claim"},
+    "CreatePackSuccess": {ALL: "pack"},
+    "OpenPackSuccess": {ALL: "pack"},
+    "ClosePackSuccess": {ALL: "pack"},
+    "CreateGiftOfferSuccess": {ALL: "offer"},
+    "HoldGiftSuccess": {ALL: "hold"},
+    "TakeGiftSuccess": {ALL: "hold"},
+    "ReleaseGiftSuccess": {ALL: "hold"},
+    "SetBirthdaySuccess": {ALL: "birthday"},
+    "SetOccasionGiftSuccess": {ALL: "gift"},
+    "AddFestivalSuccess": {ALL: "festival"},
     "CreateDropSuccess": {ALL: "drop"},
     "OpenDropSuccess": {ALL: "drop"},
     "ClaimDropSuccess": {ALL: "claim drop"},
@@ -320,8 +362,8 @@ TYPES: dict[str, dict[Who, str]] = {
 }
 # Pages of lists.
 for _listed in who(
-    "AuditEntry Ballot Benefit BenefitSlot BenefitUse Campaign ChurnAlert Coupon Drop Member "
-    "PointsEntry StaffNotice TierMove"
+    "AuditEntry Ballot Benefit BenefitSlot BenefitUse Campaign ChurnAlert Coupon CouponBatch CouponTemplate Drop GiftHold "
+    "GiftOffer Member Pack PackClaim PointsEntry StaffNotice TierMove"
 ):
     TYPES[f"{_listed}Connection"] = {ALL: "edges pageInfo nodes"}
     TYPES[f"{_listed}Edge"] = {ALL: "node cursor"}
