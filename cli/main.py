@@ -40,6 +40,7 @@ VERBS: Final = {
     "demo": Verb("cli.demo.command", "demo", DATA),
     "backtest": Verb("cli.backtest", "backtest", DATA),
     "uplift": Verb("cli.uplift", "uplift", DATA),
+    "coupons": Verb("cli.coupons", "coupons_app", DATA),
     "segments": Verb("cli.segments", "segments_app", WORK),
     "tiers": Verb("cli.tiers", "tiers_app", WORK),
     "train": Verb("cli.churn", "train", WORK),

@@ -35,7 +35,7 @@ from schema.benefits_changes import BenefitsMutation
 from schema.campaigns import CampaignsMutation, CampaignsQuery
 from schema.churn import ChurnQuery, ChurnSubscription
 from schema.context import Info
-from schema.coupons_batches import CouponBatchesMutation
+from schema.coupons_batches import CouponBatchesMutation, CouponOfficeQuery
 from schema.coupons_changes import CouponsMutation
 from schema.coupons_holding import CouponsHoldingMutation
 from schema.coupons_prices import PricesQuery
@@ -95,6 +95,7 @@ class Query(
     TierRunQuery,
     BenefitsQuery,
     PricesQuery,
+    CouponOfficeQuery,
     PacksQuery,
     GiftsQuery,
     OccasionsQuery,

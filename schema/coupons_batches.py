@@ -1,6 +1,7 @@
 """Batches of coupons over GraphQL: drafting, approving and moving them, by staff."""
 
 from enum import Enum
+from typing import Annotated
 from uuid import UUID
 
 import strawberry
@@ -12,11 +13,12 @@ from app.kernel.idempotency import once
 from app.kernel.table import Json
 from app.staff import subject
 from schema.context import Info, note_made
-from schema.coupons import CouponBatch, batch_by_key
+from schema.coupons import CouponBatch, CouponTemplate, batch_by_key, batch_of, template_of
 from schema.enums import describe
-from schema.fields import field, mutation, shown
-from schema.guard import staff
+from schema.fields import field, mutation, query, shown
+from schema.guard import OFFICE, staff
 from schema.nodes import key_of
+from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
 from schema.scalars import Fen
 
 
@@ -106,6 +108,48 @@ class MoveCouponBatchSuccess:
     @field(description="The batch.")
     async def batch(self, info: Info) -> CouponBatch:
         return await batch_by_key(info, self.batch_key)
+
+
+@strawberry.type(description="Queries of templates and batches.")
+class CouponOfficeQuery:
+    @query(OFFICE, description="Coupon templates, newest first.")
+    async def coupon_templates(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[CouponTemplate]:
+        size = page_size(first)
+        position = None if after is None else decode_cursor(after, UUID)[0]
+        async with info.context.read() as read:
+            rows = await coupons.newest_templates(read, after=position, first=size)
+        return connect(
+            rows,
+            first=size,
+            after=after,
+            node=template_of,
+            cursor=lambda row: encode_cursor(row.id),
+        )
+
+    @query(OFFICE, description="Batches of coupons, newest first.")
+    async def coupon_batches(
+        self,
+        info: Info,
+        status: Annotated[
+            coupons.BatchState | None,
+            strawberry.argument(description="Only those that stand so."),
+        ] = None,
+        first: First = 20,
+        after: After = None,
+    ) -> Connection[CouponBatch]:
+        size = page_size(first)
+        position = None if after is None else decode_cursor(after, UUID)[0]
+        async with info.context.read() as read:
+            rows = await coupons.newest_batches(read, after=position, first=size, state=status)
+        return connect(
+            rows,
+            first=size,
+            after=after,
+            node=batch_of,
+            cursor=lambda row: encode_cursor(row.id),
+        )
 
 
 @strawberry.type(description="Mutations of batches of coupons.")

@@ -40,8 +40,10 @@ from app.coupons.events import (
     CouponReturned,
     DiscountReduced,
 )
+from app.coupons.explaining import explain, replay
 from app.coupons.granting import Grants, Shortage, grant, grant_set_aside, new_code
 from app.coupons.merging import merge
+from app.coupons.offers import READY_OFFERS, ReadyOffer, ensure_offers
 from app.coupons.pricing import (
     Offer,
     PointsUse,
@@ -49,15 +51,15 @@ from app.coupons.pricing import (
     Prior,
     Stage,
     Step,
-    explain,
     price,
-    replay,
 )
 from app.coupons.queries import (
     CouponPage,
     batches_by_id,
     by_member_and_id,
     last_returns,
+    newest_batches,
+    newest_templates,
     pages,
     redemptions_by_member_and_id,
     templates_by_id,
@@ -100,6 +102,7 @@ from app.coupons.tables import (
 
 __all__ = [
     "LONGEST_HOLD",
+    "READY_OFFERS",
     "SHORTEST_HOLD",
     "USUAL_HOLD",
     "Basket",
@@ -140,6 +143,7 @@ __all__ = [
     "PointsUse",
     "Pricing",
     "Prior",
+    "ReadyOffer",
     "Redemption",
     "Return",
     "ReturnOutcome",
@@ -167,6 +171,7 @@ __all__ = [
     "create_template",
     "digest_of_code",
     "discount",
+    "ensure_offers",
     "enter_code",
     "expire_due",
     "explain",
@@ -181,6 +186,8 @@ __all__ = [
     "merge",
     "move_batch",
     "new_code",
+    "newest_batches",
+    "newest_templates",
     "normal_code",
     "pages",
     "points_rule",

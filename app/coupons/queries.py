@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from app.coupons.tables import Batch, Coupon, CouponState, Redemption, Return, Template
+from app.coupons.tables import Batch, BatchState, Coupon, CouponState, Redemption, Return, Template
 from app.kernel.batched import Ask, Batched
 from app.kernel.db import Read
 from app.kernel.statements import Entities, Rows, ids
@@ -45,6 +45,7 @@ _SEEN_OF_TEMPLATE = (
     *("id", "name", "kind", "value", "threshold_fen", "max_discount_fen", "skus", "categories"),
     *("validity", "valid_from", "valid_until", "wait_days", "valid_days"),
     *("return_policy", "exclusive", "stacking_group", "priority", "per_member", "per_identity"),
+    "ready_key",
 )
 NOBODY = UUID(int=0)
 
@@ -227,3 +228,23 @@ async def last_returns(
         .order_by(Return.at)
     )
     return {(row.member_id, row.coupon_id): row for row in rows}
+
+
+async def newest_templates(read: Read, *, after: UUID | None, first: int) -> list[Template]:
+    """Templates, newest first, after an id; one more than `first` if there are more."""
+    query = select(Template).order_by(Template.id.desc()).limit(first + 1)
+    if after is not None:
+        query = query.where(Template.id < after)
+    return list(await read.session.scalars(query))
+
+
+async def newest_batches(
+    read: Read, *, after: UUID | None, first: int, state: BatchState | None = None
+) -> list[Batch]:
+    """Batches, newest first, after an id; one more than `first` if there are more."""
+    query = select(Batch).order_by(Batch.id.desc()).limit(first + 1)
+    if after is not None:
+        query = query.where(Batch.id < after)
+    if state is not None:
+        query = query.where(Batch.state == state)
+    return list(await read.session.scalars(query))

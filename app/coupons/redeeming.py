@@ -13,8 +13,9 @@ from app.coupons.errors import (
     CouponNotUsable,
 )
 from app.coupons.events import CouponRedeemed, CouponReleased, CouponReserved
+from app.coupons.explaining import explain
 from app.coupons.orders import Held, OnOrder, held, on_order, prior_of
-from app.coupons.pricing import Pricing, Step, explain, price
+from app.coupons.pricing import Pricing, Step, price
 from app.coupons.rules import (
     LONGEST_HOLD,
     LONGEST_KEY,

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.coupons.pricing import Pricing, Prior, basket_of, explain, offer_of, price
+from app.coupons.explaining import basket_of, explain, offer_of
+from app.coupons.pricing import Pricing, Prior, price
 from app.coupons.rules import Basket, Line, apportion
 from app.kernel.table import Json
 

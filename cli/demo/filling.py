@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from app import eco, members, segments, simulated, tiers
+from app import coupons, eco, members, segments, simulated, tiers
 from app.kernel.config import Settings
 from app.kernel.crypto import Vault
 from app.kernel.db import Database, Read, Tx
@@ -55,6 +55,7 @@ async def fill_demo(
     async with database.begin() as tx:
         await tiers.ensure_tiers(tx)
         await eco.ensure_eco(tx)
+        await coupons.ensure_offers(tx)
     if not settings.demo_members:
         return Filled(())
     if not await _may_begin(database):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID, uuid4
 
-from app import ballots, churn, coupons, drops, eco, leaving, members, staff
+from app import ballots, churn, coupons, drops, eco, gifts, leaving, members, staff
 from app.kernel.auth import (
     ANONYMOUS,
     Caller,
@@ -22,6 +22,7 @@ from tests.make import churn as make_churn
 from tests.make import coupons as make_coupons
 from tests.make import drops as make_drops
 from tests.make import eco as make_eco
+from tests.make import gifts as make_gifts
 from tests.make import members as make_members
 from tests.make import points as make_points
 from tests.make import reviews as make_reviews
@@ -82,9 +83,11 @@ async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
     await make_churn.score(tx, member_id=me)
     [alert] = await churn.alerts_page(tx, first=1, state=None, after=None)
     campaign = await make_campaigns.campaign(tx)
-    drop = await make_drops.open_drop(tx)
+    gifted = await _gifted(tx, me)
+    drop = await make_drops.open_drop(tx, early=[drops.Window(2, tx.now, 1)])
     claim = await drops.claim(tx, drop_id=drop.id, member_id=me)
     await _redeem(tx, me, claim.coupon_id)
+    await drops.cancel_drop(tx, drop_id=drop.id, reason="no more of it")
     await _out_of_reach(tx, me)
     await make_tiers.booking(tx, member_id=me)
     await make_tiers.preview(tx, RUN)
@@ -102,6 +105,7 @@ async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
         "Coupon": claim.coupon_id,
         "CouponBatch": drop.batch_id,
         "CouponTemplate": (await make_coupons.template(tx)).id,
+        **gifted,
         "Drop": drop.id,
         "ChurnAlert": alert.id,
         "Campaign": campaign.id,
@@ -109,6 +113,19 @@ async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
         "EcoAction": action.id,
         "AuditEntry": entry.id,
     }
+
+
+async def _gifted(tx: Tx, me: UUID) -> dict[str, UUID]:
+    """A pack of a coupon and a gift that `self` has claimed, their birthday, and what it brings."""
+    offer = await make_gifts.offer(tx)
+    items = [await make_gifts.coupon_item(tx), gifts.ItemDraft(offer_id=offer.id)]
+    pack = await make_gifts.pack(tx, items=items, stock=2)
+    await gifts.claim_pack(tx, pack_id=pack.id, member_id=me, episode_id=None)
+    hold = await gifts.hold_gift(tx, offer_id=offer.id, member_id=me)
+    born = gifts.Birthday(gifts.Calendar.LUNAR, 11, 20)
+    await gifts.set_birthday(tx, member_id=me, birthday=born)
+    await make_gifts.occasion_gift(tx)
+    return {"Pack": pack.id, "GiftOffer": offer.id, "GiftHold": hold.id}
 
 
 async def _redeem(tx: Tx, me: UUID, coupon: UUID) -> None:
@@ -147,8 +164,14 @@ def _asks(things: dict[str, UUID]) -> dict[str, str]:
         "tierRun": f'tierRun(month: "{RUN:%Y-%m}")',
         "benefits": "benefits",
         "benefitSlots": 'benefitSlots(benefitCode: "after-school-care")',
+        "couponTemplates": "couponTemplates(first: 5)",
+        "couponBatches": "couponBatches(first: 5)",
         "priceBasket": 'priceBasket(basket: {lines: [{sku: "apple", unitFen: 9900}]}, points: 5)',
         "drop": f'drop(id: "{ids["Drop"]}")',
+        "packs": "packs(first: 5)",
+        "giftOffers": "giftOffers(first: 5)",
+        "festivals": "festivals",
+        "occasionGifts": "occasionGifts",
         "drops": "drops(first: 5)",
         "segments": "segments",
         "churnAlerts": "churnAlerts(first: 5)",
