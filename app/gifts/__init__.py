@@ -1,6 +1,6 @@
 """Packs, one-yuan gifts, birthdays and festivals: the face of the slice."""
 
-from app.gifts.birthdays import as_json, birthday_of, forget_birthday, set_birthday
+from app.gifts.birthdays import forget_birthday, set_birthday
 from app.gifts.calendars import (
     FESTIVALS,
     Birthday,
@@ -46,11 +46,13 @@ from app.gifts.events import (
     PackPartLapsed,
 )
 from app.gifts.merging import merge
-from app.gifts.occasions import add_festival, give_occasions, set_occasion_gift
+from app.gifts.occasions import give_occasions
 from app.gifts.offers import create_offer, free_due, hold_gift, release_gift, take_gift
 from app.gifts.packs import claim_pack, close_pack, create_pack, open_pack
+from app.gifts.planning import add_festival, set_occasion_gift
 from app.gifts.queries import (
     MemberPage,
+    ToldBirthday,
     birthdays_by_member,
     claim_pages,
     claims_by_member_and_id,
@@ -152,11 +154,10 @@ __all__ = [
     "PackSoldOut",
     "PackState",
     "PartState",
+    "ToldBirthday",
     "Unlock",
     "add_festival",
-    "as_json",
     "birthday_in",
-    "birthday_of",
     "birthdays_by_member",
     "celebrated_on",
     "check_birthday",

@@ -5,12 +5,11 @@ from uuid import UUID
 
 from sqlalchemy import delete, select
 
-from app.gifts.calendars import Birthday, Calendar, Feb29, check_birthday, cycle_of
+from app.gifts.calendars import Birthday, as_json, birthday_of, check_birthday, cycle_of
 from app.gifts.errors import BirthdayChangedAlready
 from app.gifts.tables import BirthdayChange
 from app.kernel.clock import business_day
 from app.kernel.db import Tx
-from app.kernel.table import Json
 from app.members import Member, MemberNotActive, MemberNotFound, MemberStatus, zone_of
 
 
@@ -68,30 +67,3 @@ async def _note_change(tx: Tx, member_id: UUID, before: Birthday, from_cycle: in
 async def forget_birthday(tx: Tx, member_id: UUID) -> None:
     """Erase what is kept of a member's earlier birthday; the present one is in the member's row."""
     await tx.session.execute(delete(BirthdayChange).where(BirthdayChange.member_id == member_id))
-
-
-def as_json(birthday: Birthday) -> Json:
-    """A birthday as it is stored with the member."""
-    return {
-        "calendar": birthday.calendar.value,
-        "month": birthday.month,
-        "day": birthday.day,
-        "leap_month": birthday.leap_month,
-        "feb29": None if birthday.feb29 is None else birthday.feb29.value,
-    }
-
-
-def birthday_of(stored: Json | None) -> Birthday | None:
-    """The birthday that is stored with a member, if they told one."""
-    if stored is None:
-        return None
-    choice = stored.get("feb29")
-    return check_birthday(
-        Birthday(
-            calendar=Calendar(stored["calendar"]),
-            month=stored["month"],
-            day=stored["day"],
-            leap_month=bool(stored.get("leap_month")),
-            feb29=None if choice is None else Feb29(choice),
-        )
-    )

@@ -13,6 +13,7 @@ from functools import lru_cache
 from lunar_python import LunarYear
 
 from app.kernel.errors import InvalidInput
+from app.kernel.table import Json
 
 # Where the ordinals of Python begin on the scale of julian day numbers.
 _JULIAN = 1_721_425
@@ -222,6 +223,22 @@ def festival_on(festival: Festival, day: date) -> int | None:
     return cycle if festival_in(festival, cycle) == day else None
 
 
+def next_in_force(told: Birthday, before: Birthday | None, from_cycle: int, day: date) -> date:
+    """The same of a birthday that was changed: `before` counts in the cycles under `from_cycle`.
+
+    >>> spring, summer = Birthday(Calendar.SOLAR, 3, 20), Birthday(Calendar.SOLAR, 7, 1)
+    >>> [next_in_force(summer, spring, 2027, date(2026, month, 18)).isoformat() for month in (3, 4)]
+    ['2026-03-20', '2027-07-01']
+    """
+    if before is None:
+        return next_birthday(told, day)
+    old = next_birthday(before, day)
+    if cycle_of(before.calendar, old) < from_cycle:
+        return old
+    new = next_birthday(told, day)
+    return max(new, birthday_in(told, from_cycle))
+
+
 def check_birthday(birthday: Birthday) -> Birthday:
     """The birthday as it is stored: 29 February without a choice is celebrated on 28 February.
 
@@ -254,3 +271,30 @@ def check_day(calendar: Calendar, month: int, day: int) -> None:
 
 def _is_leap(year: int) -> bool:
     return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+
+
+def as_json(birthday: Birthday) -> Json:
+    """A birthday as it is stored with the member."""
+    return {
+        "calendar": birthday.calendar.value,
+        "month": birthday.month,
+        "day": birthday.day,
+        "leap_month": birthday.leap_month,
+        "feb29": None if birthday.feb29 is None else birthday.feb29.value,
+    }
+
+
+def birthday_of(stored: Json | None) -> Birthday | None:
+    """The birthday that is stored with a member, if they told one."""
+    if stored is None:
+        return None
+    choice = stored.get("feb29")
+    return check_birthday(
+        Birthday(
+            calendar=Calendar(stored["calendar"]),
+            month=stored["month"],
+            day=stored["day"],
+            leap_month=bool(stored.get("leap_month")),
+            feb29=None if choice is None else Feb29(choice),
+        )
+    )

@@ -1,4 +1,4 @@
-"""Gifts for birthdays and festivals: planned by staff, given to everybody by a nightly job."""
+"""Gifts for birthdays and festivals: given to everybody by a nightly job."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,96 +6,29 @@ from datetime import date, timedelta
 from uuid import UUID
 
 import orjson
-from sqlalchemy import TextClause, bindparam, select, text, update
+from sqlalchemy import TextClause, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.types import Text, Uuid
 
 from app import coupons, tiers
-from app.gifts.birthdays import as_json
-from app.gifts.calendars import FESTIVALS, Festival, celebrated_on, check_day, festival_on
-from app.gifts.errors import FestivalExists, OccasionNotFound
+from app.gifts.calendars import (
+    Festival,
+    as_json,
+    celebrated_on,
+    festival_on,
+)
 from app.gifts.events import OccasionGiven
 from app.gifts.queries import festivals, gifts_in_force
 from app.gifts.rules import BIRTHDAY, CATCH_UP_DAYS
-from app.gifts.tables import FestivalRow, GrantOutcome, OccasionGift, OccasionProgress
+from app.gifts.tables import GrantOutcome, OccasionGift, OccasionProgress
 from app.kernel.clock import business_day, day_start
 from app.kernel.db import Tx
-from app.kernel.errors import InvalidInput
 from app.kernel.log import logger
-from app.kernel.text import checked_text
 from app.members import Community
 
 BATCH = 2_000
-LONGEST_CODE = 40
-LONGEST_NAME = 40
 
 log = logger(__name__)
-
-
-async def add_festival(tx: Tx, *, festival: Festival) -> Festival:
-    """Add a festival to those everybody knows. Raises FestivalExists, InvalidInput."""
-    code = checked_text(festival.code, field="code", longest=LONGEST_CODE)
-    if not code.isascii() or not code.replace("_", "").isalnum() or code != code.upper():
-        raise InvalidInput(
-            field="code", reason="capital letters, digits and _", reason_zh="限大写字母、数字和_"
-        )
-    check_day(festival.calendar, festival.month, festival.day)
-    if code == BIRTHDAY or code in {known.code for known in FESTIVALS}:
-        raise FestivalExists()
-    made = await tx.session.scalar(
-        insert(FestivalRow)
-        .values(
-            code=code,
-            name_zh=checked_text(festival.name_zh, field="nameZh", longest=LONGEST_NAME),
-            name_en=checked_text(festival.name_en, field="nameEn", longest=LONGEST_NAME),
-            calendar=festival.calendar,
-            month=festival.month,
-            day=festival.day,
-            created_at=tx.now,
-        )
-        .on_conflict_do_nothing()
-        .returning(FestivalRow.code)
-    )
-    if made is None:
-        raise FestivalExists()
-    return next(known for known in await festivals(tx) if known.code == code)
-
-
-async def set_occasion_gift(
-    tx: Tx, *, occasion: str, tier_code: str | None, batch_id: UUID | None, by: UUID | None = None
-) -> OccasionGift | None:
-    """Give coupons of this batch on an occasion from now on; None for the batch gives none.
-
-    With a tier it is for that tier's members, without one for those of all tiers that have none of
-    their own. Raises OccasionNotFound, tiers.TierNotFound, coupons.BatchNotFound.
-    """
-    if occasion != BIRTHDAY and occasion not in {known.code for known in await festivals(tx)}:
-        raise OccasionNotFound()
-    if tier_code is not None and not await tiers.tiers_by_code(tx, [tier_code]):
-        raise tiers.TierNotFound()
-    if batch_id is not None and not await coupons.batches_by_id(tx, [batch_id]):
-        raise coupons.BatchNotFound()
-    same_tier = OccasionGift.tier_code.is_not_distinct_from(tier_code)
-    await tx.session.execute(
-        update(OccasionGift)
-        .where(OccasionGift.occasion == occasion, same_tier, OccasionGift.ended_at.is_(None))
-        .values(ended_at=tx.now)
-        .execution_options(synchronize_session=False)
-    )
-    if batch_id is None:
-        return None
-    gift = OccasionGift(
-        id=tx.new_id(),
-        occasion=occasion,
-        tier_code=tier_code,
-        batch_id=batch_id,
-        created_by=by,
-        created_at=tx.now,
-        ended_at=None,
-    )
-    tx.session.add(gift)
-    await tx.session.flush()
-    return gift
 
 
 @dataclass(frozen=True, slots=True)

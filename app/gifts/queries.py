@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy import func, select, tuple_
 
-from app.gifts.calendars import FESTIVALS, Festival
+from app.gifts.calendars import FESTIVALS, Birthday, Festival, birthday_of, next_in_force
 from app.gifts.tables import (
     BirthdayChange,
     FestivalRow,
@@ -21,8 +22,9 @@ from app.gifts.tables import (
     PackPart,
     PackState,
 )
+from app.kernel.clock import business_day
 from app.kernel.db import Read
-from app.members import Member
+from app.members import Community, Member
 
 MOST_FESTIVALS = 200
 
@@ -205,13 +207,35 @@ async def gifts_in_force(read: Read) -> list[OccasionGift]:
     )
 
 
-async def birthdays_by_member(
-    read: Read, keys: Iterable[UUID]
-) -> dict[UUID, tuple[Member, BirthdayChange | None]]:
-    """The rows that tell members' birthdays; members who told none are absent."""
+@dataclass(frozen=True, slots=True)
+class ToldBirthday:
+    """A member's birthday as told last, and when it is celebrated next."""
+
+    birthday: Birthday
+    next_on: date
+    # The first cycle in which it counts, where it was changed.
+    from_cycle: int | None
+
+
+async def birthdays_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, ToldBirthday]:
+    """Members' birthdays; members who told none are absent."""
     rows = await read.session.execute(
-        select(Member, BirthdayChange)
+        select(
+            Member.id,
+            Member.birthday,
+            Community.time_zone,
+            BirthdayChange.before,
+            BirthdayChange.from_cycle,
+        )
+        .join(Community, Community.id == Member.community_id)
         .outerjoin(BirthdayChange, BirthdayChange.member_id == Member.id)
-        .where(Member.id.in_(list(keys)), Member.birthday.is_not(None))
+        .where(Member.id.in_(list(keys)))
     )
-    return {row[0].id: (row[0], row[1]) for row in rows}
+    found: dict[UUID, ToldBirthday] = {}
+    for member_id, stored, zone, before, from_cycle in rows:
+        told, earlier = birthday_of(stored), birthday_of(before)
+        if told is not None:
+            today = business_day(read.now, zone)
+            next_on = next_in_force(told, earlier, from_cycle, today)
+            found[member_id] = ToldBirthday(told, next_on, from_cycle)
+    return found

@@ -73,10 +73,7 @@ async def unlock_due(tx: Tx, *, member_id: UUID | None = None, most: int = BATCH
     ready = await _of_active(tx, due)
     await _give_coupons(tx, [one for one in ready if one[1].batch_id is not None])
     others = [one for one in ready if one[1].batch_id is None]
-    nothing = UUID(int=0)
-    for part, item in sorted(
-        others, key=lambda one: (one[1].offer_id or nothing, one[0].member_id)
-    ):
+    for part, item in sorted(others, key=_in_lock_order):
         await give(tx, item, part)
         _tell(tx, part)
     return len(due)
