@@ -6,12 +6,12 @@ from app.drops.claiming import claim, claim_all, claim_once
 from app.drops.commands import (
     close_drop,
     close_due,
-    create_drop,
     forget_identities,
     invite,
     open_drop,
     open_due,
 )
+from app.drops.creating import create_drop
 from app.drops.errors import (
     AlreadyClaimed,
     DropNotCancellable,

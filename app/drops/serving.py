@@ -1,13 +1,11 @@
 """Many claims of one drop in one statement: what `claim_once` does for one, for all that wait.
 
-The statement is one transaction. It is built so that every row it writes follows from a coupon that
-was really given: a coupon that meets a rival's is not given, and nothing is written for it.
+The statement (`app/drops/statement.py`) is one transaction.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 import orjson
@@ -23,34 +21,17 @@ from app.drops.errors import (
     NotYetYours,
     SoldOut,
 )
-from app.drops.events import DropClaimed, DropOpened, DropSoldOut, drop_topic
+from app.drops.events import drop_topic
 from app.drops.queries import by_id, windows_by_drop
-from app.drops.rules import COMMAND, Window, early_at
+from app.drops.rules import Window, early_at
+from app.drops.statement import LOCK, STATEMENT, Outcome
 from app.kernel.db import Read
 from app.kernel.errors import IdempotencyKeyReused, Refusal
 from app.kernel.ids import uuid7
 from app.kernel.outbox import encode
-from app.members import Community, MemberNotActive, member_topic
+from app.members import Community, MemberNotActive
 
 _NOBODY = UUID(int=0)
-
-
-class Outcome(StrEnum):
-    """What the statement says of a claim, besides the codes of refusals."""
-
-    GIVEN = "GIVEN"
-    # This key was answered before; here is that answer.
-    REPEATED = "REPEATED"
-    # In turn, but those before it took the last ones: sold out, unless one of those is undecided.
-    TOO_LATE = "TOO_LATE"
-    # The same before the opening: they took the last that were set apart for early access so far.
-    EARLY_GONE = "EARLY_GONE"
-    # The drop changed while the statement waited for its row: nothing was written.
-    STALE = "STALE"
-    # Another grant of the same template to the same member was quicker.
-    RIVALLED = "RIVALLED"
-    # The member's community runs by a zone that the terms do not hold.
-    NEW_ZONE = "NEW_ZONE"
 
 
 UNDECIDED = frozenset({Outcome.STALE, Outcome.RIVALLED, Outcome.NEW_ZONE})
@@ -114,180 +95,6 @@ async def terms_of(read: Read, drop_id: UUID) -> Terms | None:
     zones = await read.session.scalars(select(Community.time_zone).distinct())
     windows = (await windows_by_drop(read, [drop_id])).get(drop_id, ())
     return Terms(drop_id, template, batch, frozenset(zones), tuple(windows))
-
-
-# The order of the verdicts is that of `claim_all`, the keys being asked first as `once` does.
-#
-# Before the opening $17 is the rank that early access asks for at this instant (null before its
-# first window) and $18 how many may be claimed by then in all. From the opening on both are idle:
-# the instant decides, in this very statement, which of the two counts.
-#
-# `seen` is the drop as the statement's snapshot has it, `held` the drop as it is once its row is
-# locked: the two differ when another transaction claimed in between. Then earlier claims may be
-# missing from the snapshot, so nothing is given (STALE) and the caller tries again. The row is
-# locked only if somebody can be served: refusals cost no lock and no write.
-#
-# Locks are taken as everywhere: the drop, the coupons by member, then the keys by member; sorting
-# the keys also makes all coupons come before the first of them. A key that another transaction has
-# stored meanwhile fails the whole statement (there it belongs to another drop's claim, since this
-# drop is held), and the caller tries again.
-STATEMENT = f"""
-WITH asked AS MATERIALIZED (
-    SELECT * FROM unnest($3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[])
-        WITH ORDINALITY AS a(member_id, key, digest, coupon_id, code, place)
-), windows AS MATERIALIZED (
-    SELECT zone, usable_from, expires_at, CAST(facts AS jsonb) AS facts
-    FROM unnest($8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[])
-        AS w(zone, usable_from, expires_at, facts)
-), seen AS MATERIALIZED (
-    SELECT d.id, d.version, d.state, d.community_id, d.batch_id, b.template_id, t.per_member,
-           d.min_rank, d.guests_only, d.opens_at, d.stock - d.claimed AS remaining,
-           CASE WHEN d.opens_at <= $2 THEN d.stock ELSE $18::bigint END - d.claimed AS open_stock,
-           d.opens_at <= $2 AS opened,
-           d.state IN ('SCHEDULED', 'OPEN') AND d.closes_at > $2
-               AND (d.opens_at <= $2 OR d.early_opens_at IS NOT NULL) AS takes,
-           d.min_rank IS NOT NULL OR (d.opens_at > $2 AND d.early_opens_at IS NOT NULL) AS ranked,
-           b.state = 'ACTIVE' AND $12::boolean AS gives
-    FROM coupon_drop AS d
-    JOIN coupon_batch AS b ON b.id = d.batch_id
-    JOIN coupon_template AS t ON t.id = b.template_id
-    WHERE d.id = $1
-), judged AS MATERIALIZED (
-    SELECT a.*, w.usable_from, w.expires_at, w.facts, e.answer, r.rank,
-           CASE
-               WHEN e.digest <> a.digest THEN '{IdempotencyKeyReused.code}'
-               WHEN e.digest IS NOT NULL THEN '{Outcome.REPEATED}'
-               WHEN s.id IS NULL THEN '{DropNotFound.code}'
-               WHEN m.status IS DISTINCT FROM 'ACTIVE' THEN '{MemberNotActive.code}'
-               WHEN c.member_id IS NOT NULL OR i.known THEN '{AlreadyClaimed.code}'
-               WHEN s.state = 'SOLD_OUT' THEN '{SoldOut.code}'
-               WHEN NOT s.takes THEN '{NotOpen.code}'
-               WHEN s.community_id <> m.community_id OR r.rank < s.min_rank
-                   OR (s.guests_only AND NOT EXISTS (
-                       SELECT FROM drop_guest AS u WHERE u.member_id = a.member_id
-                       AND u.drop_id = $1)) THEN '{NotInAudience.code}'
-               WHEN NOT s.opened AND (r.rank < $17::bigint) IS NOT FALSE
-                   THEN '{NotYetYours.code}'
-               WHEN NOT s.gives THEN '{NotOpen.code}'
-               WHEN w.zone IS NULL THEN '{Outcome.NEW_ZONE}'
-           END AS verdict
-    FROM asked AS a
-    LEFT JOIN seen AS s ON true
-    LEFT JOIN LATERAL (
-        SELECT k.digest, k.answer FROM idempotency_key AS k
-        WHERE k.owner_id = a.member_id AND k.command = '{COMMAND}' AND k.key = a.key LIMIT 1
-    ) AS e ON true
-    LEFT JOIN LATERAL (
-        SELECT m.status, m.community_id, h.time_zone
-        FROM member AS m JOIN community AS h ON h.id = m.community_id
-        WHERE m.id = a.member_id LIMIT 1
-    ) AS m ON true
-    LEFT JOIN windows AS w ON w.zone = m.time_zone
-    LEFT JOIN LATERAL (
-        SELECT c.member_id FROM drop_claim AS c
-        WHERE c.member_id = a.member_id AND c.drop_id = $1 LIMIT 1
-    ) AS c ON true
-    LEFT JOIN LATERAL (
-        SELECT true AS known FROM identity AS o JOIN drop_identity AS k
-            ON k.drop_id = $1 AND k.kind = o.kind AND k.app = o.app AND k.blind = o.blind
-        WHERE o.member_id = a.member_id LIMIT 1
-    ) AS i ON true
-    LEFT JOIN LATERAL (
-        SELECT coalesce(
-            (SELECT t.rank FROM tier_standing AS p JOIN tier AS t ON t.code = p.tier_code
-             WHERE p.member_id = a.member_id), (SELECT min(rank) FROM tier), 1) AS rank
-        WHERE s.ranked
-    ) AS r ON true
-), turn AS MATERIALIZED (
-    SELECT n.*, count(*) FILTER (WHERE n.may) OVER (
-               ORDER BY n.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ahead
-    FROM (
-        SELECT j.*, x.nth, x.nth <= s.per_member AS may
-        FROM judged AS j CROSS JOIN seen AS s CROSS JOIN LATERAL (
-            SELECT 1 + coalesce(max(o.nth), 0) AS nth FROM coupon AS o
-            WHERE o.member_id = j.member_id AND o.template_id = s.template_id
-        ) AS x
-        WHERE j.verdict IS NULL
-    ) AS n
-), held AS MATERIALIZED (
-    SELECT d.version FROM coupon_drop AS d
-    WHERE d.id = $1 AND EXISTS (SELECT FROM turn WHERE may)
-    FOR NO KEY UPDATE
-), given AS (
-    INSERT INTO coupon (member_id, id, batch_id, template_id, nth, source, source_id, state,
-                        code, usable_from, expires_at, granted_at)
-    SELECT t.member_id, t.coupon_id, s.batch_id, s.template_id, t.nth, '{coupons.Source.DROP}', $1,
-           CASE WHEN t.usable_from > $2 THEN 'WAITING' ELSE 'ACTIVE' END,
-           t.code, t.usable_from, t.expires_at, $2
-    FROM turn AS t CROSS JOIN seen AS s JOIN held AS h ON h.version = s.version
-    WHERE t.may AND t.ahead < s.open_stock
-    ORDER BY t.member_id
-    ON CONFLICT (member_id, template_id, nth) DO NOTHING
-    RETURNING member_id, id
-), answered AS (
-    INSERT INTO idempotency_key (owner_id, command, key, digest, answer, at)
-    SELECT g.member_id, '{COMMAND}', a.key, a.digest,
-           jsonb_build_object('coupon', g.id, 'at', $13::text), $2
-    FROM given AS g JOIN asked AS a USING (member_id)
-    ORDER BY g.member_id, a.key
-), claimed AS (
-    INSERT INTO drop_claim (member_id, drop_id, coupon_id, claimed_at)
-    SELECT member_id, $1, id, $2 FROM given
-), known AS (
-    INSERT INTO drop_identity (drop_id, kind, app, blind)
-    SELECT $1, o.kind, o.app, o.blind FROM given AS g JOIN identity AS o USING (member_id)
-), counted AS (
-    UPDATE coupon_drop AS d
-    SET claimed = d.claimed + n.taken,
-        version = d.version
-            + CASE WHEN d.state = 'SCHEDULED' AND d.opens_at <= $2 THEN 2 ELSE 1 END,
-        state = CASE WHEN d.claimed + n.taken = d.stock THEN 'SOLD_OUT'
-                     WHEN d.opens_at <= $2 THEN 'OPEN' ELSE d.state END
-    FROM (SELECT count(*) AS taken FROM given) AS n
-    WHERE d.id = $1 AND n.taken > 0
-    RETURNING d.version, d.state, d.stock - d.claimed AS remaining, d.opens_at, d.closes_at
-), facts AS (
-    INSERT INTO outbox (id, kind, topics, payload, at)
-    SELECT g.id, '{coupons.CouponGranted.kind}', ARRAY['{member_topic("")}' || g.member_id],
-           j.facts || jsonb_build_object('member_id', g.member_id, 'coupon_id', g.id), $2
-    FROM given AS g JOIN judged AS j USING (member_id)
-    UNION ALL
-    SELECT p.fact_id, p.kind, ARRAY[$16::text],
-           jsonb_build_object(
-               'drop_id', $1, 'version', p.version, 'state', p.state, 'remaining', p.remaining,
-               'opens_at', to_json(c.opens_at AT TIME ZONE 'UTC') #>> '{{}}' || '+00:00',
-               'closes_at', to_json(c.closes_at AT TIME ZONE 'UTC') #>> '{{}}' || '+00:00'), $2
-    FROM counted AS c CROSS JOIN seen AS s CROSS JOIN LATERAL (
-        VALUES ($14::uuid, '{DropOpened.kind}', c.version - 1, 'OPEN', s.remaining,
-                s.state = 'SCHEDULED' AND s.opened),
-               ($15::uuid,
-                CASE c.state WHEN 'SOLD_OUT' THEN '{DropSoldOut.kind}'
-                    ELSE '{DropClaimed.kind}' END,
-                c.version, c.state, c.remaining, true)
-    ) AS p(fact_id, kind, version, state, remaining, happened)
-    WHERE p.happened
-)
-SELECT coalesce(j.verdict, CASE
-           WHEN g.id IS NOT NULL THEN '{Outcome.GIVEN}'
-           WHEN t.ahead >= s.open_stock AND s.opened THEN '{Outcome.TOO_LATE}'
-           WHEN t.ahead >= s.open_stock THEN '{Outcome.EARLY_GONE}'
-           WHEN NOT t.may THEN '{coupons.CouponLimitReached.code}'
-           WHEN h.version = s.version THEN '{Outcome.RIVALLED}'
-           ELSE '{Outcome.STALE}'
-       END) AS outcome, g.id AS coupon_id, coalesce(CAST(j.answer AS text), CASE
-           WHEN s.ranked AND NOT s.opened THEN to_json(coalesce((
-               SELECT min(w.opens_at) FROM drop_window AS w
-               WHERE w.drop_id = $1 AND w.rank <= j.rank AND w.opens_at > $2
-                   AND w.opens_at < s.opens_at), s.opens_at))::text
-       END) AS answer
-FROM judged AS j
-LEFT JOIN seen AS s ON true
-LEFT JOIN held AS h ON true
-LEFT JOIN turn AS t ON t.place = j.place
-LEFT JOIN given AS g ON g.member_id = j.member_id
-ORDER BY j.place
-"""
-LOCK = "SELECT FROM coupon_drop WHERE id = $1 FOR NO KEY UPDATE"
 
 
 async def serve(

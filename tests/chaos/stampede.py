@@ -48,6 +48,8 @@ class Result:
     granted: int = 0
     doubled: int = 0
     lost: int = 0
+    # Until the last coupon was acknowledged, and until everybody had tapped twice.
+    sold_out_after: float = 0.0
     seconds: float = 0.0
     codes: Counter[str] = field(default_factory=Counter[str])
     wrong: list[str] = field(default_factory=list[str])
@@ -57,7 +59,8 @@ class Result:
         return (
             f"{self.members:,} members, {self.stock:,} coupons: {self.requests:,} requests, "
             f"{self.again:,} of them asked again, {self.faults} faults, {self.granted:,} granted, "
-            f"{self.doubled} doubled, {self.lost} lost, {self.seconds:.1f} s"
+            f"{self.doubled} doubled, {self.lost} lost, "
+            f"sold out after {self.sold_out_after:.1f} s, {self.seconds:.1f} s in all"
         )
 
 
@@ -69,6 +72,7 @@ class _Run:
     told: dict[UUID, str] = field(default_factory=dict[UUID, str])
     refused: set[UUID] = field(default_factory=set[UUID])
     wrong: list[str] = field(default_factory=list[str])
+    last_at: float = 0.0
     # So many at once are on their way.
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
@@ -79,6 +83,7 @@ class _Run:
             answer = await self._claim(index)
             if answer["__typename"] == "ClaimDropSuccess":
                 coupon = self.told[member] = answer["claim"]["coupon"]["id"]
+                self.last_at = time.monotonic()
                 given = {"coupon": coupon, "ref": f"order-{index}", "key": "use"}
                 used = (await self.crowd.ask(REDEEM, given, token))["redeemCoupon"]
                 if used.get("discountFen") != VALUE_FEN:
@@ -138,6 +143,7 @@ async def stampede(
             await house.ready(url)
         await asyncio.gather(*(run.tap_again(index) for index in order))
         result.seconds = time.monotonic() - begun
+        result.sold_out_after = run.last_at - begun
         result.requests, result.again, result.codes = crowd.requests, crowd.again, crowd.codes
     await _reckon(run, result)
     return result
