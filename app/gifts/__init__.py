@@ -18,6 +18,7 @@ from app.gifts.calendars import (
     lunar_of,
     new_year,
     next_birthday,
+    next_in_force,
 )
 from app.gifts.errors import (
     BirthdayChangedAlready,
@@ -189,6 +190,7 @@ __all__ = [
     "merge",
     "new_year",
     "next_birthday",
+    "next_in_force",
     "offer_page",
     "offers_by_id",
     "open_pack",
