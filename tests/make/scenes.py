@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx2
 from starlette.applications import Starlette
 
-from app import ballots, eco, members, segments, staff, tiers
+from app import ballots, drops, eco, members, segments, staff, tiers
 from app.kernel.auth import ANONYMOUS, Caller, MemberCaller, Role, StaffCaller, hash_password
 from app.kernel.auth import open_session as open_login
 from app.kernel.db import Database
@@ -142,6 +142,17 @@ async def _an_open_drop(api: Api) -> Scene:
 async def _nothing_yet(api: Api) -> Scene:
     given = {"name": "五元券", "kind": "FIXED", "value": 500, "validDays": 7}
     return staffs(input=given | {"batch": {"quantity": 30}})
+
+
+@scene("CloseDrop", "CancelDrop")
+async def _a_drop_to_end(api: Api) -> Scene:
+    async with api.resources.database.begin() as tx:
+        person = (await make_members.member(tx)).id
+        drop = await make_drops.open_drop(tx)
+        await drops.claim(tx, drop_id=drop.id, member_id=person)
+    key = global_id("Drop", drop.id)
+    given = {"dropId": key, "reason": "印错了", "claims": "REVOKE", "points": 50}
+    return staffs(input=given | {"idempotencyKey": "stop"}, dropId=key, idempotencyKey="stop")
 
 
 @scene("CreateDrop", "OpenDrop")
