@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Annotated
-from uuid import UUID
 
 import strawberry
 
@@ -10,11 +9,10 @@ from app import coupons
 from app.kernel.auth import MemberCaller
 from app.kernel.errors import Locale, NotSignedIn
 from schema.context import Info
-from schema.coupons import Coupon, coupon_by_key
 from schema.enums import describe
-from schema.fields import field, query
+from schema.fields import query
 from schema.guard import MEMBER
-from schema.nodes import key_of
+from schema.nodes import global_id, key_of
 from schema.scalars import Fen, Points
 
 describe(
@@ -67,8 +65,7 @@ class PricedLine:
 
 @strawberry.type(description="One discount of a price.")
 class PriceStep:
-    member_key: strawberry.Private[UUID]
-    coupon_key: strawberry.Private[UUID | None]
+    coupon_id: strawberry.ID | None = strawberry.field(description="The coupon; null for points.")
     stage: coupons.Stage = strawberry.field(description="Where it has its place.")
     base_fen: Fen = strawberry.field(description="What was left of the goods it is for.")
     discount_fen: Fen = strawberry.field(description="What it takes off.")
@@ -78,23 +75,12 @@ class PriceStep:
     shipping_fen: Fen = strawberry.field(description="What of it is off the delivery fee.")
     points: Points = strawberry.field(description="How many points it takes; 0 for coupons.")
 
-    @field(description="The coupon; null for points.")
-    async def coupon(self, info: Info) -> Coupon | None:
-        if self.coupon_key is None:
-            return None
-        return await coupon_by_key(info, self.member_key, self.coupon_key)
-
 
 @strawberry.type(description="A coupon that takes nothing off a basket, and why.")
 class CouponLeftOut:
-    member_key: strawberry.Private[UUID]
-    coupon_key: strawberry.Private[UUID]
+    coupon_id: strawberry.ID = strawberry.field(description="The coupon.")
     code: str = strawberry.field(description="A stable code, such as BELOW_THRESHOLD.")
     message: str = strawberry.field(description="The reason as a sentence for the member.")
-
-    @field(description="The coupon.")
-    async def coupon(self, info: Info) -> Coupon:
-        return await coupon_by_key(info, self.member_key, self.coupon_key)
 
 
 @strawberry.type(description="What a basket costs, and how that comes about.")
@@ -124,7 +110,7 @@ class BasketPrice:
     )
 
 
-def price_of(member_key: UUID, found: coupons.Pricing, locale: Locale) -> BasketPrice:
+def price_of(found: coupons.Pricing, locale: Locale) -> BasketPrice:
     """The GraphQL value of a price."""
     pairs = zip(found.basket.lines, found.payable_lines, strict=True)
     return BasketPrice(
@@ -144,11 +130,10 @@ def price_of(member_key: UUID, found: coupons.Pricing, locale: Locale) -> Basket
             )
             for line, payable in pairs
         ],
-        steps=[_step_of(member_key, step) for step in found.steps],
+        steps=[_step_of(step) for step in found.steps],
         left_out=[
             CouponLeftOut(
-                member_key=member_key,
-                coupon_key=offer.coupon_id,
+                coupon_id=global_id("Coupon", offer.coupon_id),
                 code=refusal.code,
                 message=refusal.message(locale),
             )
@@ -159,10 +144,9 @@ def price_of(member_key: UUID, found: coupons.Pricing, locale: Locale) -> Basket
     )
 
 
-def _step_of(member_key: UUID, step: coupons.Step) -> PriceStep:
+def _step_of(step: coupons.Step) -> PriceStep:
     return PriceStep(
-        member_key=member_key,
-        coupon_key=step.coupon_id,
+        coupon_id=None if step.coupon_id is None else global_id("Coupon", step.coupon_id),
         stage=step.stage,
         base_fen=Fen(step.base_fen),
         discount_fen=Fen(step.fen),
@@ -209,4 +193,4 @@ class PricesQuery:
                 coupon_ids=named,
                 use_points=points,
             )
-        return price_of(caller.id, found, info.context.locale)
+        return price_of(found, info.context.locale)

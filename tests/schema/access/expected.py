@@ -212,8 +212,8 @@ TYPES: dict[str, dict[Who, str]] = {
         "leftOut isBest explanation"
     },
     "PricedLine": {ALL: "sku category quantity unitFen payableFen"},
-    "PriceStep": {ALL: "stage coupon baseFen discountFen shares shippingFen points"},
-    "CouponLeftOut": {ALL: "coupon code message"},
+    "PriceStep": {ALL: "stage couponId baseFen discountFen shares shippingFen points"},
+    "CouponLeftOut": {ALL: "couponId code message"},
     "CouponTemplate": {
         ALL: "id name kind value thresholdFen maxDiscountFen skus categories validity validFrom "
         "validUntil waitDays validDays readyKey returnPolicy exclusive stackingGroup priority perMember "
