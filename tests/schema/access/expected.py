@@ -216,8 +216,8 @@ TYPES: dict[str, dict[Who, str]] = {
     "CouponLeftOut": {ALL: "couponId code message"},
     "CouponTemplate": {
         ALL: "id name kind value thresholdFen maxDiscountFen skus categories validity validFrom "
-        "validUntil waitDays validDays readyKey returnPolicy exclusive stackingGroup priority perMember "
-        "perIdentity"
+        "validUntil waitDays validDays readyKey returnPolicy exclusive stackingGroup priority "
+        "perMember perIdentity"
     },
     "CouponBatch": {
         ALL: "id status codeMode quantity granted setAside redeemed budgetFen reservedFen spentFen "
@@ -362,8 +362,8 @@ TYPES: dict[str, dict[Who, str]] = {
 }
 # Pages of lists.
 for _listed in who(
-    "AuditEntry Ballot Benefit BenefitSlot BenefitUse Campaign ChurnAlert Coupon CouponBatch CouponTemplate Drop GiftHold "
-    "GiftOffer Member Pack PackClaim PointsEntry StaffNotice TierMove"
+    "AuditEntry Ballot Benefit BenefitSlot BenefitUse Campaign ChurnAlert Coupon CouponBatch "
+    "CouponTemplate Drop GiftHold GiftOffer Member Pack PackClaim PointsEntry StaffNotice TierMove"
 ):
     TYPES[f"{_listed}Connection"] = {ALL: "edges pageInfo nodes"}
     TYPES[f"{_listed}Edge"] = {ALL: "node cursor"}
