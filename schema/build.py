@@ -51,7 +51,8 @@ from schema.gifts_changes import GiftsMutation
 from schema.guard import PUBLIC
 from schema.leaving import LeavingMutation, LeavingQuery
 from schema.members import MemberMutation, MemberQuery, MemberSubscription
-from schema.merging import MergingMutation, MergingQuery
+from schema.merging import MergingQuery
+from schema.merging_changes import MergingMutation
 from schema.nodes import Node, NodeLoader, read_id
 from schema.notices import NoticesMutation, NoticesQuery
 from schema.occasions import OccasionsMutation, OccasionsQuery
