@@ -5,7 +5,7 @@ from uuid import UUID
 
 import strawberry
 
-from app import coupons, drops, tiers
+from app import coupons, drops, segments, tiers
 from app.kernel.auth import MemberCaller, Role, StaffCaller
 from app.kernel.db import Tx
 from app.kernel.errors import NotSignedIn
@@ -18,6 +18,7 @@ from schema.drops import Drop, DropClaim, drop_by_key, drop_of
 from schema.fields import field, mutation, shown
 from schema.guard import MEMBER, staff
 from schema.nodes import key_of
+from schema.segments import SegmentStage
 
 
 @strawberry.input(description="Early access: some of the stock for members of a tier or above.")
@@ -45,6 +46,11 @@ class CreateDropInput:
     )
     min_tier: str | None = strawberry.field(
         default=None, description="The lowest tier whose members may claim, by its code."
+    )
+    stages: list[SegmentStage] = strawberry.field(
+        default_factory=list[SegmentStage],
+        description="Only for members who are in one of these stages when the drop is made; empty "
+        "for all.",
     )
     early_access: list[DropWindowInput] | None = strawberry.field(
         default=None,
@@ -183,6 +189,7 @@ class DropsMutation:
                     closes_at=input.closes_at,
                     stock=input.stock,
                     community_id=community_id,
+                    guests_only=bool(input.stages),
                     min_rank=None if input.min_tier is None else ranks[input.min_tier],
                     early=[
                         drops.Window(ranks[one.tier], one.opens_at, one.stock)
@@ -190,6 +197,9 @@ class DropsMutation:
                     ],
                     by=caller.id,
                 )
+                if input.stages:
+                    chosen = segments.members_in_stage(*input.stages)
+                    await drops.invite_all(tx, drop_id=made.id, chosen=chosen)
                 note_made(subject(drops.Drop, made.id))
                 return {"drop": str(made.id)}
 

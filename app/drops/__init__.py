@@ -8,6 +8,7 @@ from app.drops.commands import (
     close_due,
     forget_identities,
     invite,
+    invite_all,
     open_drop,
     open_due,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "forget_identities",
     "guests_of",
     "invite",
+    "invite_all",
     "merge",
     "next_chance",
     "open_drop",

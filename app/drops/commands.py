@@ -4,14 +4,16 @@ from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import Select, literal, select, text
+from sqlalchemy.dialects.postgresql import insert
 
 from app import coupons
 from app.drops.errors import DropNotFound, DropNotOpen, DropNotScheduled
 from app.drops.events import DropChanged, DropClosed, DropOpened
 from app.drops.rules import LIVE, takes_claims
-from app.drops.tables import Drop, DropState
+from app.drops.tables import Drop, DropState, Guest
 from app.kernel.db import Tx
+from app.members import Member
 
 # A drop's hours are never empty, however soon staff close it.
 SHORTEST = timedelta(microseconds=1)
@@ -78,6 +80,20 @@ async def invite(tx: Tx, *, drop_id: UUID, member_ids: Iterable[UUID]) -> int:
         _INVITE, {"drop_id": drop_id, "members": sorted(set(member_ids))}
     )
     return len(rows.all())
+
+
+async def invite_all(tx: Tx, *, drop_id: UUID, chosen: Select[UUID]) -> None:
+    """Put everyone whom a query chooses on the list of a drop for guests, as it answers now.
+
+    Raises DropNotFound, DropNotScheduled when it has ended.
+    """
+    drop = await locked_drop(tx, drop_id)
+    if drop.state not in LIVE:
+        raise DropNotScheduled(state=drop.state)
+    rows = select(Member.id, literal(drop_id)).where(Member.id.in_(chosen))
+    await tx.session.execute(
+        insert(Guest).from_select(["member_id", "drop_id"], rows).on_conflict_do_nothing()
+    )
 
 
 async def open_due(tx: Tx) -> list[UUID]:

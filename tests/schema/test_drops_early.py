@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from app import coupons, drops, points, tiers
+from app import coupons, drops, points, segments, tiers
 from app.drops import Window
 from app.kernel.auth import MemberCaller, StaffCaller
 from app.kernel.config import Settings
@@ -23,6 +23,7 @@ from tests.drops.claimants import members
 from tests.make import coupons as make_coupons
 from tests.make import drops as make
 from tests.make.members import member
+from tests.make.segments import stage
 from tests.make.tiers import standing
 from workers.drops import compensate_claimants, tidy_drops
 from workers.jobs import Work
@@ -133,6 +134,32 @@ async def test_those_whom_a_drop_is_not_for_have_no_hour(api: Api, owner: StaffC
         for one in (gold, normal)
     ]
     assert [one["myOpensAt"] for one in hours] == [None, "2026-03-18T05:00:00Z"]
+
+
+async def test_a_drop_for_stages_is_for_those_who_are_in_them_when_it_is_made(
+    api: Api, owner: StaffCaller, clock: TestClock
+) -> None:
+    silent, regular = await member_of(api), await member_of(api)
+    async with api.resources.database.begin() as tx:
+        await stage(tx, member_id=silent.id, stage=segments.Stage.SILENT)
+        await stage(tx, member_id=regular.id, stage=segments.Stage.REGULAR)
+        batch = await make_coupons.batch(tx, quantity=10)
+    given = {
+        "batchId": global_id("CouponBatch", batch.id),
+        "title": "欢迎回来",
+        "opensAt": clock.now.isoformat(),
+        "closesAt": (clock.now + timedelta(hours=2)).isoformat(),
+        "stock": 10,
+        "stages": ["SILENT", "CHURNED"],
+        "idempotencyKey": "one",
+    }
+    drop = (await api(CREATE, {"input": given}, caller=owner))["data"]["createDrop"]["drop"]
+    assert drop["guestsOnly"] is True
+    answers = [
+        (await api(CLAIM, {"id": drop["id"], "key": "tap"}, caller=one))["data"]["claimDrop"]
+        for one in (silent, regular)
+    ]
+    assert [one["__typename"] for one in answers] == ["ClaimDropSuccess", "NotInAudience"]
 
 
 async def test_a_cancelled_drop_is_audited_and_its_claimants_are_made_good(
