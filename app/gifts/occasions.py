@@ -240,8 +240,7 @@ async def _give(
 async def _grant(
     tx: Tx, occasion: str, batch_id: UUID, gift_id: UUID, cycles: dict[UUID, int]
 ) -> None:
-    granted: dict[UUID, UUID] = {}
-    at_limit: set[UUID] = set()
+    """Give the members of one gift their coupons and settle what came of it for each."""
     try:
         grants = await coupons.grant(
             tx,
@@ -250,29 +249,23 @@ async def _grant(
             source=coupons.Source.GIFT,
             source_id=gift_id,
         )
-        granted, at_limit = grants.granted, grants.at_limit
     except (coupons.BatchNotActive, coupons.ValidityOver) as refusal:
         log.warning("an occasion's coupons cannot be given", occasion=occasion, why=refusal.code)
-    without = GrantOutcome.NO_STOCK
-    outcomes = {
-        member_id: GrantOutcome.GRANTED
-        if member_id in granted
-        else (GrantOutcome.AT_LIMIT if member_id in at_limit else without)
-        for member_id in cycles
-    }
+        grants = coupons.Grants()
+    outcomes = {member_id: _outcome(grants, member_id) for member_id in cycles}
     await tx.session.execute(
         _SETTLE,
         {
             "members": list(cycles),
-            "outcomes": [outcomes[member_id].value for member_id in cycles],
-            "coupons": [granted.get(member_id) for member_id in cycles],
+            "outcomes": [outcome.value for outcome in outcomes.values()],
+            "coupons": [grants.granted.get(member_id) for member_id in cycles],
             "occasion": occasion,
         },
     )
-    short = sum(outcome is without for outcome in outcomes.values())
+    short = sum(outcome is GrantOutcome.NO_STOCK for outcome in outcomes.values())
     if short:
         log.warning("an occasion's batch ran out", occasion=occasion, members=short)
-    for member_id, coupon_id in granted.items():
+    for member_id, coupon_id in grants.granted.items():
         tx.emit(
             OccasionGiven(
                 member_id=member_id,
@@ -281,3 +274,9 @@ async def _grant(
                 coupon_id=coupon_id,
             )
         )
+
+
+def _outcome(grants: coupons.Grants, member_id: UUID) -> GrantOutcome:
+    if member_id in grants.granted:
+        return GrantOutcome.GRANTED
+    return GrantOutcome.AT_LIMIT if member_id in grants.at_limit else GrantOutcome.NO_STOCK
