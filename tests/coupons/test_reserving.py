@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -230,27 +232,31 @@ async def test_a_frozen_member_holds_nothing(database: Database) -> None:
         await reserve(database, coupon)
 
 
-async def race(database: Database, coupon: coupons.Coupon) -> Counter[str]:
-    """Fifty orders at once reach for one coupon, each twice under the same key."""
+async def race(
+    database: Database,
+    coupon: coupons.Coupon,
+    action: Callable[..., Awaitable[object]],
+    **given: Any,
+) -> Counter[str]:
+    """Fifty at once do something with one coupon, each twice under the same key."""
 
     async def attempt(number: int) -> str:
         try:
             async with database.begin() as tx:
 
                 async def work() -> dict[str, object]:
-                    await coupons.reserve(
+                    await action(
                         tx,
                         coupon_id=coupon.id,
                         member_id=coupon.member_id,
-                        order_ref=f"A-{number}",
-                        basket=BASKET,
+                        **({"order_ref": f"A-{number}"} | given),
                     )
                     return {"order": number}
 
                 answer = await once(
                     tx,
                     owner_id=coupon.member_id,
-                    command="reserve",
+                    command="race",
                     key=str(number),
                     given={"number": number},
                     work=work,
@@ -264,14 +270,40 @@ async def race(database: Database, coupon: coupons.Coupon) -> Counter[str]:
     )
 
 
+def one_won(told: Counter[str], refusal: str) -> bool:
+    """Both with the winner's key have its answer, and all others the refusal."""
+    [winner] = [name for name in told if name.startswith("won")]
+    return told == {winner: 2, refusal: 98}
+
+
 async def test_fifty_orders_at_once_hold_it_once_and_each_key_once(database: Database) -> None:
     coupon = await given(database)
-    told = await race(database, coupon)
-    [winner] = [name for name in told if name.startswith("won")]
-    assert told[winner] == 2, "both with the winner's key have its answer"
-    assert told["CouponNotUsable"] == 98
+    told = await race(database, coupon, coupons.reserve, basket=BASKET)
+    assert one_won(told, "CouponNotUsable")
     batch = await batch_of(database, coupon)
     assert (batch.redeemed, batch.reserved_fen, batch.spent_fen) == (0, 500, 0)
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_fifty_at_once_redeem_it_once_and_each_key_once(
+    database: Database, held: bool
+) -> None:
+    coupon = await given(database)
+    if held:
+        await reserve(database, coupon)
+    one_order = {"order_ref": "A-1"} if held else {}
+    told = await race(database, coupon, coupons.redeem, basket=BASKET, **one_order)
+    assert one_won(told, "CouponNotUsable")
+    batch = await batch_of(database, coupon)
+    assert (batch.redeemed, batch.reserved_fen, batch.spent_fen) == (1, 0, 500)
+
+
+async def test_fifty_at_once_let_it_go_once_and_each_key_once(database: Database) -> None:
+    coupon = await given(database)
+    await reserve(database, coupon)
+    told = await race(database, coupon, coupons.release, order_ref="A-1")
+    assert one_won(told, "CouponNotReserved")
+    assert await state_of(database, coupon) is CouponState.ACTIVE
 
 
 async def test_redeeming_and_releasing_at_once_ends_in_one_of_the_two(database: Database) -> None:
