@@ -63,6 +63,7 @@ async def test_a_sound_installation_and_a_damaged_model(
         "database": "ok",
         "clock": "ok",
         "migrations": "ok",
+        "keys": "ok",
         "model": "warning",
         "redis": "ok",
     }
