@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx2
 from starlette.applications import Starlette
 
-from app import ballots, drops, eco, members, segments, staff, tiers
+from app import ballots, coupons, drops, eco, members, segments, staff, tiers
 from app.kernel.auth import ANONYMOUS, Caller, MemberCaller, Role, StaffCaller, hash_password
 from app.kernel.auth import open_session as open_login
 from app.kernel.db import Database
@@ -128,6 +128,36 @@ async def _a_basket(api: Api) -> Scene:
         "idempotencyKey": "tap",
     }
     return theirs(person, input=given)
+
+
+@scene("PriceBasket", "ReserveCoupon")
+async def _a_basket_to_price(api: Api) -> Scene:
+    basket = await _a_basket(api)
+    lines = {"lines": basket.variables["input"]["lines"]}
+    return Scene(basket.caller, {**basket.variables, "basket": lines, "points": 0})
+
+
+@scene("ReleaseCoupon")
+async def _a_held_coupon(api: Api) -> Scene:
+    async with api.resources.database.begin() as tx:
+        person = (await make_members.member(tx)).id
+        coupon = await make_coupons.coupon(tx, member_id=person)
+        basket = coupons.Basket([coupons.Line("apple", "fruit", 3, 333)])
+        await coupons.reserve(
+            tx, coupon_id=coupon.id, member_id=person, order_ref="order-1", basket=basket
+        )
+    key = global_id("Coupon", coupon.id)
+    return theirs(person, input={"couponId": key, "orderRef": "order-1", "idempotencyKey": "tap"})
+
+
+@scene("RedeemCode")
+async def _a_code(api: Api) -> Scene:
+    async with api.resources.database.begin() as tx:
+        person = (await make_members.member(tx)).id
+        batch = await make_coupons.batch(tx, quantity=1, code_mode=coupons.CodeMode.BULK)
+        await coupons.make_codes(tx, batch_id=batch.id)
+        [(code, _)] = [row async for page in coupons.codes_of(tx, batch.id) for row in page]
+    return theirs(person, input={"code": code, "idempotencyKey": "tap"})
 
 
 @scene("ClaimDrop", "Drop", "WatchDrop")
