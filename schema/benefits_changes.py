@@ -12,7 +12,7 @@ from app.kernel.table import Json
 from app.members import MemberNotActive, MemberNotFound
 from app.staff import Subject
 from schema.benefits import BenefitUse, MemberBenefit, held_of, use_of
-from schema.context import Info
+from schema.context import Info, note_made
 from schema.fields import Wanted, mutation, shown, wanted
 from schema.guard import MEMBER, staff
 from schema.nodes import key_of
@@ -163,8 +163,7 @@ class BenefitsMutation:
         check_key(input.idempotency_key)
         member_id = _user(info, input.member_id)
         staff_id = caller.id if isinstance(caller, StaffCaller) else None
-        counter = {"member_id": member_id, "benefit_code": input.benefit_code}
-        async with info.context.begin(about=Subject(tiers.Entitlement, counter)) as tx:
+        async with info.context.begin() as tx:
 
             async def work() -> Json:
                 made = await tiers.use_benefit(
@@ -176,6 +175,7 @@ class BenefitsMutation:
                     note=input.note,
                     actor_id=staff_id,
                 )
+                note_made(Subject(tiers.BenefitUse, {"id": made.id, "member_id": member_id}))
                 return {"use": str(made.id)}
 
             done = await once(

@@ -99,6 +99,27 @@ async def test_a_member_uses_a_benefit_and_sees_what_is_left(api: Api, person: U
     assert [one["quantity"] for one in found["benefitUses"]["nodes"]] == [3]
 
 
+async def test_support_uses_a_benefit_for_a_member_and_the_log_keeps_it(
+    api: Api, person: UUID
+) -> None:
+    given = {"benefitCode": "own-bundle", "reference": "H-1", "idempotencyKey": "one"}
+    whose = await change(api, SUPPORT, "useBenefit", "use { id }", **given)
+    assert whose["code"] == "INVALID_INPUT"
+    given["memberId"] = global_id("Member", person)
+    done = await change(api, SUPPORT, "useBenefit", "use { reference }", **given)
+    assert done["use"] == {"reference": "H-1"}
+    again = await change(
+        api, SUPPORT, "useBenefit", "use { id }", **given | {"idempotencyKey": "two"}
+    )
+    assert again["code"] == "REFERENCE_USED"
+    other = await change(api, caller_of(uuid4()), "useBenefit", "use { id }", **given)
+    assert other["code"] == "NOT_ALLOWED"
+    async with api.resources.database.read() as read:
+        [entry] = await read.session.scalars(select(staff.AuditEntry))
+    assert (entry.action, entry.subject_kind) == ("useBenefit", "benefit_use")
+    assert (entry.after or {})["reference"] == "H-1"
+
+
 async def test_the_projection_reads_in_words_of_both_languages(api: Api, person: UUID) -> None:
     new = await mine(api, person)
     assert new["tier"]["projected"] == {
