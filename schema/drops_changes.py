@@ -1,5 +1,6 @@
 """Making drops, opening them and claiming from them, over GraphQL."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -156,6 +157,12 @@ async def _ranks(tx: Tx, input: CreateDropInput) -> dict[str, int]:
     return {code: row.rank for code, row in found.items()}
 
 
+def _windows(input: CreateDropInput, ranks: Mapping[str, int]) -> list[drops.Window]:
+    return [
+        drops.Window(ranks[one.tier], one.opens_at, one.stock) for one in input.early_access or ()
+    ]
+
+
 @strawberry.type(description="Mutations of drops.")
 class DropsMutation:
     @mutation(
@@ -191,10 +198,7 @@ class DropsMutation:
                     community_id=community_id,
                     guests_only=bool(input.stages),
                     min_rank=None if input.min_tier is None else ranks[input.min_tier],
-                    early=[
-                        drops.Window(ranks[one.tier], one.opens_at, one.stock)
-                        for one in input.early_access or ()
-                    ],
+                    early=_windows(input, ranks),
                     by=caller.id,
                 )
                 if input.stages:
