@@ -15,6 +15,8 @@ PROGRAMS = (
     ("bench.fanout",),
     ("bench.claims",),
     ("bench.stampede",),
+    ("bench.tier_run",),
+    ("bench.expiry",),
 )
 
 

@@ -145,9 +145,7 @@ def _create_exports() -> None:
             name=op.f("fk_data_export_part_member_id_export_id"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint(
-            "member_id", "export_id", "part", name=op.f("pk_data_export_part")
-        ),
+        sa.PrimaryKeyConstraint("member_id", "export_id", "part", name=op.f("pk_data_export_part")),
     )
 
 
