@@ -420,4 +420,14 @@ def test_log_ins_claims_and_redemptions_are_sensitive() -> None:
         "staffLogin",
         "claimDrop",
         "redeemCoupon",
+        # What guessing or racing would repeat: codes, proofs of who one is, and scarce goods.
+        "acceptInvitation",
+        "claimPack",
+        "closeMyAccount",
+        "connectPhone",
+        "connectWechat",
+        "holdGift",
+        "redeemCode",
+        "releaseCoupon",
+        "reserveCoupon",
     }
