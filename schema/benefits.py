@@ -14,7 +14,7 @@ from schema.context import Info
 from schema.enums import describe
 from schema.fields import Wanted, query, wanted
 from schema.guard import PUBLIC, SIGNED_IN, bound_to
-from schema.nodes import MemberPart, global_id
+from schema.nodes import MemberPart, Node, NodeLoader, global_id
 from schema.paging import (
     After,
     Connection,
@@ -142,8 +142,7 @@ def held_of(row: tiers.HeldBenefit, locale: Locale) -> MemberBenefit:
 
 
 @strawberry.type(description="A time at which a benefit can be had, and how many may come.")
-class BenefitSlot:
-    id: strawberry.ID = strawberry.field(description="The opaque id: pass it to bookBenefit.")
+class BenefitSlot(Node):
     starts_at: datetime = strawberry.field(description="When it begins.")
     ends_at: datetime = strawberry.field(description="When it ends.")
     venue: str | None = strawberry.field(description="Where, if that was said.")
@@ -164,8 +163,7 @@ def slot_of(row: tiers.BenefitSlot) -> BenefitSlot:
 
 
 @strawberry.type(description="One use of a benefit, or one booking of it.")
-class BenefitUse:
-    id: strawberry.ID = strawberry.field(description="The opaque id of the use.")
+class BenefitUse(Node):
     benefit: Benefit = strawberry.field(description="The benefit.")
     quantity: int = strawberry.field(description="How often at once, or how many places.")
     state: tiers.UseState = strawberry.field(description="What became of it.")
@@ -194,6 +192,30 @@ def use_of(line: tiers.UseLine, locale: Locale) -> BenefitUse:
         note=row.note,
         reversal_reason=row.reversal_reason,
     )
+
+
+async def load_slot(info: Info, key: UUID) -> BenefitSlot | None:
+    """A slot, for everyone signed in whose neighbourhood it is for."""
+    caller = info.context.caller
+    if not SIGNED_IN.test(caller):
+        return None
+    row = await info.context.one(tiers.slots_by_id, key)
+    if row is None:
+        return None
+    home = await _home(info)
+    return slot_of(row) if home is None or row.community_id in (None, home) else None
+
+
+async def load_use(info: Info, key: UUID) -> BenefitUse | None:
+    """One of the signed-in member's own uses."""
+    caller = info.context.caller
+    if not isinstance(caller, MemberCaller):
+        return None
+    line = await info.context.one(tiers.uses_by_member_and_id, (caller.id, key))
+    return None if line is None else use_of(line, info.context.locale)
+
+
+NODES: dict[str, NodeLoader] = {"BenefitSlot": load_slot, "BenefitUse": load_use}
 
 
 @strawberry.type(description="A member's benefits.")

@@ -15,6 +15,7 @@ from strawberry.types.graphql import OperationType
 from schema import (
     audit,
     ballots,
+    benefits,
     campaigns,
     churn,
     coupons,
@@ -74,6 +75,7 @@ from schema.tiers_changes import TierMutation
 NODES: dict[str, NodeLoader] = {
     **members.NODES,
     **coupons.NODES,
+    **benefits.NODES,
     **packs.NODES,
     **gifts.NODES,
     **drops.NODES,

@@ -10,8 +10,10 @@ from app.tiers.entitlements import (
     benefit_page,
     benefits_by_member,
     slot_page,
+    slots_by_id,
     use_line,
     uses_by_member,
+    uses_by_member_and_id,
 )
 from app.tiers.errors import (
     AlreadyBooked,
@@ -164,6 +166,7 @@ __all__ = [
     "set_tier_benefits",
     "settle_booking",
     "slot_page",
+    "slots_by_id",
     "standing_counts",
     "tiers_by_code",
     "upgrade_due",
@@ -171,6 +174,7 @@ __all__ = [
     "use_benefit",
     "use_line",
     "uses_by_member",
+    "uses_by_member_and_id",
     "words_to_keep",
     "words_to_reach",
 ]

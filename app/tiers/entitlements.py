@@ -168,6 +168,25 @@ async def use_line(read: Read, member_id: UUID, use_id: UUID) -> UseLine:
     return UseLine(use, benefit, slot)
 
 
+async def uses_by_member_and_id(
+    read: Read, keys: Iterable[tuple[UUID, UUID]]
+) -> dict[tuple[UUID, UUID], UseLine]:
+    """Uses by member and id; unknown ones are absent."""
+    rows = await read.session.execute(
+        select(BenefitUse, Benefit, BenefitSlot)
+        .join(Benefit, Benefit.code == BenefitUse.benefit_code)
+        .outerjoin(BenefitSlot, BenefitSlot.id == BenefitUse.slot_id)
+        .where(tuple_(BenefitUse.member_id, BenefitUse.id).in_(list(keys)))
+    )
+    return {(use.member_id, use.id): UseLine(use, benefit, slot) for use, benefit, slot in rows}
+
+
+async def slots_by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, BenefitSlot]:
+    """Slots by id; unknown ones are absent."""
+    rows = await read.session.scalars(select(BenefitSlot).where(BenefitSlot.id.in_(list(keys))))
+    return {row.id: row for row in rows}
+
+
 async def benefit_page(read: Read, *, first: int, after: str | None = None) -> list[Benefit]:
     """The benefits that are given now, by code; one more than `first` if there are more."""
     query = select(Benefit).where(Benefit.active).order_by(Benefit.code).limit(first + 1)

@@ -63,6 +63,8 @@ WAYS: dict[str, Who] = {
     "node:Coupon": SELF,
     "node:CouponBatch": OFFICE,
     "node:CouponTemplate": SIGNED_IN,
+    "node:BenefitSlot": SIGNED_IN,
+    "node:BenefitUse": SELF,
     "node:Pack": SIGNED_IN,
     "node:GiftOffer": SIGNED_IN,
     "node:GiftHold": SELF,

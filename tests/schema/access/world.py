@@ -89,7 +89,7 @@ async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
     await _redeem(tx, me, claim.coupon_id)
     await drops.cancel_drop(tx, drop_id=drop.id, reason="no more of it")
     await _out_of_reach(tx, me)
-    await make_tiers.booking(tx, member_id=me)
+    booking = await make_tiers.booking(tx, member_id=me)
     await make_tiers.preview(tx, RUN)
     await staff.audit(tx, actor=staff.Actor("staff", uuid4()), action="looked", given={})
     [entry] = await staff.audit_page(tx, first=1)
@@ -106,6 +106,8 @@ async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
         "CouponBatch": drop.batch_id,
         "CouponTemplate": (await make_coupons.template(tx)).id,
         **gifted,
+        **({"BenefitSlot": booking.slot_id} if booking.slot_id else {}),
+        "BenefitUse": booking.id,
         "Drop": drop.id,
         "ChurnAlert": alert.id,
         "Campaign": campaign.id,
