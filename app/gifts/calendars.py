@@ -288,12 +288,15 @@ def birthday_of(stored: Json | None) -> Birthday | None:
     """The birthday that is stored with a member, if they told one."""
     if stored is None:
         return None
-    choice = stored.get("feb29")
+    calendar, month, day = Calendar(stored["calendar"]), stored["month"], stored["day"]
+    # Records from elsewhere hold a choice for everybody; it means something on one day alone.
+    on_feb29 = (calendar, month, day) == (Calendar.SOLAR, 2, 29)
+    choice = stored.get("feb29") if on_feb29 else None
     return check_birthday(
         Birthday(
-            calendar=Calendar(stored["calendar"]),
-            month=stored["month"],
-            day=stored["day"],
+            calendar=calendar,
+            month=month,
+            day=day,
             leap_month=bool(stored.get("leap_month")),
             feb29=None if choice is None else Feb29(choice),
         )

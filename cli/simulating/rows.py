@@ -83,7 +83,8 @@ def _birthday(calendar: str | None, month: int | None, day: int | None) -> str |
     if calendar is None:
         return None
     plain = {"calendar": calendar, "month": month, "day": day, "leap_month": False}
-    return json.dumps({**plain, "feb29": "FEB28"})
+    on_feb29 = (calendar, month, day) == ("SOLAR", 2, 29)
+    return json.dumps({**plain, "feb29": "FEB28" if on_feb29 else None})
 
 
 def _identities(table: Table, setting: Setting) -> Iterator[tuple[Any, ...]]:

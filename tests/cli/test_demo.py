@@ -25,6 +25,7 @@ from app import (
     staff,
     tiers,
 )
+from app.gifts.calendars import birthday_of
 from app.kernel.auth import Scope, password_matches
 from app.kernel.config import Settings
 from app.kernel.db import Database
@@ -107,6 +108,19 @@ async def test_the_demo_holds_what_a_newcomer_is_shown(database: Database, small
             text("SELECT DISTINCT currency FROM points_account")
         )
         assert set(currencies) == {currency.value for currency in Currency}
+
+
+async def test_every_birthday_of_the_demo_can_be_told(database: Database, small: Settings) -> None:
+    with pytest.raises(Interrupted):
+        await fill_demo(database, small, report=stopping_at("优惠券"))
+    async with database.read() as read:
+        stored = list(
+            await read.session.scalars(
+                text("SELECT birthday FROM member WHERE birthday IS NOT NULL")
+            )
+        )
+    assert len(stored) > 10
+    assert all(birthday_of(one) is not None for one in stored)
 
 
 async def test_filling_twice_is_filling_once(database: Database, small: Settings) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from app.coupons import Basket, Line
 from app.gifts import GiftCycle, ItemDraft, Unlock, check_items, cycle_key, set_apart, unlocks_at
+from app.gifts.calendars import Birthday, Calendar, Feb29, birthday_of
 from app.kernel.clock import day_start
 from app.kernel.errors import InvalidInput
 
@@ -73,3 +74,10 @@ def test_a_gift_leaves_the_basket_before_thresholds_are_asked() -> None:
     assert list(apart.lines) == [rice, eggs]
     assert apart.shipping_fen == 500
     assert set_apart(basket, "MILK") == basket
+
+
+def test_a_stored_choice_for_29_february_means_nothing_on_other_days() -> None:
+    stored = {"calendar": "LUNAR", "month": 11, "day": 20, "leap_month": False, "feb29": "FEB28"}
+    assert birthday_of(stored) == Birthday(Calendar.LUNAR, 11, 20)
+    leap = {**stored, "calendar": "SOLAR", "month": 2, "day": 29, "feb29": "MAR1"}
+    assert birthday_of(leap) == Birthday(Calendar.SOLAR, 2, 29, feb29=Feb29.MAR1)
