@@ -116,6 +116,8 @@ class Callers:
         # By session or partner key: until when it counts as live, and what is known to have ended.
         self._live = Remembered[UUID, float]()
         self._ended = Remembered[UUID, None]()
+        # Sessions that are presumed live while they are looked up, and until when no second time.
+        self._doubted = Remembered[UUID, float]()
         self._watches: defaultdict[UUID, set[_Watch]] = defaultdict(set)
         self._expiries: list[tuple[float, int, _Watch]] = []
         self._order = count()
@@ -184,13 +186,21 @@ class Callers:
             if found is None:
                 return NOBODY, None
             caller = found.caller
-            if isinstance(caller, MemberCaller) and caller.session_id not in self._ended:
+            if isinstance(caller, MemberCaller) and self._may_presume(caller.session_id):
+                self._doubted.put(caller.session_id, self._monotonic() + LIVE_SECONDS)
                 return found, Doubt(token, found, caller.session_id)
         return await self.admit_token(token), None
+
+    def _may_presume(self, session_id: UUID) -> bool:
+        # One doubt at a time: whoever never lets it be settled (by leaving, or by documents that
+        # are refused) charges the member's bucket once, and waits for the look-up from then on.
+        doubted = self._doubted.get(session_id, 0.0) > self._monotonic()
+        return not doubted and session_id not in self._ended
 
     async def settle(self, doubt: Doubt) -> Admission:
         """Who it is that was presumed: the member, or nobody."""
         key = doubt.session_id
+        self._doubted.pop(key, None)
         if not doubt.is_live and not await self._lookups.load(self._live_of, key):
             # Neither on a replica nor on the primary: a session does not come to life again.
             self._ended.put(key, None)

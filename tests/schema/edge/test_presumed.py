@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from app.kernel.auth import MemberCaller, open_session, revoke_session
+from app.kernel.auth import ANONYMOUS, MemberCaller, open_session, revoke_session
 from app.kernel.db import Database
 from app.tiers import ensure_tiers
 from tests.conftest import Api
@@ -121,3 +121,17 @@ async def test_a_session_that_ends_meanwhile_is_ended(signed: Signed, database: 
     doubt.told(found=True)
     callers.end(signed.caller.session_id)
     assert (await callers.settle(doubt)).caller != signed.caller
+
+
+async def test_a_doubt_that_is_never_settled_is_no_second_one(
+    signed: Signed, database: Database
+) -> None:
+    await revoke(database, signed.caller.session_id)
+    asker = signed.fresh()
+    callers = asker.edge.resources.callers
+    for _ in range(3):
+        # Refused before anything is read: nothing settles what was presumed.
+        refused = await asker.ask("{ nope }", authorization=signed.header)
+        assert refused.code == "GRAPHQL_VALIDATION_FAILED"
+    admission, doubt = await callers.presume(signed.header)
+    assert (admission.caller, doubt) == (ANONYMOUS, None)
