@@ -134,6 +134,8 @@ class Template(Table):
     per_member: Mapped[int] = mapped_column(server_default=text("1"))
     # How many one person may have, recognised by phone and WeChat, under whatever account.
     per_identity: Mapped[int | None]
+    # For members who have not ordered yet (首单): see firsts.py.
+    first_order: Mapped[bool] = mapped_column(Boolean, server_default=false())
     # Names a template that comes with the product (offers.py), so that it is made once.
     ready_key: Mapped[str | None]
     created_by: Mapped[UUID | None]
@@ -159,6 +161,7 @@ class Batch(Table):
             "reserved_fen >= 0 AND spent_fen >= 0 AND reserved_fen + spent_fen <= budget_fen",
             name="budget",
         ),
+        CheckConstraint("approved_by <> drafted_by OR approved_alone", name="four_eyes"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -172,7 +175,10 @@ class Batch(Table):
     redeemed: Mapped[int] = mapped_column(server_default=text("0"))
     reserved_fen: Mapped[int] = mapped_column(server_default=text("0"))
     spent_fen: Mapped[int] = mapped_column(server_default=text("0"))
+    drafted_by: Mapped[UUID | None]
     approved_by: Mapped[UUID | None]
+    # Approved by who drafted it, in a house where one person does everything.
+    approved_alone: Mapped[bool] = mapped_column(Boolean, server_default=false())
     created_at: Mapped[datetime]
 
 

@@ -57,6 +57,8 @@ class HoldState(StrEnum):
     TAKEN = "TAKEN"
     RELEASED = "RELEASED"
     EXPIRED = "EXPIRED"
+    # Taken with an order that was refunded in full: the unit is in stock again.
+    RETURNED = "RETURNED"
 
 
 class GrantOutcome(StrEnum):
@@ -217,7 +219,13 @@ class GiftHold(Table):
         Index("ix_gift_hold_held", "offer_id", postgresql_where=text("state = 'HELD'")),
         CheckConstraint("held_at < expires_at", name="hours"),
         CheckConstraint("(state = 'HELD') = (ended_at IS NULL)", name="ended"),
-        CheckConstraint("(state = 'TAKEN') = (order_ref IS NOT NULL)", name="taken"),
+        Index(
+            "ix_gift_hold_taken",
+            "member_id",
+            "order_ref",
+            postgresql_where=text("state = 'TAKEN'"),
+        ),
+        CheckConstraint("(state IN ('TAKEN', 'RETURNED')) = (order_ref IS NOT NULL)", name="taken"),
     )
 
     member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)

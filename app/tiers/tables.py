@@ -267,6 +267,11 @@ class BenefitSlot(Table):
         CheckConstraint("capacity > 0", "capacity"),
         CheckConstraint("booked BETWEEN 0 AND capacity", "booked"),
         CheckConstraint("starts_at < ends_at", "ends"),
+        CheckConstraint(
+            "(cancelled_at IS NULL) = (cancel_reason IS NULL)"
+            " AND (cancelled_at IS NULL OR booked = 0)",
+            "cancelled",
+        ),
         Index(None, "benefit_code", "starts_at", "id"),
     )
 
@@ -279,6 +284,9 @@ class BenefitSlot(Table):
     ends_at: Mapped[datetime]
     capacity: Mapped[int]
     booked: Mapped[int] = mapped_column(server_default=text("0"))
+    # A cancelled time can no longer be booked, and its bookings were given back.
+    cancelled_at: Mapped[datetime | None]
+    cancel_reason: Mapped[str | None]
 
 
 class BenefitUse(Table):
