@@ -30,6 +30,7 @@ describe(
     TAKEN="It went with an order.",
     RELEASED="The member let it go.",
     EXPIRED="Its 24 hours passed.",
+    RETURNED="The order that it went with was refunded in full or cancelled; the unit is free.",
 )
 
 
