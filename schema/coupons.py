@@ -134,6 +134,9 @@ class CouponTemplate(Node):
         "per_identity",
         description="How many one person may have, recognised by phone and WeChat.",
     )
+    first_order: bool = of_row(
+        "first_order", description="True if it is for members who have not ordered yet."
+    )
 
 
 def template_of(row: coupons.Template) -> CouponTemplate:

@@ -93,6 +93,9 @@ class CreateCouponTemplateInput:
         default=None,
         description="How many one person may have, recognised by phone and WeChat.",
     )
+    first_order: bool = strawberry.field(
+        default=False, description="True if it is for members who have not ordered yet."
+    )
     priority: int = strawberry.field(
         default=0, description="Within its stage of a price, higher comes first."
     )
@@ -125,6 +128,7 @@ class CreateCouponTemplateInput:
             exclusive=self.exclusive,
             per_member=self.per_member,
             per_identity=self.per_identity,
+            first_order=self.first_order,
             priority=self.priority,
         )
 
@@ -222,6 +226,7 @@ class CouponsMutation:
         refusals=[
             coupons.CouponNotFound,
             coupons.CouponNotUsable,
+            coupons.NotFirstOrder,
             coupons.CannotCombine,
             coupons.NothingInScope,
             coupons.BelowThreshold,

@@ -101,6 +101,7 @@ class CouponsHoldingMutation:
         refusals=[
             coupons.CouponNotFound,
             coupons.CouponNotUsable,
+            coupons.NotFirstOrder,
             coupons.CannotCombine,
             coupons.NothingInScope,
             coupons.BelowThreshold,

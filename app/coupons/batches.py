@@ -53,6 +53,7 @@ async def create_template(tx: Tx, *, draft: TemplateDraft, by: UUID | None) -> T
         priority=draft.priority,
         per_member=draft.per_member,
         per_identity=draft.per_identity,
+        first_order=draft.first_order,
         ready_key=draft.ready_key,
         created_by=by,
         created_at=tx.now,

@@ -40,6 +40,7 @@ class TemplateDraft:
     priority: int = 0
     per_member: int = 1
     per_identity: int | None = None
+    first_order: bool = False
     ready_key: str | None = None
 
 

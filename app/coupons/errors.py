@@ -107,6 +107,14 @@ class CannotCombine(Refusal):
     en = "This coupon cannot be combined with one already on the order."
 
 
+class NotFirstOrder(Refusal):
+    """The coupon is for a first order, and the member has ordered before."""
+
+    code = "NOT_FIRST_ORDER"
+    zh = "该券仅限首单使用，您已下过单"
+    en = "This coupon is for a first order, and you have ordered before."
+
+
 class CouponNotReserved(Refusal):
     """The coupon is not held for this order."""
 

@@ -45,7 +45,7 @@ READY_OFFERS: tuple[ReadyOffer, ...] = (
     ReadyOffer(
         "newcomer.first-order",
         "NEW_UNCONVERTED",
-        _draft("首单券：无门槛立减8元", 800, valid_days=7, per_identity=1),
+        _draft("首单券：无门槛立减8元", 800, valid_days=7, per_identity=1, first_order=True),
     ),
     ReadyOffer(
         "newcomer.no-threshold", "ONBOARDING", _draft("新人礼：无门槛立减5元", 500, per_identity=1)

@@ -18,6 +18,7 @@ class Held:
 
     coupon: Coupon
     offer: Offer
+    first_order: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def offer_of_row(coupon: Coupon, template: Template) -> Offer:
 async def held(read: Read, coupon: Coupon) -> Held:
     """A coupon with what its template offers."""
     template = await read.session.get_one(Template, coupon.template_id)
-    return Held(coupon, offer_of_row(coupon, template))
+    return Held(coupon, offer_of_row(coupon, template), template.first_order)
 
 
 async def on_order(read: Read, member_id: UUID, order_ref: str, *, but: UUID) -> OnOrder:

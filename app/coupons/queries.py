@@ -45,7 +45,7 @@ _SEEN_OF_TEMPLATE = (
     *("id", "name", "kind", "value", "threshold_fen", "max_discount_fen", "skus", "categories"),
     *("validity", "valid_from", "valid_until", "wait_days", "valid_days"),
     *("return_policy", "exclusive", "stacking_group", "priority", "per_member", "per_identity"),
-    "ready_key",
+    *("first_order", "ready_key"),
 )
 NOBODY = UUID(int=0)
 

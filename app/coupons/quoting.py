@@ -9,7 +9,8 @@ from sqlalchemy import select
 
 from app import points
 from app.coupons.choosing import best
-from app.coupons.errors import CouponNotFound, CouponNotUsable
+from app.coupons.errors import CouponNotFound, CouponNotUsable, NotFirstOrder
+from app.coupons.firsts import has_ordered
 from app.coupons.orders import offer_of_row
 from app.coupons.pricing import (
     POINTS_MOST_PERCENT,
@@ -45,6 +46,8 @@ async def quote(
     if use_points < 0:
         raise InvalidInput(field="points", reason="not negative", reason_zh="不能为负")
     rows = await _rows(read, member_id, coupon_ids)
+    first_only = any(template.first_order for _, template, _ in rows)
+    ordered = first_only and await has_ordered(read, member_id)
     unusable: list[tuple[Offer, Refusal]] = []
     fit: list[Offer] = []
     for coupon, template, batch_state in rows:
@@ -52,7 +55,9 @@ async def quote(
         now = standing(coupon, at=read.now)
         if batch_state is BatchState.REVOKED:
             now = CouponState.REVOKED
-        if now is CouponState.ACTIVE:
+        if now is CouponState.ACTIVE and template.first_order and ordered:
+            unusable.append((offer, NotFirstOrder()))
+        elif now is CouponState.ACTIVE:
             fit.append(offer)
         elif coupon_ids is not None:
             unusable.append((offer, CouponNotUsable(state=now)))

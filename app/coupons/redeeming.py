@@ -14,6 +14,7 @@ from app.coupons.errors import (
 )
 from app.coupons.events import CouponRedeemed, CouponReleased, CouponReserved
 from app.coupons.explaining import explain
+from app.coupons.firsts import require_first
 from app.coupons.orders import Held, OnOrder, held, on_order, prior_of
 from app.coupons.pricing import Pricing, Step, price
 from app.coupons.rules import (
@@ -56,6 +57,8 @@ async def reserve(
     )
     if batch_state is BatchState.REVOKED:
         raise CouponNotUsable(state=CouponState.REVOKED)
+    if mine.first_order:
+        await require_first(tx, member_id=member_id, order_ref=order_ref)
     _, step = await _reckon(tx, mine, member_id, order_ref, basket)
     coupon = mine.coupon
     coupon.state = CouponState.RESERVED
@@ -92,10 +95,13 @@ async def redeem(
     `order_ref` is the shop's number of the order, `basket` its lines at prices before coupons. What
     earlier coupons took off the order stays; those that are held for it are reckoned with. The
     redemption keeps the discount in fen and how it was reckoned. Raises CouponNotFound,
-    CouponNotUsable, CannotCombine, NothingInScope, BelowThreshold, MemberNotActive, InvalidInput.
+    CouponNotUsable, NotFirstOrder, CannotCombine, NothingInScope, BelowThreshold, MemberNotActive,
+    InvalidInput.
     """
     order_ref = await _open_order(tx, member_id, order_ref)
     mine = await _usable(tx, member_id, coupon_id, order_ref)
+    if mine.first_order:
+        await require_first(tx, member_id=member_id, order_ref=order_ref)
     pricing, step = await _reckon(tx, mine, member_id, order_ref, basket)
     coupon = mine.coupon
     coupon.state, coupon.reserved_for, coupon.reserved_until = CouponState.REDEEMED, None, None

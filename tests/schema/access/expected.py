@@ -219,7 +219,7 @@ TYPES: dict[str, dict[Who, str]] = {
     "CouponTemplate": {
         ALL: "id name kind value thresholdFen maxDiscountFen skus categories validity validFrom "
         "validUntil waitDays validDays readyKey returnPolicy exclusive stackingGroup priority "
-        "perMember perIdentity"
+        "perMember perIdentity firstOrder"
     },
     "CouponBatch": {
         ALL: "id status codeMode quantity granted setAside redeemed budgetFen reservedFen spentFen "
