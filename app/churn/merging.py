@@ -8,7 +8,11 @@ from app.churn.closing import close_alerts
 from app.churn.tables import OPEN_STATES, AlertState, ChurnAlert
 from app.kernel.db import Tx
 
-_FORGET_SCORE = text("DELETE FROM churn_score WHERE member_id = :from_id")
+_FORGET = (
+    text("DELETE FROM churn_score WHERE member_id = :from_id"),
+    # The next night counts the events of both.
+    text("DELETE FROM churn_signal WHERE member_id = :from_id"),
+)
 # The past goes along; where both were scored at one instant, the survivor's score is kept.
 _MOVE = (
     text(
@@ -21,6 +25,7 @@ _MOVE = (
     ),
     text("DELETE FROM churn_score_history WHERE member_id = :from_id"),
     text("UPDATE churn_alert_step SET member_id = :into_id WHERE member_id = :from_id"),
+    text("UPDATE churn_alert_action SET member_id = :into_id WHERE member_id = :from_id"),
 )
 _MOVE_ALERTS = text("UPDATE churn_alert SET member_id = :into_id WHERE member_id = :from_id")
 
@@ -41,7 +46,8 @@ async def merge(tx: Tx, from_id: UUID, into_id: UUID) -> int:
         chosen=and_(ChurnAlert.member_id == from_id, other.exists()),
         reason="merged",
     )
-    await tx.session.execute(_FORGET_SCORE, given)
+    for statement in _FORGET:
+        await tx.session.execute(statement, given)
     moved = await tx.session.execute(_MOVE_ALERTS, given)
     for statement in _MOVE:
         await tx.session.execute(statement, given)

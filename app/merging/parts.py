@@ -126,6 +126,8 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         "churn_score_history": _moves(withheld=_OURS),
         "churn_alert": _moves(withheld=_OURS),
         "churn_alert_step": _moves(withheld=_OURS),
+        "churn_alert_action": _moves(withheld=_OURS),
+        "churn_signal": Part(Merges.END, "counted anew from the events of both", withheld=_OURS),
         "campaign_enrollment": _moves(),
         # Taking part.
         "ballot_roll": _moves(),
