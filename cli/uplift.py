@@ -43,8 +43,9 @@ def uplift(
 ) -> None:
     """Learn from an experiment whom a treatment persuades, and whom it leaves as they are.
 
-    Four kinds of model rank the members; each is judged on members it was not fitted on, by its
-    Qini coefficient and by the effect among the 30% ranked first. A ranking whose interval covers
+    Four kinds of model rank the members, and the mean of three of them is used; each is judged on
+    members it was not fitted on, by its Qini coefficient and by the effect among the 30% ranked
+    first. A ranking whose interval covers
     zero is not gone by. Every column that is not named is taken as known before the treatment.
     """
     from ml.errors import ModelError

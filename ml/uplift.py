@@ -18,7 +18,8 @@ import numpy as np
 from scipy.linalg import solve
 
 from ml import logistic
-from ml.arrays import F32, F64, I64, Bools, sigmoid
+from ml.arrays import F32, F64, I64, Bools
+from ml.effects import Effect, Term, marked, mean_of
 from ml.errors import TooLittleHistory
 
 FOLDS: Final = 5
@@ -54,15 +55,13 @@ class Trial:
         return float(self.outcome[self.treated].mean() - self.outcome[~self.treated].mean())
 
 
-Effect = Callable[[F32], F64]
-"""A fitted model: the effect on each member of a matrix."""
 Learner = Callable[[Trial], Effect]
 
 
 def t_learner(trial: Trial) -> Effect:
     """Two models, one an arm; the effect is the difference of their chances."""
-    chances = _chances(trial)
-    return lambda values: np.subtract(*(chance(values) for chance in chances))
+    treated, control = _chances(trial)
+    return Effect((treated, control.scaled(-1)))
 
 
 def s_learner(trial: Trial) -> Effect:
@@ -70,30 +69,17 @@ def s_learner(trial: Trial) -> Effect:
 
     Boosted trees in its place hardly ever split on the treatment, and tell members less apart.
     """
-    model = logistic.fit(_marked(trial.values, trial.treated), trial.outcome)
-
-    def effect(values: F32) -> F64:
-        everyone, nobody = (np.full(len(values), mark) for mark in (True, False))
-        return np.subtract(
-            *(sigmoid(model.log_odds(_marked(values, mark))) for mark in (everyone, nobody))
-        )
-
-    return effect
-
-
-def _marked(values: F32, treated: Bools) -> F32:
-    mark = treated.astype(np.float32)[:, None]
-    return np.concatenate([values, values * mark, mark], axis=1)
+    model = logistic.fit(marked(trial.values, trial.treated), trial.outcome)
+    return Effect((Term(1, model, True, mark=True), Term(-1, model, True, mark=False)))
 
 
 def x_learner(trial: Trial) -> Effect:
     """Each arm's own surprise against the other arm's model, regressed, and mixed by chance."""
     treated, control = _chances(trial)
     mine, theirs = trial.only(trial.treated), trial.only(~trial.treated)
-    gained = _linear(mine.values, mine.outcome - control(mine.values))
-    missed = _linear(theirs.values, treated(theirs.values) - theirs.outcome)
-    share = trial.share
-    return lambda values: share * missed(values) + (1 - share) * gained(values)
+    gained = _linear(mine.values, mine.outcome - control.of(mine.values))
+    missed = _linear(theirs.values, treated.of(theirs.values) - theirs.outcome)
+    return Effect((missed.scaled(trial.share), gained.scaled(1 - trial.share)))
 
 
 def dr_learner(trial: Trial) -> Effect:
@@ -103,17 +89,28 @@ def dr_learner(trial: Trial) -> Effect:
     for rest, held in _folds(trial, 2, seed=0):
         treated, control = _chances(trial.only(rest))
         part = trial.only(held)
-        with_it, without = treated(part.values), control(part.values)
+        with_it, without = treated.of(part.values), control.of(part.values)
         corrected = np.where(
             part.treated,
             (part.outcome - with_it) / share,
             -(part.outcome - without) / (1 - share),
         )
         pseudo[held] = with_it - without + corrected
-    return _linear(trial.values, pseudo)
+    return Effect((_linear(trial.values, pseudo),))
 
 
+def ensemble(trial: Trial) -> Effect:
+    """The mean of three learners that err differently: what is used, whatever the file.
+
+    Which single learner ranks best changes from one half of a file to the other; to take the best
+    of them by the same members that it is judged on would flatter it.
+    """
+    return mean_of([t_learner(trial), s_learner(trial), x_learner(trial)])
+
+
+USED: Final = "T+S+X mean"
 LEARNERS: Final[Mapping[str, Learner]] = {
+    USED: ensemble,
     "T-learner": t_learner,
     "S-learner": s_learner,
     "X-learner": x_learner,
@@ -147,7 +144,7 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class Uplift:
-    """The learner that ranked best across folds, fitted on everyone; with how it did."""
+    """The mean of the learners, fitted on everyone; with how it and each of them did on others."""
 
     effect: Effect
     judgements: tuple[Judgement, ...]
@@ -155,7 +152,7 @@ class Uplift:
 
     @property
     def judgement(self) -> Judgement:
-        """That of the learner that was taken."""
+        """That of the model that is used."""
         return self.judgements[0]
 
     def treat(self, values: F32, *, cost: float = 0.0, share: float = 1.0) -> Bools:
@@ -177,17 +174,19 @@ class Uplift:
 
 
 def learn(trial: Trial, *, rounds: int = 200, seed: int = 0) -> Uplift:
-    """The best of the learners for an experiment, by predictions across folds.
+    """The mean of the learners for an experiment, judged by predictions across folds.
 
-    Raises TooLittleHistory where an arm has under 200 members or one outcome only.
+    The others are judged beside it, best first, for whoever compares. Raises TooLittleHistory where
+    an arm has under 200 members or one outcome only.
     """
     _require_arms(trial)
-    judged: list[tuple[Judgement, Learner]] = []
-    for name, learner in LEARNERS.items():
-        effect = across_folds(trial, learner, seed=seed)
-        judged.append((judge(name, trial, effect, rounds=rounds, seed=seed), learner))
-    judged.sort(key=lambda pair: -pair[0].qini.value)
-    return Uplift(judged[0][1](trial), tuple(pair[0] for pair in judged), trial.effect)
+    judged = {
+        name: judge(name, trial, across_folds(trial, learner, seed=seed), rounds=rounds, seed=seed)
+        for name, learner in LEARNERS.items()
+    }
+    used = judged.pop(USED)
+    rest = sorted(judged.values(), key=lambda one: -one.qini.value)
+    return Uplift(ensemble(trial), (used, *rest), trial.effect)
 
 
 def across_folds(trial: Trial, learner: Learner, *, seed: int = 0) -> F64:
@@ -260,28 +259,23 @@ def uplift_at(trial: Trial, effect: F64, share: float) -> float:
     return part.effect
 
 
-def _chances(trial: Trial) -> "tuple[Effect, Effect]":
+def _chances(trial: Trial) -> "tuple[Term, Term]":
     """The chance of the outcome with the treatment, and without."""
-    models = [
-        logistic.fit(part.values, part.outcome)
+    first, second = (
+        Term(1, logistic.fit(part.values, part.outcome), is_chance=True)
         for part in (trial.only(trial.treated), trial.only(~trial.treated))
-    ]
-    first, second = (_chance(model) for model in models)
+    )
     return first, second
 
 
-def _chance(model: logistic.Logistic) -> Effect:
-    return lambda values: sigmoid(model.log_odds(values))
-
-
-def _linear(values: F32, target: F64) -> Effect:
+def _linear(values: F32, target: F64) -> Term:
     """Ridge regression on columns standardised as those of the logistic models are."""
     shape = logistic.fit(values, (target > np.median(target)).astype(np.float64))
     design = shape.standard(values)
     mean = target.mean()
     curve = design.T @ design + np.diag(np.full(design.shape[1], _RIDGE))
     weight = np.asarray(solve(curve, design.T @ (target - mean), assume_a="pos"), dtype=np.float64)
-    return lambda given: shape.standard(given) @ weight + mean
+    return Term(1, logistic.Logistic(shape.mean, shape.sd, weight, float(mean)), is_chance=False)
 
 
 def _folds(trial: Trial, number: int, *, seed: int) -> Iterator[tuple[I64, I64]]:
