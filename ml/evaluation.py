@@ -5,13 +5,11 @@ outcome occurs, rankings mean nothing and the answer is NaN.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from ml.arrays import F64, I64, Numbers
-
-ECE_BINS: Final = 10
+from ml.bootstrap import DRAWS, ECE_BINS, Bootstrap, interval
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ class Gain:
 
 
 def paired_gain(
-    cutoffs: list[tuple[Numbers, F64, F64, F64]], *, draws: int = 400, seed: int = 0
+    cutoffs: list[tuple[Numbers, F64, F64, F64]], *, draws: int = DRAWS, seed: int = 0
 ) -> Gain:
     """How much better the first score ranks than the second: a paired bootstrap over members.
 
@@ -127,26 +125,17 @@ def paired_gain(
     replacement, the same ones at every cutoff, and averages the AUC over cutoffs.
     """
     everybody = np.unique(np.concatenate([members for members, *_ in cutoffs]))
-    places = [np.searchsorted(everybody, members) for members, *_ in cutoffs]
-    random = np.random.default_rng(seed)
-
-    def gain(weight: F64) -> float:
-        return float(
-            np.mean(
-                [
-                    roc_auc(outcome, first, weight[place]) - roc_auc(outcome, second, weight[place])
-                    for place, (_, outcome, first, second) in zip(places, cutoffs, strict=True)
-                ]
-            )
-        )
-
-    drawn = [
-        gain(
-            np.bincount(
-                random.integers(0, len(everybody), len(everybody)), minlength=len(everybody)
-            ).astype(np.float64)
-        )
-        for _ in range(draws)
+    boot = Bootstrap(everybody, draws=draws, seed=seed)
+    drawn = np.mean(
+        [
+            boot.figures(members, outcome, first)["roc_auc"]
+            - boot.figures(members, outcome, second)["roc_auc"]
+            for members, outcome, first, second in cutoffs
+        ],
+        axis=0,
+    )
+    seen = [
+        roc_auc(outcome, first) - roc_auc(outcome, second) for _, outcome, first, second in cutoffs
     ]
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return Gain(gain(np.ones(len(everybody))), float(low), float(high))
+    told = interval(float(np.mean(seen)), drawn)
+    return Gain(told.value, told.low, told.high)
