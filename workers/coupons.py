@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from app import coupons
+from app import coupons, points
 from app.kernel.log import logger
 from workers.jobs import NIGHTLY, Work, drain, job
 from workers.schedule import planned
@@ -15,7 +15,9 @@ log = logger(__name__)
 async def return_coupons(work: Work, *, member_id: str, order_id: str) -> None:
     """Bring an order's coupons up to what went back of it; doing it again changes nothing."""
     async with work.database.begin() as tx:
-        await coupons.follow_refund(tx, member_id=UUID(member_id), order_id=UUID(order_id))
+        # A member who was merged meanwhile has given their orders to the other.
+        heir = await points.heir_of(tx, UUID(member_id))
+        await coupons.follow_refund(tx, member_id=heir, order_id=UUID(order_id))
 
 
 @job(queue=NIGHTLY)

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app import gifts
+from app import gifts, points
 from app.kernel.log import logger
 from workers.jobs import NIGHTLY, Work, drain, job
 from workers.schedule import planned
@@ -16,6 +16,15 @@ async def unlock_packs(work: Work, *, member_id: str) -> None:
     """Give a member the parts of their packs that waited for the coupon they have just used."""
     async with work.database.begin() as tx:
         await gifts.unlock_due(tx, member_id=UUID(member_id))
+
+
+@job()
+async def return_gifts(work: Work, *, member_id: str, order_id: str) -> None:
+    """Put the gifts of an order that came to nothing back into stock; again it changes nothing."""
+    async with work.database.begin() as tx:
+        # A member who was merged meanwhile has given their orders to the other.
+        heir = await points.heir_of(tx, UUID(member_id))
+        await gifts.return_gifts(tx, member_id=heir, order_id=UUID(order_id))
 
 
 @job(queue=NIGHTLY)

@@ -42,6 +42,7 @@ JOBS = by_name(
         eco.award_member,
         eco.award_all,
         gifts.unlock_packs,
+        gifts.return_gifts,
         gifts.move_gifts,
         gifts.give_occasions,
         members.make_export,
@@ -55,6 +56,7 @@ _FOLLOW = react(points.follow_order, "member_id", "order_id")
 _INVITED = react(points.follow_invitation, "member_id")
 _UPGRADE = react(tiers.upgrade_tier, "member_id")
 _RETURN = react(coupons.return_coupons, "member_id", "order_id")
+_GIFTS = react(gifts.return_gifts, "member_id", "order_id")
 _AWARD = react(eco.award_member, "member_id")
 _RECOVER = react(churn.recover_member, "member_id")
 
@@ -64,8 +66,8 @@ TABLE: dict[type[Event], tuple[Reaction, ...]] = {
     MemberCheckedIn: (_UPGRADE, _AWARD),
     EcoActionCredited: (_AWARD,),
     CouponRedeemed: (react(gifts.unlock_packs, "member_id"),),
-    OrderRefunded: (_RETURN, _FOLLOW, _INVITED),
-    OrderCancelled: (_RETURN, _FOLLOW, _INVITED),
+    OrderRefunded: (_RETURN, _GIFTS, _FOLLOW, _INVITED),
+    OrderCancelled: (_RETURN, _GIFTS, _FOLLOW, _INVITED),
     drops.DropCancelled: (react(drop_jobs.compensate_claimants, "drop_id"),),
     DataExportRequested: (react(members.make_export, "member_id", "export_id"),),
     InvitationChanged: (react(tiers.upgrade_inviter, "inviter_id"),),

@@ -70,6 +70,7 @@ from app.gifts.queries import (
     parts_by_claim,
     taken_fen,
 )
+from app.gifts.returning import return_gifts
 from app.gifts.rules import (
     BIRTHDAY,
     GIFT_PRICE_FEN,
@@ -198,6 +199,7 @@ __all__ = [
     "packs_by_id",
     "parts_by_claim",
     "release_gift",
+    "return_gifts",
     "seen_state",
     "set_apart",
     "set_birthday",

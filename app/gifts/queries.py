@@ -171,14 +171,17 @@ async def parts_by_claim(
 
 
 async def taken_fen(read: Read, *, member_id: UUID, order_ref: str) -> int:
-    """What the gifts taken with an order cost together: no points are earned by it."""
+    """What the gifts taken with an order cost together: no points are earned by it.
+
+    Those that went back with the order's refund were paid for all the same.
+    """
     found = await read.session.scalar(
         select(func.coalesce(func.sum(GiftOffer.price_fen), 0))
         .join(GiftHold, GiftHold.offer_id == GiftOffer.id)
         .where(
             GiftHold.member_id == member_id,
             GiftHold.order_ref == order_ref,
-            GiftHold.state == HoldState.TAKEN,
+            GiftHold.state.in_((HoldState.TAKEN, HoldState.RETURNED)),
         )
     )
     return int(found or 0)
