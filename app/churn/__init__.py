@@ -1,27 +1,41 @@
 """Churn models, scores and alerts: the face of the slice."""
 
 from app.churn.closing import close_by_staff, escalate_due, recover_by_order, settle_alerts
-from app.churn.errors import AlertClosed, AlertNotFound, ModelDamaged, NoModel, ReasonRequired
+from app.churn.errors import (
+    AlertClosed,
+    AlertNotFound,
+    AlreadyInForce,
+    ModelDamaged,
+    ModelNotFound,
+    ModelUnusable,
+    NoEarlierModel,
+    NoEvidence,
+    NoModel,
+    NotBetter,
+    NotInForce,
+    ReasonRequired,
+)
 from app.churn.events import (
     ALERTS_TOPIC,
     AlertClosedBy,
     AlertEscalated,
+    ModelPutInForce,
     ModelRegistered,
     RiskRaised,
 )
+from app.churn.evidence import beside, wins
 from app.churn.facts import KIND_CODES, ChurnFacts, read_facts
+from app.churn.manifests import manifest_hash, plain
 from app.churn.merging import merge
 from app.churn.queries import (
     alert_by_id,
     alerts_page,
-    champion,
-    load_champion,
     open_alert_by_member,
     score_by_member,
     steps_by_alert,
 )
-from app.churn.registry import register_model
-from app.churn.rules import TRIGGER, has_calmed, may_replace, rises_into_alert
+from app.churn.registry import judge, mark_unusable, mark_usable, promote, register_model, roll_back
+from app.churn.rules import TRIGGER, has_calmed, rises_into_alert
 from app.churn.scores import BATCH, NewScores, Stored, lowest_trigger, store_scores
 from app.churn.tables import (
     OPEN_STATES,
@@ -30,8 +44,21 @@ from app.churn.tables import (
     ChurnAlertStep,
     ChurnScore,
     ChurnScoreHistory,
+    ModelKind,
     ModelRole,
     ModelVersion,
+)
+from app.churn.versions import (
+    challenger,
+    champion,
+    in_turn,
+    is_whole,
+    last_trained,
+    load_champion,
+    load_model,
+    model_by_id,
+    model_by_version,
+    models_page,
 )
 
 __all__ = [
@@ -45,37 +72,62 @@ __all__ = [
     "AlertEscalated",
     "AlertNotFound",
     "AlertState",
+    "AlreadyInForce",
     "ChurnAlert",
     "ChurnAlertStep",
     "ChurnFacts",
     "ChurnScore",
     "ChurnScoreHistory",
     "ModelDamaged",
+    "ModelKind",
+    "ModelNotFound",
+    "ModelPutInForce",
     "ModelRegistered",
     "ModelRole",
+    "ModelUnusable",
     "ModelVersion",
     "NewScores",
+    "NoEarlierModel",
+    "NoEvidence",
     "NoModel",
+    "NotBetter",
+    "NotInForce",
     "ReasonRequired",
     "RiskRaised",
     "Stored",
     "alert_by_id",
     "alerts_page",
+    "beside",
+    "challenger",
     "champion",
     "close_by_staff",
     "escalate_due",
     "has_calmed",
+    "in_turn",
+    "is_whole",
+    "judge",
+    "last_trained",
     "load_champion",
+    "load_model",
     "lowest_trigger",
-    "may_replace",
+    "manifest_hash",
+    "mark_unusable",
+    "mark_usable",
     "merge",
+    "model_by_id",
+    "model_by_version",
+    "models_page",
     "open_alert_by_member",
+    "plain",
+    "promote",
     "read_facts",
     "recover_by_order",
     "register_model",
     "rises_into_alert",
+    "roll_back",
     "score_by_member",
     "settle_alerts",
     "steps_by_alert",
     "store_scores",
+    "wins",
 ]

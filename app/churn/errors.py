@@ -19,6 +19,65 @@ class ModelDamaged(Refusal):
     en = "The churn model {version} is damaged: train a new one."
 
 
+class ModelUnusable(Refusal):
+    """The model is whole, but this version of the program cannot work with it."""
+
+    code = "MODEL_UNUSABLE"
+    zh = "本版本程序无法使用流失预警模型 {version}：{why}"
+    en = "This version of the program cannot use the churn model {version}: {why}"
+
+
+class ModelNotFound(Refusal):
+    """There is no such model."""
+
+    code = "MODEL_NOT_FOUND"
+    zh = "找不到该模型"
+    en = "There is no such model."
+
+
+class NoEvidence(Refusal):
+    """The model was never tried beside the one in force, on windows that neither had seen."""
+
+    code = "NO_EVIDENCE"
+    zh = "模型 {version} 尚未与现役模型 {rival} 在双方都未见过的时间窗上比较过，不能启用"
+    en = (
+        "The model {version} was not yet tried beside {rival}, which is in force, on windows that "
+        "neither had learned from: it cannot be put in force."
+    )
+
+
+class NotBetter(Refusal):
+    """The model did not win against the one in force."""
+
+    code = "NOT_BETTER"
+    zh = "回测中模型 {version} 没有胜过现役模型 {rival}，不能启用"
+    en = "In the back-test {version} did not win against {rival}, which is in force."
+
+
+class AlreadyInForce(Refusal):
+    """The model is in force already."""
+
+    code = "ALREADY_IN_FORCE"
+    zh = "模型 {version} 已在使用中"
+    en = "The model {version} is in force already."
+
+
+class NotInForce(Refusal):
+    """The model that is to be taken out of force is not the one in force."""
+
+    code = "NOT_IN_FORCE"
+    zh = "该模型并非现役模型"
+    en = "This model is not the one in force."
+
+
+class NoEarlierModel(Refusal):
+    """No model that was in force before is whole."""
+
+    code = "NO_EARLIER_MODEL"
+    zh = "没有可以恢复的旧模型"
+    en = "There is no earlier model to go back to."
+
+
 class AlertNotFound(Refusal):
     """There is no such alert."""
 

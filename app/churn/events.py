@@ -63,3 +63,12 @@ class ModelRegistered(Event):
     model_id: UUID
     version: str
     role: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPutInForce(Event):
+    """Scores come from this model from now on."""
+
+    kind: ClassVar[str] = "churn.model_put_in_force"
+    model_id: UUID
+    version: str

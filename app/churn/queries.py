@@ -1,21 +1,16 @@
-"""Batched reads of scores, alerts and models."""
+"""Batched reads of scores and alerts."""
 
-import hashlib
 from collections.abc import Iterable
 from uuid import UUID
 
 from sqlalchemy import select, tuple_
-from sqlalchemy.orm import undefer
 
-from app.churn.errors import ModelDamaged, NoModel
 from app.churn.tables import (
     OPEN_STATES,
     AlertState,
     ChurnAlert,
     ChurnAlertStep,
     ChurnScore,
-    ModelRole,
-    ModelVersion,
 )
 from app.kernel.db import Read
 
@@ -74,27 +69,3 @@ async def alerts_page(
     if after is not None:
         query = query.where(tuple_(ChurnAlert.probability, ChurnAlert.id) < tuple_(*after))
     return list(await read.session.scalars(query))
-
-
-async def champion(read: Read) -> ModelVersion | None:
-    """The model in force, without its bytes; None before the first training."""
-    return await read.session.scalar(
-        select(ModelVersion).where(ModelVersion.role == ModelRole.CHAMPION)
-    )
-
-
-async def load_champion(read: Read) -> ModelVersion:
-    """The model in force with its bytes, checked against their hash.
-
-    Raises NoModel, ModelDamaged.
-    """
-    row = await read.session.scalar(
-        select(ModelVersion)
-        .where(ModelVersion.role == ModelRole.CHAMPION)
-        .options(undefer(ModelVersion.artifact))
-    )
-    if row is None:
-        raise NoModel()
-    if hashlib.sha256(row.artifact).hexdigest() != row.sha256:
-        raise ModelDamaged(version=row.version)
-    return row

@@ -1,9 +1,10 @@
 """When a score becomes an alert, and what happens to alerts with time."""
 
-from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, datetime, timedelta
+from enum import StrEnum
 
-from app.churn.tables import AlertState
+from app.churn.tables import AlertState, SignalKind, SignalOutcome
+from app.kernel.clock import business_day, day_start
 
 TRIGGER = 0.7
 """The probability from which a member counts as at risk; `churn_trigger` of a community's settings
@@ -12,8 +13,40 @@ overrides it."""
 HYSTERESIS = 0.7
 """An alert closes, and may rise anew, once the score is at or under this share of the trigger."""
 
-ESCALATION = timedelta(hours=72)
-"""How long a level has to bring the member back before the next one begins."""
+ESCALATION_HOURS = 72
+ESCALATION = timedelta(hours=ESCALATION_HOURS)
+"""How long a level has to bring the member back before the next one begins;
+`churn_escalation_hours` of a community's settings overrides it."""
+
+HOLD = timedelta(hours=72)
+"""How long an alert that somebody took over does not move up by itself."""
+
+LONGEST_MUTE = timedelta(days=366)
+"""How far ahead a member may be muted."""
+
+LOGINS_FALL = 30
+USAGE_FALL = 40
+"""By how many percent log-ins, or time of use, fall in 28 days to make a signal."""
+
+LEAST_SESSIONS = 4
+"""How many sessions the 28 days before have at least: less is no habit to compare with."""
+
+SIGNAL_DAYS = 28
+
+SIGNAL_SHARE = 0.8
+"""While a signal is open this share of the trigger is enough to raise an alert."""
+
+
+class SignalEffect(StrEnum):
+    """What an open signal does to its member's alerts."""
+
+    # It is shown, nothing else.
+    NONE = "NONE"
+    # It lowers the trigger to SIGNAL_SHARE of it.
+    LOWER = "LOWER"
+    # It raises an alert by itself, at OPEN, whatever the score.
+    RAISE = "RAISE"
+
 
 _NEXT = {
     AlertState.OPEN: AlertState.L1,
@@ -73,25 +106,89 @@ def pause_before(state: AlertState) -> timedelta | None:
     return ESCALATION if state in _NEXT else None
 
 
-AUC_SLACK = 0.01
-BRIER_SLACK = 0.005
+def effective_trigger(
+    trigger: float, signalled: bool, effect: SignalEffect, share: float = SIGNAL_SHARE
+) -> float:
+    """The probability from which a member of a community is at risk.
+
+    >>> effective_trigger(0.5, True, SignalEffect.LOWER), effective_trigger(0.5, True, "NONE")
+    (0.4, 0.5)
+    """
+    return trigger * share if signalled and effect != SignalEffect.NONE else trigger
 
 
-def may_replace(champion: Mapping[str, float], challenger: Mapping[str, float]) -> bool:
-    """True unless the fresher model did clearly worse on windows that neither had learned from.
+def signal_windows(at: datetime, zone: str) -> tuple[datetime, datetime, datetime]:
+    """The 28 business days before that of `at`, and the 28 before those: [0, 1) and [1, 2).
 
-    The two are measured on windows of different dates, which alone moves the figures a little:
-    within that slack the one that has seen newer data is preferred.
+    >>> from datetime import UTC
+    >>> windows = signal_windows(datetime(2026, 3, 18, 4, tzinfo=UTC), "Asia/Shanghai")
+    >>> [f"{edge:%m-%d %H:%M}" for edge in windows]
+    ['01-20 16:00', '02-17 16:00', '03-17 16:00']
+    """
+    today: date = business_day(at, zone)
+    earlier, middle, end = (
+        day_start(today - timedelta(days=days), zone) for days in (2 * SIGNAL_DAYS, SIGNAL_DAYS, 0)
+    )
+    return earlier, middle, end
 
-    >>> old = {"roc_auc": 0.77, "brier": 0.168}
-    >>> may_replace(old, {"roc_auc": 0.765, "brier": 0.17})
-    True
-    >>> may_replace(old, {"roc_auc": 0.7, "brier": 0.2})
+
+def falls_into_signal(
+    *, baseline: int, recent: int, sessions: int, fall: float, least: float = LEAST_SESSIONS
+) -> bool:
+    """True if use fell by `fall` percent or more, from a baseline of enough sessions.
+
+    >>> [falls_into_signal(baseline=10, recent=n, sessions=10, fall=30) for n in (7, 8)]
+    [True, False]
+    >>> falls_into_signal(baseline=3, recent=0, sessions=3, fall=30)
     False
     """
-    if not champion or not challenger:
-        return True
-    return (
-        challenger["roc_auc"] >= champion["roc_auc"] - AUC_SLACK
-        and challenger["brier"] <= champion["brier"] + BRIER_SLACK
-    )
+    return sessions >= least and baseline > 0 and recent * 100 <= baseline * (100 - fall)
+
+
+def signal_end(
+    *, baseline: int, recent: int, sessions: int, fall: float, least: float = LEAST_SESSIONS
+) -> SignalOutcome | None:
+    """How an open signal ends now; None while it stays open.
+
+    It ends once less than half of the fall is left (hysteresis), or when the baseline itself has
+    become too small to compare with: then nothing is known to be better.
+
+    >>> [signal_end(baseline=20, recent=n, sessions=20, fall=30) for n in (16, 17, 18)]
+    [None, None, <SignalOutcome.RECOVERED: 'RECOVERED'>]
+    >>> signal_end(baseline=3, recent=0, sessions=3, fall=30).value
+    'FADED'
+    """
+    if sessions < least or baseline <= 0:
+        return SignalOutcome.FADED
+    return SignalOutcome.RECOVERED if recent * 200 > baseline * (200 - fall) else None
+
+
+_SIGNAL_TEXTS = {
+    SignalKind.LOGINS: (
+        "近28天登录{recent}次，此前28天{baseline}次，减少{percent}%",
+        "{recent} log-ins in 28 days, {baseline} in the 28 before: {percent}% fewer",
+    ),
+    SignalKind.USAGE: (
+        "近28天使用{recent}分钟，此前28天{baseline}分钟，减少{percent}%",
+        "{recent} minutes of use in 28 days, {baseline} in the 28 before: {percent}% less",
+    ),
+}
+
+
+def signal_reason(kind: SignalKind, *, baseline: int, recent: int) -> dict[str, str]:
+    """A signal in words with the member's numbers, Chinese and English; USAGE is in seconds.
+
+    >>> signal_reason(SignalKind.LOGINS, baseline=20, recent=9)["zh"]
+    '近28天登录9次，此前28天20次，减少55%'
+    >>> signal_reason(SignalKind.USAGE, baseline=7260, recent=1830)["en"]
+    '30 minutes of use in 28 days, 121 in the 28 before: 74% less'
+    """
+    unit = 60 if kind is SignalKind.USAGE else 1
+    zh, en = _SIGNAL_TEXTS[kind]
+    numbers = {
+        "recent": recent // unit,
+        "baseline": baseline // unit,
+        "percent": (baseline - recent) * 100 // baseline,
+    }
+    code = f"signal_{kind.value.lower()}"
+    return {"code": code, "zh": zh.format(**numbers), "en": en.format(**numbers)}

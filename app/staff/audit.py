@@ -14,9 +14,10 @@ from app.kernel.db import Read, Tx
 from app.kernel.table import Json, Table
 from app.staff.tables import AuditEntry, Outcome
 
-# Never copied into the log, which is kept for good: secrets, and what a person may have erased.
+# Never copied into the log, which is kept for good: secrets, what a person may have erased, and the
+# bytes of models.
 LEFT_OUT = frozenset(
-    {"sealed", "blind", "digest", "password_hash", "nickname", "avatar_url", "birthday"}
+    {"sealed", "blind", "digest", "password_hash", "nickname", "avatar_url", "birthday", "artifact"}
 )
 # Who works on the command line has no account.
 OPERATOR = UUID(int=0)
