@@ -129,6 +129,13 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         "churn_alert_action": _moves(withheld=_OURS),
         "churn_signal": Part(Merges.END, "counted anew from the events of both", withheld=_OURS),
         "campaign_enrollment": _moves(),
+        # Playbooks.
+        "playbook_action": _moves(withheld=_OURS),
+        "playbook_message": _moves(deleted=True),
+        "playbook_task": _moves(
+            withheld=_OURS, erased={"note": Blank.NULL, "script_zh": Blank.EMPTY_TEXT}
+        ),
+        "alert_rank": Part(Merges.END, "ranked anew", withheld=_OURS),
         # Taking part.
         "ballot_roll": _moves(),
         "vote": _moves(),
