@@ -5,7 +5,7 @@ from uuid import UUID
 
 import strawberry
 
-from app import coupons
+from app import coupons, gifts
 from app.kernel.auth import MemberCaller, Role, StaffCaller
 from app.kernel.db import Tx
 from app.kernel.errors import NotSignedIn
@@ -22,8 +22,8 @@ from schema.coupons import (
     coupon_by_key,
     template_by_key,
 )
-from schema.coupons_prices import BasketLineInput, basket_of
-from schema.fields import field, mutation, shown
+from schema.coupons_prices import BasketLineInput, basket_of, without_gifts
+from schema.fields import LATER, field, mutation, shown
 from schema.guard import MEMBER, staff
 from schema.nodes import key_of
 from schema.scalars import Fen
@@ -94,7 +94,9 @@ class CreateCouponTemplateInput:
         description="How many one person may have, recognised by phone and WeChat.",
     )
     first_order: bool = strawberry.field(
-        default=False, description="True if it is for members who have not ordered yet."
+        default=False,
+        metadata={LATER: True},
+        description="True if it is for members who have not ordered yet.",
     )
     priority: int = strawberry.field(
         default=0, description="Within its stage of a price, higher comes first."
@@ -157,6 +159,12 @@ class RedeemCouponInput:
         description="The order's products at prices before coupons, at most 250."
     )
     shipping_fen: Fen = strawberry.field(default=Fen(0), description="The delivery fee.")
+    gift_hold_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None,
+        metadata={LATER: True},
+        description="The member's one-yuan gifts of which the order has a unit, out of the "
+        "threshold; null for all that are held or were taken with it, an empty list for none.",
+    )
     idempotency_key: str = strawberry.field(
         description="A key of the client's; the same key never redeems twice."
     )
@@ -230,6 +238,8 @@ class CouponsMutation:
             coupons.CannotCombine,
             coupons.NothingInScope,
             coupons.BelowThreshold,
+            gifts.HoldNotFound,
+            gifts.HoldNotUsable,
             MemberNotActive,
         ],
         description="Uses one of the member's coupons on an order and reckons its discount.",
@@ -248,7 +258,9 @@ class CouponsMutation:
                     coupon_id=coupon_id,
                     member_id=caller.id,
                     order_ref=input.order_ref,
-                    basket=input.basket(),
+                    basket=await without_gifts(
+                        tx, caller.id, input.basket(), input.gift_hold_ids, input.order_ref
+                    ),
                 )
                 return {"discount_fen": made.discount_fen}
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import strawberry
 
-from app import coupons
+from app import coupons, gifts
 from app.kernel.auth import MemberCaller
 from app.kernel.errors import NotSignedIn
 from app.kernel.idempotency import once
@@ -13,8 +13,8 @@ from app.kernel.table import Json
 from app.members import MemberNotActive
 from schema.context import Info
 from schema.coupons import Coupon, coupon_by_key
-from schema.coupons_prices import BasketLineInput, basket_of
-from schema.fields import field, mutation, shown
+from schema.coupons_prices import BasketLineInput, basket_of, without_gifts
+from schema.fields import LATER, field, mutation, shown
 from schema.guard import MEMBER
 from schema.nodes import key_of
 from schema.scalars import Fen
@@ -32,6 +32,12 @@ class ReserveCouponInput:
         description="The order's products at prices before coupons, at most 250."
     )
     shipping_fen: Fen = strawberry.field(default=Fen(0), description="The delivery fee.")
+    gift_hold_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None,
+        metadata={LATER: True},
+        description="The member's one-yuan gifts of which the order has a unit, out of the "
+        "threshold; null for all that are held or were taken with it, an empty list for none.",
+    )
     hold_minutes: int = strawberry.field(
         default=USUAL_MINUTES,
         description="How long to hold it, 1 to 1440 minutes; never longer than it is valid.",
@@ -105,6 +111,8 @@ class CouponsHoldingMutation:
             coupons.CannotCombine,
             coupons.NothingInScope,
             coupons.BelowThreshold,
+            gifts.HoldNotFound,
+            gifts.HoldNotUsable,
             MemberNotActive,
         ],
         description="Holds one of the member's coupons for an order that is being placed.",
@@ -120,12 +128,15 @@ class CouponsHoldingMutation:
             async def work() -> Json:
                 # Minutes that no timedelta holds are refused with the others that are too many.
                 minutes = max(0, min(input.hold_minutes, 10_000))
+                basket = basket_of(input.lines, input.shipping_fen)
                 coupon, step = await coupons.reserve(
                     tx,
                     coupon_id=coupon_id,
                     member_id=caller.id,
                     order_ref=input.order_ref,
-                    basket=basket_of(input.lines, input.shipping_fen),
+                    basket=await without_gifts(
+                        tx, caller.id, basket, input.gift_hold_ids, input.order_ref
+                    ),
                     hold=timedelta(minutes=minutes),
                 )
                 until = coupon.reserved_until

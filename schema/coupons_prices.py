@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from typing import Annotated
+from uuid import UUID
 
 import strawberry
 
-from app import coupons
+from app import coupons, gifts
 from app.kernel.auth import MemberCaller
+from app.kernel.db import Read
 from app.kernel.errors import Locale, NotSignedIn
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import query
+from schema.fields import LATER, query
 from schema.guard import MEMBER
 from schema.nodes import global_id, key_of
 from schema.scalars import Fen, Points
@@ -44,12 +46,44 @@ def basket_of(lines: Sequence[BasketLineInput], shipping_fen: Fen) -> coupons.Ba
     )
 
 
+async def without_gifts(
+    read: Read,
+    member_id: UUID,
+    basket: coupons.Basket,
+    hold_ids: Sequence[strawberry.ID] | None,
+    order_ref: str | None = None,
+) -> coupons.Basket:
+    """The basket with the member's one-yuan gifts apart: these, or all that it has a unit of."""
+    named = None
+    if hold_ids is not None:
+        named = [key_of(item, "GiftHold", "giftHoldIds") for item in hold_ids]
+    return await gifts.gifts_apart(
+        read, member_id=member_id, basket=basket, hold_ids=named, order_ref=order_ref
+    )
+
+
 @strawberry.input(description="What a member is about to order.")
 class BasketInput:
     lines: list[BasketLineInput] = strawberry.field(
         description="The products at prices before coupons, at most 250."
     )
     shipping_fen: Fen = strawberry.field(default=Fen(0), description="The delivery fee.")
+    gift_hold_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None,
+        metadata={LATER: True},
+        description="The member's held one-yuan gifts of which the basket has a unit, at most 50; "
+        "null for all of them, an empty list for none.",
+    )
+
+
+@strawberry.type(
+    description="A unit of a basket that is a one-yuan gift (1元礼), paid for beside it."
+)
+class PricedGift:
+    hold_id: strawberry.ID = strawberry.field(description="The hold of the gift.")
+    sku: str = strawberry.field(description="The product's SKU.")
+    unit_fen: Fen = strawberry.field(description="The price of a unit that is no gift.")
+    payable_fen: Fen = strawberry.field(description="What the gift costs.")
 
 
 @strawberry.type(description="One product of a basket with what it costs in the end.")
@@ -85,16 +119,22 @@ class CouponLeftOut:
 
 @strawberry.type(description="What a basket costs, and how that comes about.")
 class BasketPrice:
-    subtotal_fen: Fen = strawberry.field(description="The goods before discounts.")
+    subtotal_fen: Fen = strawberry.field(description="The goods before discounts, gifts aside.")
     shipping_fen: Fen = strawberry.field(description="The delivery fee before discounts.")
     saved_fen: Fen = strawberry.field(description="What coupons take off.")
     points_fen: Fen = strawberry.field(description="What points pay for.")
     payable_shipping_fen: Fen = strawberry.field(description="The delivery fee that remains.")
     payable_fen: Fen = strawberry.field(
-        description="Goods and delivery after all: the sum of the lines and the delivery fee."
+        description="Goods and delivery after all: the sum of the lines, the delivery fee and the "
+        "gifts."
     )
+    gifts_fen: Fen = strawberry.field(description="What the one-yuan gifts cost together.")
     lines: list[PricedLine] = strawberry.field(
-        description="The products in the order given; at most 250."
+        description="The products in the order given, gifts aside; at most 250."
+    )
+    gifts: list[PricedGift] = strawberry.field(
+        description="The units that are one-yuan gifts, out of thresholds, discounts and points; "
+        "at most 50."
     )
     steps: list[PriceStep] = strawberry.field(
         description="The discounts in the order they are taken off; at most 201."
@@ -120,6 +160,7 @@ def price_of(found: coupons.Pricing, locale: Locale) -> BasketPrice:
         points_fen=Fen(sum(step.fen for step in found.steps if step.coupon_id is None)),
         payable_shipping_fen=Fen(found.payable_shipping_fen),
         payable_fen=Fen(found.payable_fen),
+        gifts_fen=Fen(found.apart_fen),
         lines=[
             PricedLine(
                 sku=line.sku,
@@ -129,6 +170,15 @@ def price_of(found: coupons.Pricing, locale: Locale) -> BasketPrice:
                 payable_fen=Fen(payable),
             )
             for line, payable in pairs
+        ],
+        gifts=[
+            PricedGift(
+                hold_id=global_id("GiftHold", UUID(unit.ref)),
+                sku=unit.sku,
+                unit_fen=Fen(unit.unit_fen),
+                payable_fen=Fen(unit.price_fen),
+            )
+            for unit in found.basket.apart
         ],
         steps=[_step_of(step) for step in found.steps],
         left_out=[
@@ -186,10 +236,11 @@ class PricesQuery:
         if coupon_ids is not None:
             named = [key_of(item, "Coupon", "couponIds") for item in coupon_ids]
         async with info.context.read() as read:
+            whole = basket_of(basket.lines, basket.shipping_fen)
             found = await coupons.quote(
                 read,
                 member_id=caller.id,
-                basket=basket_of(basket.lines, basket.shipping_fen),
+                basket=await without_gifts(read, caller.id, whole, basket.gift_hold_ids),
                 coupon_ids=named,
                 use_points=points,
             )

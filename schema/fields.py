@@ -34,6 +34,9 @@ WANTS = "wants"
 NEEDS = "needs"
 # The one under which the engine finds that a resolver's answer is the same for every caller.
 SHARED = "shared"
+# The one of an input's field that came later: given as its default it is no part of a digest, so
+# that an idempotency key outlives the release that brings it.
+LATER = "later"
 _SECRET = {"password", "code", "refresh_token", "phone", "js_code"}
 
 
@@ -318,6 +321,7 @@ def shown(given: object) -> Json:
     return {
         item.name: "***" if item.name in _SECRET else _json(getattr(given, item.name))
         for item in fields(given)
+        if not (item.metadata.get(LATER) and getattr(given, item.name) == item.default)
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from app.coupons.pricing import Offer, PointsUse, Pricing, Prior, Step, price
-from app.coupons.rules import Basket, Line, Terms
+from app.coupons.rules import Apart, Basket, Line, Terms
 from app.coupons.tables import Kind
 from app.kernel.table import Json
 
@@ -13,6 +13,7 @@ from app.kernel.table import Json
 def explain(pricing: Pricing) -> Json:
     """All that a price was reckoned from and what came of it, as JSON; `replay` reads it again."""
     points = pricing.points
+    apart = [_apart_json(unit) for unit in pricing.basket.apart]
     return {
         "lines": [
             {
@@ -42,6 +43,17 @@ def explain(pricing: Pricing) -> Json:
         "saved_fen": pricing.saved_fen,
         "payable_shipping_fen": pricing.payable_shipping_fen,
         "payable_fen": pricing.payable_fen,
+        # What was stored before there were any says nothing of them.
+        **({"apart": apart} if apart else {}),
+    }
+
+
+def _apart_json(unit: Apart) -> Json:
+    return {
+        "ref": unit.ref,
+        "sku": unit.sku,
+        "unit_fen": unit.unit_fen,
+        "price_fen": unit.price_fen,
     }
 
 
@@ -99,6 +111,7 @@ def basket_of(told: Json) -> Basket:
     return Basket(
         [Line(item["sku"], item["category"], item["quantity"], item["unit_fen"]) for item in lines],
         told["shipping_fen"],
+        tuple(Apart(**unit) for unit in told.get("apart", ())),
     )
 
 

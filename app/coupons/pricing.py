@@ -139,8 +139,13 @@ class Pricing:
 
     @property
     def payable_fen(self) -> int:
-        """What is to be paid."""
-        return sum(self.payable_lines) + self.payable_shipping_fen
+        """What is to be paid, for units apart too."""
+        return sum(self.payable_lines) + self.payable_shipping_fen + self.apart_fen
+
+    @property
+    def apart_fen(self) -> int:
+        """What the units cost that are paid for beside the basket."""
+        return sum(unit.price_fen for unit in self.basket.apart)
 
     def step_of(self, coupon_id: UUID) -> Step | None:
         """The discount of one coupon, if it has one."""

@@ -48,11 +48,25 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """A unit that is paid for beside the basket: out of thresholds, discounts and points.
+
+    `ref` names what it is sold under, such as the hold of a gift; `unit_fen` is its usual price.
+    """
+
+    ref: str
+    sku: str
+    unit_fen: int
+    price_fen: int
+
+
+@dataclass(frozen=True, slots=True)
 class Basket:
-    """What a member is about to order."""
+    """What a member is about to order; units `apart` are none of its lines."""
 
     lines: Sequence[Line]
     shipping_fen: int = 0
+    apart: tuple[Apart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

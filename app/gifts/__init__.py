@@ -1,5 +1,6 @@
 """Packs, one-yuan gifts, birthdays and festivals: the face of the slice."""
 
+from app.gifts.baskets import gifts_apart
 from app.gifts.birthdays import forget_birthday, set_birthday
 from app.gifts.calendars import (
     FESTIVALS,
@@ -177,6 +178,7 @@ __all__ = [
     "festivals",
     "forget_birthday",
     "free_due",
+    "gifts_apart",
     "gifts_in_force",
     "give_occasions",
     "hold_gift",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.coupons import Basket, Line
+from app.coupons import Apart, Basket, Line
 from app.gifts.tables import GiftCycle, GiftHold, GiftOffer, HoldState, Unlock
 from app.kernel.clock import business_day, day_start
 from app.kernel.errors import InvalidInput
@@ -128,23 +128,33 @@ def is_open(offer: GiftOffer, now: datetime) -> bool:
     return offer.opens_at <= now and (offer.closes_at is None or now < offer.closes_at)
 
 
-def set_apart(basket: Basket, sku: str) -> Basket:
-    """The basket without one unit of a gift: what thresholds, coupons and points are asked of.
+def set_apart(
+    basket: Basket, sku: str, *, price_fen: int = GIFT_PRICE_FEN, ref: str = ""
+) -> Basket:
+    """The basket with one unit of a gift apart: thresholds, coupons and points do not see it.
 
-    A gift is paid for beside the basket; more units of its SKU are ordinary lines. The basket is
-    answered as it is where it does not hold the SKU.
+    A gift is paid for beside the basket; more units of its SKU are ordinary lines. A unit that
+    stands in the basket at the gift's price is taken before one at another. The basket is answered
+    as it is where it does not hold the SKU.
 
     >>> lines = [Line("EGGS", "fresh", 2, 1_290), Line("RICE", "staple", 1, 3_990)]
-    >>> [(line.sku, line.quantity) for line in set_apart(Basket(lines), "EGGS").lines]
+    >>> rest = set_apart(Basket(lines), "EGGS")
+    >>> [(line.sku, line.quantity) for line in rest.lines]
     [('EGGS', 1), ('RICE', 1)]
+    >>> [(unit.sku, unit.unit_fen, unit.price_fen) for unit in rest.apart]
+    [('EGGS', 1290, 100)]
     """
-    lines: list[Line] = []
-    taken = False
-    for line in basket.lines:
-        if taken or line.sku != sku:
-            lines.append(line)
-            continue
-        taken = True
-        if line.quantity > 1:
-            lines.append(Line(line.sku, line.category, line.quantity - 1, line.unit_fen))
-    return Basket(lines, basket.shipping_fen)
+    places = [at for at, line in enumerate(basket.lines) if line.sku == sku]
+    if not places:
+        return basket
+    at_its_price = (at for at in places if basket.lines[at].unit_fen == price_fen)
+    chosen = next(at_its_price, places[0])
+    line = basket.lines[chosen]
+    lines = list(basket.lines)
+    lines[chosen : chosen + 1] = (
+        [Line(line.sku, line.category, line.quantity - 1, line.unit_fen)]
+        if line.quantity > 1
+        else []
+    )
+    unit = Apart(ref=ref, sku=sku, unit_fen=line.unit_fen, price_fen=price_fen)
+    return Basket(lines, basket.shipping_fen, (*basket.apart, unit))

@@ -211,8 +211,9 @@ TYPES: dict[str, dict[Who, str]] = {
     "CouponReturn": {ALL: "orderRef discountFen outcome at"},
     "BasketPrice": {
         ALL: "subtotalFen shippingFen savedFen pointsFen payableShippingFen payableFen lines steps "
-        "leftOut isBest explanation"
+        "leftOut isBest explanation giftsFen gifts"
     },
+    "PricedGift": {ALL: "holdId sku unitFen payableFen"},
     "PricedLine": {ALL: "sku category quantity unitFen payableFen"},
     "PriceStep": {ALL: "stage couponId baseFen discountFen shares shippingFen points"},
     "CouponLeftOut": {ALL: "couponId code message"},
