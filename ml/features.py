@@ -1,6 +1,7 @@
 """The matrix a model sees: one row a member, one column a fact, all known before a cutoff."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,9 +14,12 @@ from ml.event_features import events
 from ml.facts import Facts
 from ml.history import Days, fold
 from ml.labels import population as everyone
-from ml.order_features import basket, habit, rhythm, weeks, windows
+from ml.line_features import breadth
+from ml.order_features import Columns, basket, habit, rhythm, weeks, windows
 
 _BGNBD_MEMBERS: Final = 20_000
+_PART: Final = 16_384
+"""Members worked on at once: their rows stay in a core's cache, and memory stays bounded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +50,7 @@ def days_needed(name: str) -> int:
 def fit_bgnbd(facts: Facts, as_of: int, *, seed: int = 0) -> BgNbd:
     """BG/NBD parameters from orders before `as_of`, of 20,000 members drawn by `seed` at most."""
     ordered = np.zeros(len(facts.member_ids), dtype=np.bool_)
-    ordered[facts.order_member[facts.order_at < as_of]] = True
+    ordered[facts.order_member[facts.seen(as_of)]] = True
     members = draw(np.flatnonzero(ordered).astype(np.int32), _BGNBD_MEMBERS, seed)
     return bgnbd.fit(bgnbd.counts(fold(facts, as_of, members)))
 
@@ -66,28 +70,52 @@ def build(
     *,
     purchases: BgNbd | None = None,
     horizon_days: int = 45,
+    threads: int = 1,
 ) -> Matrix:
     """Features of `population` (codes, ascending) from rows before `as_of` only.
 
     Without a population the members of `labels.population` are taken. `purchases` are the BG/NBD
     parameters behind the `bgnbd_*` columns; without them they are fitted to the same rows.
-    Orders of a member on one day count as one. Rows at or after `as_of` change no bit.
+    Orders of a member on one day count as one. Rows at or after `as_of` change no bit, and
+    neither do other members' rows. Members are worked on by `threads` threads, part by part.
     """
     members = everyone(facts, as_of) if population is None else population
     if np.any(np.diff(members) <= 0):
         raise ValueError("the population must be ascending without repeats")
-    days = fold(facts, as_of, members)
-    columns = windows(days) | rhythm(days) | weeks(days) | basket(days) | habit(days)
+    facts = facts.in_order()
     if purchases is None:
         purchases = fit_bgnbd(facts, as_of)
+    model = purchases
+
+    def columns(start: int) -> Columns:
+        return _columns(facts, as_of, members[start : start + _PART], model, horizon_days)
+
+    starts = range(0, max(len(members), 1), _PART)
+    first = columns(0)
+    values = np.empty((len(members), len(first)), dtype=np.float32)
+
+    def put(start: int) -> None:
+        part = columns(start) if start else first
+        for position, column in enumerate(part.values()):
+            values[start : start + _PART, position] = column
+
+    if threads == 1 or len(starts) == 1:
+        for start in starts:
+            put(start)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(put, starts))
+    return Matrix(values, tuple(first), members.astype(np.int32))
+
+
+def _columns(
+    facts: Facts, as_of: int, members: I32, purchases: BgNbd, horizon_days: int
+) -> Columns:
+    """All columns of some members, by name; each depends on their own facts alone."""
+    days = fold(facts, as_of, members)
+    columns = windows(days) | rhythm(days) | weeks(days) | basket(days) | habit(days)
     columns |= _purchase_model(days, purchases, horizon_days)
-    place = np.full(len(facts.member_ids), -1, dtype=np.int64)
-    place[members] = np.arange(len(members))
-    columns |= events(facts, as_of, place, len(members))
-    values = np.empty((len(members), len(columns)), dtype=np.float32)
-    for position, column in enumerate(columns.values()):
-        values[:, position] = column
-    return Matrix(values, tuple(columns), members.astype(np.int32))
+    return columns | breadth(facts, as_of, members) | events(facts, as_of, members)
 
 
 def _purchase_model(days: Days, purchases: BgNbd, horizon_days: int) -> dict[str, F64]:

@@ -1,11 +1,12 @@
 """Orders folded to one row a member and day, with the sums that windows need."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ml.arrays import DAY, F64, I64, Numbers
-from ml.facts import Facts, ascending
+from ml.facts import Facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,31 +34,62 @@ class Days:
         """How many members there are."""
         return len(self.start) - 1
 
-    @property
+    @cached_property
     def owner(self) -> I64:
         """The position of each row's member."""
         return np.repeat(np.arange(self.size), np.diff(self.start))
 
+    @cached_property
+    def _keys(self) -> I64:
+        return self.owner * self._span + (self.day - self.first_day)
+
+    @property
+    def _span(self) -> int:
+        return self.today - self.first_day + 2
+
     def since(self, days: int) -> I64:
         """For each member the first row at most `days` days old (the end row if there is none)."""
-        span = self.today - self.first_day + 2
         oldest = max(self.today - days - self.first_day, 0)
-        keys = self.owner * span + (self.day - self.first_day)
-        return np.searchsorted(keys, np.arange(self.size) * span + oldest)
+        return np.searchsorted(self._keys, np.arange(self.size) * self._span + oldest)
+
+    def total(self, column: F64) -> F64:
+        """Sums over each member's rows; nothing of other members enters, not even by rounding."""
+        answer = np.zeros(self.size)
+        some = np.diff(self.start) > 0
+        if some.any():
+            answer[some] = np.add.reduceat(column, self.start[:-1][some])
+        return answer
+
+    def spread(self, column: F64, mean: F64) -> F64:
+        """Standard deviation of each member's rows (population), NaN below two of them."""
+        number = np.diff(self.start)
+        away = column - mean[self.owner]
+        squares = self.total(away * away)
+        several = number > 1
+        answer = np.full(self.size, np.nan)
+        answer[several] = np.sqrt(squares[several] / number[several])
+        return answer
+
+
+def gathered(start: I64, members: Numbers) -> tuple[I64, I64]:
+    """The rows of members whose rows begin at `start[code]`, and whose each one is (its place)."""
+    first, number = start[members], start[members + 1] - start[members]
+    begin = np.cumsum(number) - number
+    owner = np.repeat(np.arange(len(members)), number)
+    return np.arange(len(owner)) + (first - begin)[owner], owner
 
 
 def fold(facts: Facts, as_of: int, members: Numbers) -> Days:
-    """Fold the orders of `members` (codes, ascending) before `as_of` to member-days.
+    """Fold the orders of `members` (codes, ascending) that count at `as_of` to member-days.
 
     Refunds that had not happened by `as_of` are not seen. Members without orders get no rows.
     """
-    place = np.full(len(facts.member_ids), -1, dtype=np.int64)
-    place[members] = np.arange(len(members))
-    rows = np.flatnonzero((facts.order_at < as_of) & (place[facts.order_member] >= 0))
-    owner, at = place[facts.order_member[rows]], facts.order_at[rows]
-    sorting = ascending(owner, at)
-    if sorting is not None:
-        rows, owner, at = rows[sorting], owner[sorting], at[sorting]
+    facts = facts.in_order()
+    rows, owner = gathered(facts.starts[0], members)
+    at = facts.order_at[rows]
+    seen = (at < as_of) & (facts.order_gone_at[rows] >= as_of)
+    if not seen.all():
+        rows, owner, at = rows[seen], owner[seen], at[seen]
     local = at + facts.utc_offset
     day = local // DAY
     new = np.ones(len(rows), dtype=np.bool_)

@@ -109,14 +109,13 @@ def weeks(days: Days) -> Columns:
     """Slope of order-days over the last twelve weeks (a week, per week) and weeks with orders."""
     end, since = days.start[1:], days.since(_WEEKS * 7)
     week = np.clip((days.age - 1) // 7, 0, None)
-    centre = (_WEEKS - 1) / 2
-    spread = ((np.arange(_WEEKS) - centre) ** 2).sum()
-    pull = running((centre - week) / spread)
+    spread = ((np.arange(_WEEKS) - (_WEEKS - 1) / 2) ** 2).sum()
+    pull = running(_WEEKS - 1 - 2 * week)  # twice the distance from the middle: whole numbers
     fresh = np.ones(len(week), dtype=np.int64)
     fresh[1:] = (week[1:] != week[:-1]) | (np.diff(days.owner) != 0)
     kinds = running(fresh)
     return {
-        "orders_slope_84": np.where(end > since, pull[end] - pull[since], 0.0),
+        "orders_slope_84": np.where(end > since, (pull[end] - pull[since]) / (2 * spread), 0.0),
         "active_weeks_84": (kinds[end] - kinds[since]).astype(np.float64),
     }
 
@@ -127,9 +126,7 @@ def basket(days: Days) -> Columns:
     some = end > first
     number = end - first
     money = days.fen / 100
-    total, squares = running(money), running(money * money)
-    mean = ratio(total[end] - total[first], number)
-    variance = ratio(squares[end] - squares[first], number) - mean**2
+    mean = ratio(days.total(money), number)
     last, largest = np.full((2, days.size), np.nan)
     last[some] = money[end[some] - 1]
     if some.any():
@@ -142,7 +139,7 @@ def basket(days: Days) -> Columns:
         "basket_mean": mean,
         "basket_last": last,
         "basket_max": largest,
-        "basket_sd": np.where(number > 1, np.sqrt(np.maximum(variance, 0)), np.nan),
+        "basket_sd": days.spread(money, mean),
         "basket_last_in_means": ratio(last, mean),
         "items_mean": ratio(items[end] - items[first], number),
         "products_mean": ratio(products[end] - products[first], number),
@@ -160,12 +157,10 @@ def habit(days: Days) -> Columns:
     number = end - first
     weekday = (days.day + 3) % 7  # day 0 of the epoch was a Thursday; Monday is 0
     table = np.bincount(days.owner * 7 + weekday, minlength=days.size * 7).reshape(-1, 7)
-    hours, squares = running(days.hour), running(days.hour**2)
-    hour = ratio(hours[end] - hours[first], number)
-    variance = ratio(squares[end] - squares[first], number) - hour**2
+    hour = ratio(days.total(days.hour), number)
     return {
         "weekend_share": ratio(table[:, 5] + table[:, 6], number),
         "weekday_share": ratio(table.max(axis=1), number),
         "hour_mean": hour,
-        "hour_sd": np.where(number > 1, np.sqrt(np.maximum(variance, 0)), np.nan),
+        "hour_sd": days.spread(days.hour, hour),
     }
