@@ -1,11 +1,12 @@
 """What ends alerts and what moves them up, in set SQL."""
 
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    DateTime,
     Interval,
     Text,
     Uuid,
@@ -18,6 +19,8 @@ from sqlalchemy import (
     func,
     literal,
     not_,
+    null,
+    or_,
     select,
     update,
 )
@@ -28,13 +31,21 @@ from sqlalchemy.sql.elements import ColumnElement
 from app.churn.errors import AlertClosed, AlertNotFound, ReasonRequired
 from app.churn.events import ALERTS_TOPIC, AlertClosedBy, AlertEscalated
 from app.churn.rules import next_state, pause_before
+from app.churn.settings import escalation_hours
 from app.churn.tables import OPEN_STATES, AlertState, ChurnAlert, ChurnAlertStep
 from app.kernel.db import Tx
 from app.kernel.sets import emit_each
+from app.kernel.text import checked_text
+from app.members import Community, Member, MemberStatus
 from app.orders import Order, counts
 
 ESCALATIONS = 1_000
 """How many alerts one call moves up."""
+
+LONGEST_REASON = 200
+
+# What staff may say that an alert came to; RECOVERED and CHURNED are otherwise seen from orders.
+VERDICTS = (AlertState.FALSE_ALARM, AlertState.RECOVERED, AlertState.CHURNED)
 
 
 def among(
@@ -52,18 +63,27 @@ async def close_alerts(
     actor_id: UUID | None = None,
     reason: str | None = None,
 ) -> int:
-    """End the open alerts that a predicate chooses, with history and facts; answers how many."""
-    closed = list(
+    """End the open alerts that a predicate chooses, with history and facts; answers how many.
+
+    Their rows are locked in the order of members, so that two who close many do not block each
+    other.
+    """
+    found = list(
         await tx.session.scalars(
-            update(ChurnAlert)
+            select(ChurnAlert.id)
             .where(ChurnAlert.state.in_(OPEN_STATES), chosen)
-            .values(state=state, closed_at=tx.now, escalates_at=None)
-            .returning(ChurnAlert.id)
+            .order_by(ChurnAlert.member_id)
+            .with_for_update()
         )
     )
-    if closed:
-        await _put_down(tx, closed, kind=AlertClosedBy.kind, actor_id=actor_id, reason=reason)
-    return len(closed)
+    if found:
+        await tx.session.execute(
+            update(ChurnAlert)
+            .where(among(ChurnAlert.id, found))
+            .values(state=state, closed_at=tx.now, escalates_at=None)
+        )
+        await _put_down(tx, found, kind=AlertClosedBy.kind, actor_id=actor_id, reason=reason)
+    return len(found)
 
 
 async def recover_by_order(tx: Tx, *, member_id: UUID) -> bool:
@@ -75,23 +95,35 @@ async def recover_by_order(tx: Tx, *, member_id: UUID) -> bool:
 async def settle_alerts(tx: Tx) -> tuple[int, int]:
     """Close alerts whose outcome is known: (recovered by an order, churned).
 
-    Imported orders announce nothing, so this looks at all open alerts; it runs nightly.
+    Churned are those whose horizon has passed without an order, and those who closed their
+    account. Imported orders announce nothing, so this looks at all open alerts; it runs nightly.
     """
     recovered = await close_alerts(tx, state=AlertState.RECOVERED, chosen=_ordered_since())
-    over = ChurnAlert.as_of + cast(func.make_interval(0, 0, 0, ChurnAlert.horizon_days), Interval)
+    # A day of a horizon is 24 hours, as models have it, and not one of the server's time zone.
+    span = func.make_interval(0, 0, 0, 0, 24 * ChurnAlert.horizon_days)
+    over = ChurnAlert.as_of + cast(span, Interval)
     churned = await close_alerts(
         tx,
         state=AlertState.CHURNED,
-        chosen=and_(over <= literal(tx.now), not_(_ordered_since())),
+        chosen=and_(or_(over <= literal(tx.now), _has_left()), not_(_ordered_since())),
     )
     return recovered, churned
 
 
 async def escalate_due(tx: Tx) -> int:
-    """Move up to 1,000 alerts to their next level; answers how many were due."""
+    """Move up to 1,000 alerts to their next level; answers how many moved.
+
+    Those that somebody holds wait until the hold ends, and whoever has ordered since has
+    recovered instead.
+    """
+    is_due = and_(
+        ChurnAlert.escalates_at <= tx.now,
+        or_(ChurnAlert.held_until.is_(None), ChurnAlert.held_until <= tx.now),
+    )
+    await close_alerts(tx, state=AlertState.RECOVERED, chosen=and_(is_due, _ordered_since()))
     due = (
         select(ChurnAlert.id)
-        .where(ChurnAlert.state.in_(OPEN_STATES), ChurnAlert.escalates_at <= tx.now)
+        .where(ChurnAlert.state.in_(OPEN_STATES), is_due)
         .order_by(ChurnAlert.member_id)
         .limit(ESCALATIONS)
         .with_for_update(skip_locked=True)
@@ -99,8 +131,12 @@ async def escalate_due(tx: Tx) -> int:
     moved = list(
         await tx.session.scalars(
             update(ChurnAlert)
-            .where(ChurnAlert.id.in_(due.scalar_subquery()))
-            .values(state=_level(), escalates_at=literal(tx.now) + _pause())
+            .where(
+                ChurnAlert.id.in_(due.scalar_subquery()),
+                Member.id == ChurnAlert.member_id,
+                Community.id == Member.community_id,
+            )
+            .values(state=_level(), escalates_at=_next_due(tx.now))
             .returning(ChurnAlert.id)
         )
     )
@@ -112,19 +148,39 @@ async def escalate_due(tx: Tx) -> int:
 async def close_by_staff(
     tx: Tx, *, alert_id: UUID, actor_id: UUID, state: AlertState, reason: str
 ) -> None:
-    """Mute an alert or call it a false alarm; the member is not alerted again before calming down.
+    """End an alert by a person's word; the member is not alerted again before calming down.
 
-    Raises AlertNotFound, AlertClosed, ReasonRequired.
+    `state` is FALSE_ALARM, RECOVERED, CHURNED or MUTED (which `mute` gives for a time). Raises
+    AlertNotFound, AlertClosed, ReasonRequired, InvalidInput.
     """
-    if not reason.strip():
-        raise ReasonRequired()
-    if state not in (AlertState.MUTED, AlertState.FALSE_ALARM):
+    reason = checked_reason(reason)
+    if state not in (*VERDICTS, AlertState.MUTED):
         raise ValueError(f"{state} is not for staff to give")
     chosen = ChurnAlert.id == alert_id
     closed = await close_alerts(tx, state=state, chosen=chosen, actor_id=actor_id, reason=reason)
     if not closed:
         known = await tx.session.scalar(select(ChurnAlert.id).where(chosen))
         raise AlertClosed() if known else AlertNotFound()
+
+
+def checked_reason(reason: str) -> str:
+    """What a person gives as the reason, of at most 200 characters.
+
+    Raises ReasonRequired, InvalidInput.
+    """
+    if not reason.strip():
+        raise ReasonRequired()
+    return checked_text(reason, field="reason", longest=LONGEST_REASON)
+
+
+def after_hours(now: datetime) -> "ColumnElement[datetime]":
+    """When a level that begins now has had its time, by the setting of the joined community."""
+    span = func.make_interval(0, 0, 0, 0, 0, 0, 3_600 * escalation_hours())
+    return literal(now, DateTime(timezone=True)) + cast(span, Interval)
+
+
+def _has_left() -> "ColumnElement[bool]":
+    return exists().where(Member.id == ChurnAlert.member_id, Member.status == MemberStatus.CLOSED)
 
 
 def _ordered_since() -> "ColumnElement[bool]":
@@ -139,15 +195,13 @@ def _level() -> "ColumnElement[Any]":
     return case(*((ChurnAlert.state == state, literal(up)) for state, up in whens.items()))
 
 
-def _pause() -> "ColumnElement[timedelta | None]":
-    pauses = {
-        state: pause_before(upper)
+def _next_due(now: datetime) -> "ColumnElement[datetime | None]":
+    lasting = [
+        state
         for state in OPEN_STATES
-        if (upper := next_state(state)) is not None
-    }
-    return case(
-        *((ChurnAlert.state == state, literal(pause, Interval)) for state, pause in pauses.items())
-    )
+        if (upper := next_state(state)) is not None and pause_before(upper) is not None
+    ]
+    return case((ChurnAlert.state.in_(lasting), after_hours(now)), else_=null())
 
 
 async def _put_down(

@@ -1,6 +1,8 @@
 """Refusals of models and alerts."""
 
-from app.kernel.errors import Refusal
+from datetime import UTC, datetime
+
+from app.kernel.errors import NotBefore, Refusal
 
 
 class NoModel(Refusal):
@@ -95,8 +97,29 @@ class AlertClosed(Refusal):
 
 
 class ReasonRequired(Refusal):
-    """An alert is muted only with a reason."""
+    """An alert is muted, and ended by a person, only with a reason."""
 
     code = "REASON_REQUIRED"
     zh = "请填写原因"
     en = "Give a reason."
+
+
+class AlertTaken(NotBefore):
+    """A colleague works on the alert until the hold ends or they hand it back."""
+
+    code = "ALERT_TAKEN"
+    zh = "该预警由{owner}处理中"
+    en = "{owner} is working on this alert."
+
+    def __init__(self, *, owner: str, at: datetime) -> None:
+        """Say who holds it, and until when."""
+        Refusal.__init__(self, owner=owner, at=at.astimezone(UTC).isoformat())
+        self.at = at
+
+
+class AlertNotTaken(Refusal):
+    """Only an alert that somebody holds is handed back."""
+
+    code = "ALERT_NOT_TAKEN"
+    zh = "该预警无人处理中"
+    en = "Nobody holds this alert."

@@ -56,6 +56,48 @@ class AlertClosedBy(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AlertAcknowledged(Event):
+    """Somebody of staff has seen an alert."""
+
+    kind: ClassVar[str] = "churn.alert_acknowledged"
+    alert_id: UUID
+    member_id: UUID
+    state: str
+
+    def topics(self) -> list[str]:
+        """Staff's queue."""
+        return [ALERTS_TOPIC]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertTakenOver(Event):
+    """Somebody of staff works on an alert, which waits for them."""
+
+    kind: ClassVar[str] = "churn.alert_taken_over"
+    alert_id: UUID
+    member_id: UUID
+    state: str
+
+    def topics(self) -> list[str]:
+        """Staff's queue."""
+        return [ALERTS_TOPIC]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertHandedBack(Event):
+    """An alert is nobody's again: it was handed back, or its hold has ended."""
+
+    kind: ClassVar[str] = "churn.alert_handed_back"
+    alert_id: UUID
+    member_id: UUID
+    state: str
+
+    def topics(self) -> list[str]:
+        """Staff's queue."""
+        return [ALERTS_TOPIC]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRegistered(Event):
     """A freshly trained model was stored."""
 

@@ -3,15 +3,9 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 
-from app.churn.tables import (
-    OPEN_STATES,
-    AlertState,
-    ChurnAlert,
-    ChurnAlertStep,
-    ChurnScore,
-)
+from app.churn.tables import OPEN_STATES, ChurnAlert, ChurnScore
 from app.kernel.db import Read
 
 
@@ -37,35 +31,3 @@ async def open_alert_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, C
         )
     )
     return {row.member_id: row for row in rows}
-
-
-async def steps_by_alert(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[ChurnAlertStep]]:
-    """The history of each alert, oldest first."""
-    rows = await read.session.scalars(
-        select(ChurnAlertStep)
-        .where(ChurnAlertStep.alert_id.in_(list(keys)))
-        .order_by(ChurnAlertStep.at, ChurnAlertStep.state)
-    )
-    found: dict[UUID, list[ChurnAlertStep]] = {}
-    for row in rows:
-        found.setdefault(row.alert_id, []).append(row)
-    return found
-
-
-async def alerts_page(
-    read: Read,
-    *,
-    state: AlertState | None,
-    after: tuple[float, UUID] | None,
-    first: int,
-) -> list[ChurnAlert]:
-    """Alerts, the likeliest to leave first, after a keyset position (probability, id).
-
-    Without a state, all that are open. One more than `first` if there are more.
-    """
-    query = select(ChurnAlert).order_by(ChurnAlert.probability.desc(), ChurnAlert.id.desc())
-    states = OPEN_STATES if state is None else (state,)
-    query = query.where(ChurnAlert.state.in_(states)).limit(first + 1)
-    if after is not None:
-        query = query.where(tuple_(ChurnAlert.probability, ChurnAlert.id) < tuple_(*after))
-    return list(await read.session.scalars(query))

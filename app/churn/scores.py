@@ -10,7 +10,6 @@ import orjson
 from sqlalchemy import (
     ARRAY,
     Double,
-    Float,
     Select,
     Text,
     Uuid,
@@ -25,24 +24,15 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
-from sqlalchemy.sql.elements import ColumnElement
 
-from app.churn.closing import among, close_alerts
-from app.churn.events import ALERTS_TOPIC, RiskRaised
-from app.churn.rules import HYSTERESIS, TRIGGER, first_state, pause_before
-from app.churn.tables import (
-    OPEN_STATES,
-    AlertState,
-    ChurnAlert,
-    ChurnAlertStep,
-    ChurnScore,
-    ChurnScoreHistory,
-)
+from app.churn.closing import among
+from app.churn.raising import close_calmed, raise_alerts, unlatch, value_fen
+from app.churn.rules import TRIGGER, SignalEffect
+from app.churn.settings import signal_effect, signal_share, trigger
+from app.churn.tables import OPEN_STATES, ChurnAlert, ChurnScore, ChurnScoreHistory
 from app.kernel.db import Read, Tx
-from app.kernel.sets import emit_each, uuid7_each
 from app.kernel.table import Json
-from app.members import Community, Member, MemberStatus
-from app.segments import MemberStage, Stage
+from app.members import Member, MemberStatus
 
 BATCH = 5_000
 """How many scores one transaction takes."""
@@ -84,22 +74,15 @@ async def store_scores(tx: Tx, scores: NewScores) -> Stored:
 
     A score older than the member's newest is ignored, and so is the same one coming again, so a
     run that was killed can simply be repeated. Members who left get none. An alert is raised, and
-    announced, only when a score rises through its community's trigger, and not for members who
-    have churned already.
+    announced, only when a score rises through its community's trigger, which an open signal
+    lowers; `raise_alerts` tells for whom not.
     """
     members = await _upsert(tx, scores)
     await _remember(tx, members)
     await _follow(tx, members)
-    recovered = await close_alerts(
-        tx,
-        state=AlertState.RECOVERED,
-        chosen=and_(
-            among(ChurnAlert.member_id, members),
-            ChurnAlert.probability <= HYSTERESIS * ChurnAlert.trigger,
-        ),
-    )
-    await _unlatch(tx, members)
-    raised = await _raise(tx, members)
+    recovered = await close_calmed(tx, members)
+    await unlatch(tx, members)
+    raised = await raise_alerts(tx, members)
     return Stored(len(members), len(scores.member_ids) - len(members), raised, recovered)
 
 
@@ -177,94 +160,17 @@ async def _follow(tx: Tx, members: list[UUID]) -> None:
         )
         .values(
             probability=ChurnScore.probability,
+            value_fen=value_fen(ChurnAlert.member_id, ChurnAlert.horizon_days),
             reasons=case((told, ChurnScore.reasons), else_=ChurnAlert.reasons),
         )
     )
 
 
-def _trigger() -> ColumnElement[float]:
-    """The community's own trigger; one that is no number between 0 and 1 is left aside."""
-    own = Community.settings["churn_trigger"]
-    number = cast(own.astext, Float(53))
-    is_number = func.jsonb_typeof(own) == "number"
-    return case((is_number, case((number.between(0, 1), number), else_=TRIGGER)), else_=TRIGGER)
-
-
 async def lowest_trigger(read: Read) -> float:
-    """The lowest trigger of any community: scores from here up may raise an alert."""
-    lowest = await read.session.scalar(select(func.min(_trigger())))
+    """The lowest probability that may raise an alert anywhere, be it by a trigger that is lowered.
+
+    Scores from here up come with their reasons.
+    """
+    share = case((signal_effect() == SignalEffect.NONE.value, 1.0), else_=signal_share())
+    lowest = await read.session.scalar(select(func.min(trigger() * share)))
     return TRIGGER if lowest is None else min(lowest, TRIGGER)
-
-
-async def _unlatch(tx: Tx, members: list[UUID]) -> None:
-    await tx.session.execute(
-        update(ChurnScore)
-        .where(
-            among(ChurnScore.member_id, members),
-            ChurnScore.raised,
-            Member.id == ChurnScore.member_id,
-            Community.id == Member.community_id,
-            ChurnScore.probability <= HYSTERESIS * _trigger(),
-        )
-        .values(raised=False)
-    )
-
-
-def _risen(members: list[UUID], now: datetime) -> "Select[*tuple[Any, ...]]":
-    vip = MemberStage.stage == Stage.VIP
-    trigger = _trigger()
-    return (
-        select(
-            ChurnScore.member_id.label("member_id"),
-            uuid7_each(now).label("id"),
-            case((vip, first_state(True).value), else_=first_state(False).value).label("state"),
-            ChurnScore.probability.label("probability"),
-            trigger.label("trigger"),
-            ChurnScore.horizon_days.label("horizon_days"),
-            ChurnScore.reasons.label("reasons"),
-            literal(now).label("raised_at"),
-            ChurnScore.as_of.label("as_of"),
-            case((vip, _due(True, now)), else_=_due(False, now)).label("escalates_at"),
-        )
-        .join(Member, Member.id == ChurnScore.member_id)
-        .join(Community, Community.id == Member.community_id)
-        .outerjoin(MemberStage, MemberStage.member_id == ChurnScore.member_id)
-        .where(
-            among(ChurnScore.member_id, members),
-            ~ChurnScore.raised,
-            ChurnScore.probability >= trigger,
-            MemberStage.stage.is_distinct_from(Stage.CHURNED),
-        )
-    )
-
-
-def _due(vip: bool, now: datetime) -> ColumnElement[datetime]:
-    pause = pause_before(first_state(vip))
-    return literal(now if pause is None else now + pause)
-
-
-async def _raise(tx: Tx, members: list[UUID]) -> int:
-    rows = _risen(members, tx.now)
-    names = [item.name for item in rows.selected_columns]
-    statement = insert(ChurnAlert).from_select(names, rows).on_conflict_do_nothing()
-    raised = list(await tx.session.scalars(statement.returning(ChurnAlert.member_id)))
-    if not raised:
-        return 0
-    await tx.session.execute(
-        update(ChurnScore).where(among(ChurnScore.member_id, raised)).values(raised=True)
-    )
-    fresh = (among(ChurnAlert.member_id, raised), ChurnAlert.state.in_(OPEN_STATES))
-    steps = select(
-        ChurnAlert.member_id, ChurnAlert.id, ChurnAlert.state, ChurnAlert.raised_at
-    ).where(*fresh)
-    await tx.session.execute(
-        insert(ChurnAlertStep).from_select(["member_id", "alert_id", "state", "at"], steps)
-    )
-    payload = func.jsonb_build_object(
-        "alert_id", ChurnAlert.id, "member_id", ChurnAlert.member_id,
-        "state", ChurnAlert.state, "probability", ChurnAlert.probability,
-        "as_of", ChurnAlert.as_of,
-    )  # fmt: skip
-    topics = literal([ALERTS_TOPIC], ARRAY(Text()))
-    facts = select(topics, payload).where(*fresh).order_by(ChurnAlert.probability.desc())
-    return await emit_each(tx, kind=RiskRaised.kind, source=facts)

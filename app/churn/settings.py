@@ -1,0 +1,63 @@
+"""What a community may set of alerts and signals, as SQL of its `settings`; ours where unset."""
+
+from sqlalchemy import Float, case, cast, func, literal
+from sqlalchemy.sql.elements import ColumnElement
+
+from app.churn.rules import (
+    ESCALATION_HOURS,
+    LEAST_SESSIONS,
+    LOGINS_FALL,
+    SIGNAL_SHARE,
+    TRIGGER,
+    USAGE_FALL,
+    SignalEffect,
+)
+from app.members import Community
+
+
+def _number(name: str, default: float, low: float, high: float) -> ColumnElement[float]:
+    """The community's own number; one that is none, or out of bounds, is left aside."""
+    own = Community.settings[name]
+    number = cast(own.astext, Float(53))
+    is_number = func.jsonb_typeof(own) == "number"
+    fallback = literal(default, Float(53))
+    return case(
+        (is_number, case((number.between(low, high), number), else_=fallback)), else_=fallback
+    )
+
+
+def trigger() -> ColumnElement[float]:
+    """The probability from which members are at risk: `churn_trigger`."""
+    return _number("churn_trigger", TRIGGER, 0, 1)
+
+
+def escalation_hours() -> ColumnElement[float]:
+    """How many hours a level has: `churn_escalation_hours`, 1 to 720."""
+    return _number("churn_escalation_hours", ESCALATION_HOURS, 1, 720)
+
+
+def signal_share() -> ColumnElement[float]:
+    """What share of the trigger is left while a signal is open: `churn_signal_share`."""
+    return _number("churn_signal_share", SIGNAL_SHARE, 0, 1)
+
+
+def signal_effect() -> ColumnElement[str]:
+    """What a signal does to alerts: `churn_signal_effect`, one of SignalEffect's names."""
+    own = Community.settings["churn_signal_effect"].astext
+    names = [effect.value for effect in SignalEffect]
+    return case((own.in_(names), own), else_=SignalEffect.LOWER.value)
+
+
+def logins_fall() -> ColumnElement[float]:
+    """By how many percent log-ins fall to make a signal: `churn_logins_fall`, 1 to 100."""
+    return _number("churn_logins_fall", LOGINS_FALL, 1, 100)
+
+
+def usage_fall() -> ColumnElement[float]:
+    """By how many percent use falls to make a signal: `churn_usage_fall`, 1 to 100."""
+    return _number("churn_usage_fall", USAGE_FALL, 1, 100)
+
+
+def least_sessions() -> ColumnElement[float]:
+    """How many sessions a baseline has at least: `churn_signal_sessions`, 1 to 100."""
+    return _number("churn_signal_sessions", LEAST_SESSIONS, 1, 100)

@@ -1,0 +1,216 @@
+"""What staff do with an alert: see it, take it over, hand it back, mute its member.
+
+Each locks the alert's row, so that of fifty who take over one alert at once one gets it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Text, and_, func, literal, select, update
+
+from app import staff
+from app.churn.closing import ESCALATIONS, among, checked_reason, close_alerts
+from app.churn.errors import AlertClosed, AlertNotFound, AlertNotTaken, AlertTaken
+from app.churn.events import (
+    ALERTS_TOPIC,
+    AlertAcknowledged,
+    AlertHandedBack,
+    AlertTakenOver,
+)
+from app.churn.rules import HOLD, LONGEST_MUTE
+from app.churn.tables import (
+    OPEN_STATES,
+    AlertActionKind,
+    AlertState,
+    ChurnAlert,
+    ChurnAlertAction,
+    ChurnScore,
+)
+from app.kernel.db import Tx
+from app.kernel.errors import InvalidInput, NotAllowed
+from app.kernel.outbox import Event
+from app.kernel.sets import emit_each
+
+
+async def acknowledge(tx: Tx, *, alert_id: UUID, actor_id: UUID) -> ChurnAlert:
+    """Note who has seen an alert; the first who did stays.
+
+    Raises AlertNotFound, AlertClosed.
+    """
+    row = await _open_alert(tx, alert_id)
+    if row.acknowledged_at is None:
+        row.acknowledged_at, row.acknowledged_by = tx.now, actor_id
+        _note(tx, row, AlertActionKind.ACKNOWLEDGED, actor_id)
+        tx.emit(AlertAcknowledged(row.id, row.member_id, row.state.value))
+    return row
+
+
+async def take_over(tx: Tx, *, alert_id: UUID, actor_id: UUID) -> ChurnAlert:
+    """Give an alert to whoever asks for 72 hours, in which it does not move up by itself.
+
+    Whoever holds it already holds it for 72 hours more from now. It counts as seen. Raises
+    AlertNotFound, AlertClosed, AlertTaken.
+    """
+    row = await _open_alert(tx, alert_id)
+    held_until = row.held_until
+    if row.owner_id not in (None, actor_id) and held_until is not None and held_until > tx.now:
+        raise AlertTaken(owner=await _name(tx, row.owner_id), at=held_until)
+    if row.acknowledged_at is None:
+        row.acknowledged_at, row.acknowledged_by = tx.now, actor_id
+    row.owner_id, row.taken_at, row.held_until = actor_id, tx.now, tx.now + HOLD
+    _note(tx, row, AlertActionKind.TAKEN_OVER, actor_id, until=row.held_until)
+    tx.emit(AlertTakenOver(row.id, row.member_id, row.state.value))
+    return row
+
+
+async def hand_back(
+    tx: Tx, *, alert_id: UUID, actor_id: UUID, reason: str | None = None, anybodys: bool = False
+) -> ChurnAlert:
+    """End the hold on an alert: if its level's time is over by now, it moves up at the next look.
+
+    Only who holds it may, unless `anybodys`, as for a manager whose colleague is away. Raises
+    AlertNotFound, AlertClosed, AlertNotTaken, NotAllowed, InvalidInput.
+    """
+    said = checked_reason(reason) if reason is not None and reason.strip() else None
+    row = await _open_alert(tx, alert_id)
+    if row.owner_id is None:
+        raise AlertNotTaken()
+    if row.owner_id != actor_id and not anybodys:
+        raise NotAllowed()
+    row.owner_id = row.taken_at = row.held_until = None
+    _note(tx, row, AlertActionKind.HANDED_BACK, actor_id, reason=said)
+    tx.emit(AlertHandedBack(row.id, row.member_id, row.state.value))
+    return row
+
+
+async def mute(
+    tx: Tx, *, alert_id: UUID, actor_id: UUID, until: datetime, reason: str
+) -> ChurnAlert:
+    """End an alert and let its member get no other before `until`, at most 366 days ahead.
+
+    From then on a score at the trigger raises one again. Raises AlertNotFound, AlertClosed,
+    ReasonRequired, InvalidInput.
+    """
+    said = checked_reason(reason)
+    if not tx.now < until <= tx.now + LONGEST_MUTE:
+        raise InvalidInput(
+            field="until",
+            reason=f"after now and within {LONGEST_MUTE.days} days",
+            reason_zh=f"须晚于现在且在{LONGEST_MUTE.days}天内",
+        )
+    # The score's row is held before the alert's, as by those who raise alerts.
+    await tx.session.execute(
+        select(ChurnScore.member_id)
+        .join(ChurnAlert, ChurnAlert.member_id == ChurnScore.member_id)
+        .where(ChurnAlert.id == alert_id)
+        .with_for_update(of=ChurnScore)
+    )
+    row = await _open_alert(tx, alert_id)
+    await close_alerts(
+        tx,
+        state=AlertState.MUTED,
+        chosen=ChurnAlert.id == alert_id,
+        actor_id=actor_id,
+        reason=said,
+    )
+    await tx.session.execute(
+        update(ChurnAlert).where(ChurnAlert.id == alert_id).values(muted_until=until)
+    )
+    await tx.session.execute(
+        update(ChurnScore).where(ChurnScore.member_id == row.member_id).values(raised=False)
+    )
+    await tx.session.refresh(row)
+    return row
+
+
+async def release_due(tx: Tx) -> int:
+    """Give up to 1,000 alerts back to the queue whose hold has ended; answers how many."""
+    due = (
+        select(ChurnAlert.id)
+        .where(
+            ChurnAlert.state.in_(OPEN_STATES),
+            ChurnAlert.owner_id.is_not(None),
+            ChurnAlert.held_until <= tx.now,
+        )
+        .order_by(ChurnAlert.member_id)
+        .limit(ESCALATIONS)
+        .with_for_update(skip_locked=True)
+    )
+    rows = (
+        await tx.session.execute(
+            select(ChurnAlert.id, ChurnAlert.member_id).where(
+                ChurnAlert.id.in_(due.scalar_subquery())
+            )
+        )
+    ).all()
+    if not rows:
+        return 0
+    released = [row.id for row in rows]
+    await tx.session.execute(
+        update(ChurnAlert)
+        .where(among(ChurnAlert.id, released))
+        .values(owner_id=None, taken_at=None, held_until=None)
+    )
+    ended = AlertActionKind.HOLD_ENDED
+    tx.session.add_all(
+        ChurnAlertAction(
+            member_id=row.member_id, alert_id=row.id, id=tx.new_id(), kind=ended, at=tx.now
+        )
+        for row in rows
+    )
+    await tx.session.flush()
+    await _announce(tx, released, AlertHandedBack)
+    return len(released)
+
+
+async def _open_alert(tx: Tx, alert_id: UUID) -> ChurnAlert:
+    """The alert's row, held until the transaction ends; refused once it is over."""
+    row = await tx.session.scalar(
+        select(ChurnAlert)
+        .where(ChurnAlert.id == alert_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if row is None:
+        raise AlertNotFound()
+    if row.state not in OPEN_STATES:
+        raise AlertClosed()
+    return row
+
+
+async def _name(tx: Tx, account: UUID | None) -> str:
+    found = {} if account is None else await staff.by_id(tx, [account])
+    return next((row.name for row in found.values()), "?")
+
+
+def _note(
+    tx: Tx,
+    row: ChurnAlert,
+    kind: AlertActionKind,
+    actor_id: UUID,
+    *,
+    until: datetime | None = None,
+    reason: str | None = None,
+) -> None:
+    tx.session.add(
+        ChurnAlertAction(
+            member_id=row.member_id,
+            alert_id=row.id,
+            id=tx.new_id(),
+            kind=kind,
+            at=tx.now,
+            actor_id=actor_id,
+            until=until,
+            reason=reason,
+        )
+    )
+
+
+async def _announce(tx: Tx, alerts: Sequence[UUID], event: type[Event]) -> None:
+    payload = func.jsonb_build_object(
+        "alert_id", ChurnAlert.id, "member_id", ChurnAlert.member_id, "state", ChurnAlert.state
+    )
+    topics = literal([ALERTS_TOPIC], ARRAY(Text()))
+    chosen = and_(among(ChurnAlert.id, list(alerts)))
+    await emit_each(tx, kind=event.kind, source=select(topics, payload).where(chosen))
