@@ -1,0 +1,43 @@
+"""Refusals of playbooks and their tasks."""
+
+from app.kernel.errors import Refusal
+
+
+class PlaybookNotFound(Refusal):
+    """There is no such playbook."""
+
+    code = "PLAYBOOK_NOT_FOUND"
+    zh = "找不到该预案"
+    en = "There is no such playbook."
+
+
+class PlaybookMoveNotAllowed(Refusal):
+    """The version cannot go from its state to the one asked for."""
+
+    code = "PLAYBOOK_MOVE_NOT_ALLOWED"
+    zh = "预案不能从{state}变为{to}"
+    en = "The playbook cannot go from {state} to {to}."
+
+
+class PlaybookSuperseded(Refusal):
+    """Somebody made a newer version meanwhile."""
+
+    code = "PLAYBOOK_SUPERSEDED"
+    zh = "预案已有更新的第{version}版，请在其上修改"
+    en = "There is a newer version {version} of this playbook: change that one."
+
+
+class TaskNotFound(Refusal):
+    """There is no such task, or it is not the caller's to see."""
+
+    code = "TASK_NOT_FOUND"
+    zh = "找不到该任务"
+    en = "There is no such task."
+
+
+class TaskClosed(Refusal):
+    """The task is over."""
+
+    code = "TASK_CLOSED"
+    zh = "该任务已结束"
+    en = "This task is over."
