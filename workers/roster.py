@@ -4,6 +4,7 @@ from datetime import time, timedelta
 
 from app import ballots, drops
 from app.campaigns import CampaignStarted
+from app.churn import AlertClosedBy, AlertEscalated, RiskRaised
 from app.coupons import CouponRedeemed
 from app.eco import EcoActionCredited
 from app.kernel.outbox import Event
@@ -13,6 +14,7 @@ from app.points import InvitationChanged, MemberCheckedIn
 from app.tiers import TierRunAsked
 from workers import campaigns, churn, coupons, eco, gifts, members, points, segments, tiers, upkeep
 from workers import drops as drop_jobs
+from workers import playbooks as playbook_jobs
 from workers.jobs import by_name
 from workers.reactions import Reaction, Reactions, react
 from workers.schedule import Daily, Every, Monthly, Plan, Tick
@@ -39,6 +41,9 @@ JOBS = by_name(
         churn.score_night,
         churn.escalate_alerts,
         churn.recover_member,
+        playbook_jobs.answer_alert,
+        playbook_jobs.answer_alerts,
+        playbook_jobs.learn_effects,
         eco.award_member,
         eco.award_all,
         gifts.unlock_packs,
@@ -59,6 +64,7 @@ _RETURN = react(coupons.return_coupons, "member_id", "order_id")
 _GIFTS = react(gifts.return_gifts, "member_id", "order_id")
 _AWARD = react(eco.award_member, "member_id")
 _RECOVER = react(churn.recover_member, "member_id")
+_ANSWER = react(playbook_jobs.answer_alert, "alert_id")
 
 TABLE: dict[type[Event], tuple[Reaction, ...]] = {
     OrderPaid: (_FOLLOW, _RECOVER),
@@ -72,6 +78,9 @@ TABLE: dict[type[Event], tuple[Reaction, ...]] = {
     DataExportRequested: (react(members.make_export, "member_id", "export_id"),),
     InvitationChanged: (react(tiers.upgrade_inviter, "inviter_id"),),
     TierRunAsked: (react(tiers.take_run_on, "month", "publish"),),
+    RiskRaised: (_ANSWER,),
+    AlertEscalated: (_ANSWER,),
+    AlertClosedBy: (_ANSWER,),
     CampaignStarted: (react(campaigns.enrol_now, "campaign_id"),),
 }
 
@@ -90,6 +99,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("gifts", gifts.move_gifts, Every(5 * _MINUTE)),
     Plan("occasions", gifts.give_occasions, Every(60 * _MINUTE), catch_up=_NIGHT, patience=_NIGHT),
     Plan("alerts", churn.escalate_alerts, Every(5 * _MINUTE)),
+    Plan("playbooks", playbook_jobs.answer_alerts, Every(5 * _MINUTE)),
     Plan("members", members.close_members, Every(5 * _MINUTE)),
     Plan("sweep", upkeep.sweep, Every(60 * _MINUTE)),
     Plan("versions", upkeep.sweep_versions, Every(5 * _MINUTE)),
@@ -100,6 +110,9 @@ PLANS: tuple[Plan, ...] = (
     Plan("tier notices", tiers.notify_tiers, Daily(time(9, 30)), catch_up=_NIGHT),
     Plan("tiers", tiers.run_tiers, Monthly(time(0, 5)), catch_up=_MONTH, patience=_NIGHT),
     Plan("churn scores", churn.score_night, Daily(time(3, 0)), catch_up=_NIGHT, patience=_NIGHT),
+    Plan(
+        "effects", playbook_jobs.learn_effects, Daily(time(4, 30)), catch_up=_NIGHT, patience=_NIGHT
+    ),
 )
 
 # Looked at each second: members wait for these with their eyes on the screen.
