@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ml.arrays import DAY, F64, I64
+from ml.arrays import DAY, F64, I64, Bools
 from ml.facts import NEVER, Facts
 
 _PENDING: int = 2_000_000
@@ -34,20 +34,29 @@ class Purchases:
             self._fold()
 
     def facts(self) -> tuple[Facts, int]:
-        """The orders with their refunds, and how many refunds had no order before them."""
+        """The orders with their refunds, and how many refunds had no order before them.
+
+        An order's later refunds follow as rows without amounts, each with its own instant.
+        """
         self._fold()
-        member, at, fen, items, products = self._orders.T
-        refund, refund_at, orphans = self._refunded(member, at)
+        order, back, at, orphans = self._refunded()
+        rows = np.concatenate([np.arange(len(self._orders)), order[_repeats(order)]])
+        member, placed, fen, items, products = self._orders[rows].T
+        amounts = np.arange(len(rows)) < len(self._orders)
+        refund, refund_at = np.zeros_like(fen), np.full_like(fen, NEVER)
+        first = ~_repeats(order)
+        for chosen, place in ((first, order[first]), (~first, np.flatnonzero(~amounts))):
+            refund[place], refund_at[place] = back[chosen], at[chosen]
         return (
             Facts(
                 member_ids=list(self._codes),
                 order_member=member.astype(np.int32),
-                order_at=at,
-                order_fen=fen,
-                order_items=np.clip(items, 0, 2**31 - 1).astype(np.int32),
+                order_at=placed,
+                order_fen=fen * amounts,
+                order_items=np.clip(items * amounts, 0, 2**31 - 1).astype(np.int32),
                 order_refund_fen=refund,
                 order_refund_at=refund_at,
-                order_products=np.clip(products, 0, 2**31 - 1).astype(np.int32),
+                order_products=np.clip(products * amounts, 0, 2**31 - 1).astype(np.int32),
             ),
             orphans,
         )
@@ -64,20 +73,31 @@ class Purchases:
             totals = np.add.reduceat(lines[:, 2:], first, axis=0)
             self._orders = np.column_stack([lines[first, :2], totals])
 
-    def _refunded(self, member: I64, at: I64) -> tuple[I64, I64, int]:
-        """Refunds of each order: put to the customer's latest order before, dated by the last."""
-        amount = np.zeros(len(member), dtype=np.int64)
-        when = np.full(len(member), NEVER, dtype=np.int64)
+    def _refunded(self) -> tuple[I64, I64, I64, int]:
+        """Refunds: their customer's latest order before, sorted by it, the money and the instant.
+
+        Also how many had none. Refunds of one instant and order are one.
+        """
+        member, at = self._orders[:, 0], self._orders[:, 1]
         refunds = np.concatenate([np.empty((0, 3), dtype=np.int64), *self._refunds])
+        nothing = np.empty(0, dtype=np.int64)
         if not len(member) or not len(refunds):
-            return amount, when, len(refunds)
+            return nothing, nothing, nothing, len(refunds)
         low = min(int(at.min()), int(refunds[:, 1].min()))
         span = max(int(at.max()), int(refunds[:, 1].max())) - low + 1
         keys = member * span + (at - low)
         place = np.searchsorted(keys, refunds[:, 0] * span + refunds[:, 1] - low, "right") - 1
         known = (place >= 0) & (member[place] == refunds[:, 0])
-        place, refunds = place[known], refunds[known]
-        np.add.at(amount, place, -refunds[:, 2])
-        latest = np.zeros(len(member), dtype=np.int64)
-        np.maximum.at(latest, place, refunds[:, 1])
-        return amount, np.where(amount > 0, latest, when), int((~known).sum())
+        place, when, back = place[known], refunds[known, 1], -refunds[known, 2]
+        turned = np.lexsort((when, place))
+        place, when, back = place[turned], when[turned], back[turned]
+        first = np.flatnonzero(~(_repeats(place) & _repeats(when)))
+        total = np.add.reduceat(back, first) if len(first) else nothing
+        return place[first], total, when[first], int((~known).sum())
+
+
+def _repeats(sorted_column: I64) -> Bools:
+    """Which rows hold what the row before them holds."""
+    answer = np.zeros(len(sorted_column), dtype=np.bool_)
+    np.equal(sorted_column[1:], sorted_column[:-1], out=answer[1:])
+    return answer

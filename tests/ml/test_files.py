@@ -47,10 +47,14 @@ def test_cancelled_lines_are_refunds_of_the_latest_order_before(tmp_path: Path):
         "9,2024-01-05,6,6\n",
     )
     facts, tally = read(file)
-    assert facts.order_fen.tolist() == [1000, 2000, 600]
-    assert facts.order_refund_fen.tolist() == [500, 0, 0]
-    assert facts.order_refund_at[0] == datetime(2024, 1, 12, tzinfo=UTC).timestamp()
-    assert facts.order_refund_at[1:].tolist() == [NEVER, NEVER]
+    # The second refund of the first order takes a row of its own, at the order's instant.
+    assert facts.order_fen.tolist() == [1000, 2000, 600, 0]
+    assert facts.order_at[3] == facts.order_at[0]
+    assert facts.order_member.tolist() == [0, 0, 1, 0]
+    assert facts.order_refund_fen.tolist() == [400, 0, 0, 100]
+    assert facts.order_refund_at[0] == datetime(2024, 1, 10, tzinfo=UTC).timestamp()
+    assert facts.order_refund_at[1:3].tolist() == [NEVER, NEVER]
+    assert facts.order_refund_at[3] == datetime(2024, 1, 12, tzinfo=UTC).timestamp()
     assert tally.left_out == {"refund without an earlier order": 1}
 
 
