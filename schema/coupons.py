@@ -7,7 +7,7 @@ from uuid import UUID
 import strawberry
 
 from app import coupons
-from app.kernel.auth import MemberCaller
+from app.kernel.auth import MemberCaller, Role, StaffCaller
 from schema.context import Info
 from schema.coupons_uses import CouponRedemption, CouponReturn, redemption_of, return_of
 from schema.enums import describe
@@ -152,6 +152,13 @@ async def template_by_key(info: Info, key: UUID) -> CouponTemplate:
     return template_of(row)
 
 
+def may_approve_alone(info: Info) -> bool:
+    """Whether the caller may approve the batches that they drafted themselves."""
+    caller = info.context.caller
+    owns = isinstance(caller, StaffCaller) and caller.role is Role.OWNER
+    return owns and info.context.settings.may_approve_alone
+
+
 @strawberry.type(description="So many coupons of a template, for at most so much money.")
 class CouponBatch(Node):
     template_key: strawberry.Private[UUID]
@@ -164,6 +171,15 @@ class CouponBatch(Node):
     budget_fen: Fen = strawberry.field(description="The most that its coupons may cost together.")
     reserved_fen: Fen = strawberry.field(description="What coupons not yet used can still cost.")
     spent_fen: Fen = strawberry.field(description="What used coupons have cost.")
+    drafted_by: strawberry.ID | None = strawberry.field(
+        description="The staff account that drafted it; null for one that the product made."
+    )
+    approved_by: strawberry.ID | None = strawberry.field(
+        description="The staff account that approved it; null until somebody has."
+    )
+    approved_alone: bool = strawberry.field(
+        description="True if one person drafted and approved it, which a house of one may allow."
+    )
 
     template: CouponTemplate = loaded(
         coupons.templates_by_id,
@@ -187,6 +203,9 @@ def batch_of(row: coupons.Batch) -> CouponBatch:
         budget_fen=Fen(row.budget_fen),
         reserved_fen=Fen(row.reserved_fen),
         spent_fen=Fen(row.spent_fen),
+        drafted_by=row.drafted_by and global_id("StaffAccount", row.drafted_by),
+        approved_by=row.approved_by and global_id("StaffAccount", row.approved_by),
+        approved_alone=row.approved_alone,
     )
 
 

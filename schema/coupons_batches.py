@@ -13,7 +13,14 @@ from app.kernel.idempotency import once
 from app.kernel.table import Json
 from app.staff import subject
 from schema.context import Info, note_made
-from schema.coupons import CouponBatch, CouponTemplate, batch_by_key, batch_of, template_of
+from schema.coupons import (
+    CouponBatch,
+    CouponTemplate,
+    batch_by_key,
+    batch_of,
+    may_approve_alone,
+    template_of,
+)
 from schema.enums import describe
 from schema.fields import field, mutation, query, shown
 from schema.guard import OFFICE, staff
@@ -176,6 +183,7 @@ class CouponBatchesMutation:
                     quantity=input.quantity,
                     budget_fen=input.budget_fen,
                     code_mode=input.code_mode,
+                    by=caller.id,
                 )
                 note_made(subject(coupons.Batch, batch.id))
                 return {"batch": str(batch.id)}
@@ -193,8 +201,13 @@ class CouponBatchesMutation:
     @mutation(
         staff(Role.CAMPAIGN_MANAGER),
         ApproveCouponBatchSuccess,
-        refusals=[coupons.BatchNotFound, coupons.BatchMoveNotAllowed],
-        description="Approves a drafted batch and makes its codes, if it has them in advance.",
+        refusals=[
+            coupons.BatchNotFound,
+            coupons.BatchMoveNotAllowed,
+            coupons.BatchNeedsAnother,
+        ],
+        description="Approves a batch that somebody else drafted, and makes its codes, if it has "
+        "them in advance.",
     )
     async def approve_coupon_batch(
         self, info: Info, input: ApproveCouponBatchInput
@@ -206,7 +219,9 @@ class CouponBatchesMutation:
         async with info.context.begin(about=subject(coupons.Batch, batch_id)) as tx:
 
             async def work() -> Json:
-                batch = await coupons.approve_batch(tx, batch_id=batch_id, by=caller.id)
+                batch = await coupons.approve_batch(
+                    tx, batch_id=batch_id, by=caller.id, alone=may_approve_alone(info)
+                )
                 if batch.code_mode is not coupons.CodeMode.BULK:
                     return {"codes": 0}
                 return {"codes": await coupons.make_codes(tx, batch_id=batch_id)}

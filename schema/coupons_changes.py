@@ -20,6 +20,7 @@ from schema.coupons import (
     CouponTemplate,
     batch_by_key,
     coupon_by_key,
+    may_approve_alone,
     template_by_key,
 )
 from schema.coupons_prices import BasketLineInput, basket_of, without_gifts
@@ -103,7 +104,8 @@ class CreateCouponTemplateInput:
     )
     batch: CouponBatchInput | None = strawberry.field(
         default=None,
-        description="A batch to make with it, approved by you and active at once.",
+        description="A batch to make with it: active at once where you may approve it yourself, "
+        "else a draft for somebody else to approve.",
     )
     idempotency_key: str | None = strawberry.field(
         default=None, description="A key of the client's; the same key never makes two."
@@ -144,7 +146,7 @@ class CreateCouponTemplateSuccess:
     async def template(self, info: Info) -> CouponTemplate:
         return await template_by_key(info, self.template_key)
 
-    @field(description="The active batch, if one was asked for.")
+    @field(description="The batch, if one was asked for; its status says whether it is active.")
     async def batch(self, info: Info) -> CouponBatch | None:
         return None if self.batch_key is None else await batch_by_key(info, self.batch_key)
 
@@ -184,7 +186,7 @@ class RedeemCouponSuccess:
         return await coupon_by_key(info, *self.key)
 
 
-async def _create(tx: Tx, input: CreateCouponTemplateInput, by: UUID) -> Json:
+async def _create(tx: Tx, input: CreateCouponTemplateInput, *, by: UUID, alone: bool) -> Json:
     template = await coupons.create_template(tx, draft=input.draft(), by=by)
     note_made(subject(coupons.Template, template.id))
     if input.batch is None:
@@ -194,9 +196,11 @@ async def _create(tx: Tx, input: CreateCouponTemplateInput, by: UUID) -> Json:
         template_id=template.id,
         quantity=input.batch.quantity,
         budget_fen=input.batch.budget_fen,
+        by=by,
     )
-    await coupons.approve_batch(tx, batch_id=batch.id, by=by)
-    await coupons.move_batch(tx, batch_id=batch.id, to=coupons.BatchState.ACTIVE)
+    if alone:
+        await coupons.approve_batch(tx, batch_id=batch.id, by=by, alone=True)
+        await coupons.move_batch(tx, batch_id=batch.id, to=coupons.BatchState.ACTIVE)
     return {"template": str(template.id), "batch": str(batch.id)}
 
 
@@ -205,7 +209,7 @@ class CouponsMutation:
     @mutation(
         staff(Role.CAMPAIGN_MANAGER),
         CreateCouponTemplateSuccess,
-        description="Makes a coupon template and, if asked for, an active batch of its coupons.",
+        description="Makes a coupon template and, if asked for, a batch of its coupons.",
     )
     async def create_coupon_template(
         self, info: Info, input: CreateCouponTemplateInput
@@ -220,7 +224,7 @@ class CouponsMutation:
                 command="createCouponTemplate",
                 key=input.idempotency_key,
                 given=shown(input),
-                work=lambda: _create(tx, input, caller.id),
+                work=lambda: _create(tx, input, by=caller.id, alone=may_approve_alone(info)),
             )
         batch = answer["batch"]
         return CreateCouponTemplateSuccess(

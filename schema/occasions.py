@@ -6,20 +6,20 @@ from uuid import UUID
 import strawberry
 
 from app import coupons, gifts
-from app.kernel.auth import MemberCaller, Role, StaffCaller
+from app.kernel.auth import Role
 from app.kernel.clock import business_day
-from app.kernel.errors import NotSignedIn
-from app.kernel.idempotency import once
+from app.kernel.db import Tx
 from app.kernel.table import Json
 from app.members import MemberNotActive, MemberNotFound
-from app.staff import subject
 from app.tiers import TierNotFound
+from schema.acting import acting_member, acting_staff, answered
 from schema.context import Info, note_made
 from schema.coupons import CouponBatch, batch_of
 from schema.enums import describe
-from schema.fields import field, loaded, mutation, query, shown
+from schema.fields import field, loaded, mutation, query
 from schema.guard import MEMBER, OFFICE, SIGNED_IN, staff
 from schema.nodes import MemberPart, key_of
+from schema.subjects import NamedSubject
 
 describe(
     gifts.Calendar,
@@ -156,6 +156,10 @@ class SetBirthdayInput:
         default=None,
         description="For 29 February: when it is celebrated in other years, by default FEB28.",
     )
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="A key of the client's; sent again with it, it gets the first answer.",
+    )
 
 
 @strawberry.type(description="The birthday is told.")
@@ -179,6 +183,10 @@ class SetOccasionGiftInput:
     )
     batch_id: strawberry.ID | None = strawberry.field(
         default=None, description="The batch whose coupons are given; null gives none any more."
+    )
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="A key of the client's; sent again with it, it gets the first answer.",
     )
 
 
@@ -225,13 +233,15 @@ class OccasionsMutation:
         "cycle. Telling the same again changes nothing.",
     )
     async def set_birthday(self, info: Info, input: SetBirthdayInput) -> SetBirthdaySuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
+        member_id = acting_member(info)
         born = gifts.Birthday(input.calendar, input.month, input.day, input.leap_month, input.feb29)
-        async with info.context.begin() as tx:
-            await gifts.set_birthday(tx, member_id=caller.id, birthday=born)
-        return SetBirthdaySuccess(key=caller.id)
+
+        async def work(tx: Tx) -> Json:
+            await gifts.set_birthday(tx, member_id=member_id, birthday=born)
+            return {}
+
+        await answered(info, input, work)
+        return SetBirthdaySuccess(key=member_id)
 
     @mutation(
         staff(Role.CAMPAIGN_MANAGER),
@@ -243,21 +253,26 @@ class OccasionsMutation:
     async def set_occasion_gift(
         self, info: Info, input: SetOccasionGiftInput
     ) -> SetOccasionGiftSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
+        staff_id = acting_staff(info)
         named = input.batch_id
         batch_id = None if named is None else key_of(named, "CouponBatch", "batchId")
-        async with info.context.begin() as tx:
-            row = await gifts.set_occasion_gift(
+        in_force = {"occasion": input.occasion, "tier_code": input.tier, "ended_at": None}
+        row: gifts.OccasionGift | None = None
+
+        async def work(tx: Tx) -> Json:
+            made = await gifts.set_occasion_gift(
                 tx,
                 occasion=input.occasion,
                 tier_code=input.tier,
                 batch_id=batch_id,
-                by=caller.id,
+                by=staff_id,
             )
-            if row is not None:
-                note_made(subject(gifts.OccasionGift, row.id))
+            return {"gift": None if made is None else str(made.id)}
+
+        about = NamedSubject(gifts.OccasionGift, in_force)
+        gift_id = (await answered(info, input, work, about=about))["gift"]
+        if gift_id is not None:
+            row = await info.context.one(gifts.occasion_gifts_by_id, UUID(gift_id))
         return SetOccasionGiftSuccess(gift=None if row is None else gift_of(row))
 
     @mutation(
@@ -267,22 +282,13 @@ class OccasionsMutation:
         description="Adds a festival to those everybody knows.",
     )
     async def add_festival(self, info: Info, input: AddFestivalInput) -> AddFestivalSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                made = await gifts.add_festival(tx, festival=input.festival())
-                return {"code": made.code}
+        async def work(tx: Tx) -> Json:
+            made = await gifts.add_festival(tx, festival=input.festival())
+            note_made(NamedSubject(gifts.FestivalRow, {"code": made.code}))
+            return {"code": made.code}
 
-            answer = await once(
-                tx,
-                owner_id=caller.id,
-                command="addFestival",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
-            )
-            rows = {row.code: row for row in await gifts.festivals(tx)}
-        return AddFestivalSuccess(festival=festival_of(info, rows[answer["code"]]))
+        code = (await answered(info, input, work))["code"]
+        async with info.context.read() as read:
+            rows = {row.code: row for row in await gifts.festivals(read)}
+        return AddFestivalSuccess(festival=festival_of(info, rows[code]))

@@ -16,6 +16,7 @@ from app.coupons.drafting import TemplateDraft
 from app.coupons.errors import (
     BatchHeldByDrop,
     BatchMoveNotAllowed,
+    BatchNeedsAnother,
     BatchNotActive,
     BatchNotFound,
     BatchTooSmall,
@@ -112,6 +113,7 @@ __all__ = [
     "Batch",
     "BatchHeldByDrop",
     "BatchMoveNotAllowed",
+    "BatchNeedsAnother",
     "BatchNotActive",
     "BatchNotFound",
     "BatchState",

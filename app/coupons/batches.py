@@ -9,6 +9,7 @@ from app.coupons.drafting import LONGEST_REASON, TemplateDraft, checked_cost, cl
 from app.coupons.errors import (
     BatchHeldByDrop,
     BatchMoveNotAllowed,
+    BatchNeedsAnother,
     BatchNotActive,
     BatchNotFound,
     BatchTooSmall,
@@ -70,6 +71,7 @@ async def create_batch(
     quantity: int,
     budget_fen: int | None = None,
     code_mode: CodeMode = CodeMode.UNIQUE,
+    by: UUID | None = None,
 ) -> Batch:
     """Draft a batch; without a budget it gets what all its coupons can cost at most.
 
@@ -107,6 +109,8 @@ async def create_batch(
         redeemed=0,
         reserved_fen=0,
         spent_fen=0,
+        drafted_by=by,
+        approved_alone=False,
         created_at=tx.now,
     )
     tx.session.add(batch)
@@ -114,13 +118,17 @@ async def create_batch(
     return batch
 
 
-async def approve_batch(tx: Tx, *, batch_id: UUID, by: UUID | None) -> Batch:
+async def approve_batch(tx: Tx, *, batch_id: UUID, by: UUID | None, alone: bool = False) -> Batch:
     """Approve a drafted batch; it gives out coupons once it is moved to ACTIVE.
 
-    Raises BatchNotFound, BatchMoveNotAllowed.
+    Somebody else does it than who drafted it, unless one person may do both (`alone`): then the
+    batch keeps that it was so. Raises BatchNotFound, BatchMoveNotAllowed, BatchNeedsAnother.
     """
     batch = await move_batch(tx, batch_id=batch_id, to=BatchState.APPROVED)
-    batch.approved_by = by
+    own = by is not None and by == batch.drafted_by
+    if own and not alone:
+        raise BatchNeedsAnother()
+    batch.approved_by, batch.approved_alone = by, own
     await tx.session.flush()
     return batch
 

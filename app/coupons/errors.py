@@ -35,6 +35,14 @@ class BatchMoveNotAllowed(Refusal):
     en = "The batch cannot go from {state} to {to}."
 
 
+class BatchNeedsAnother(Refusal):
+    """Whoever drafted a batch may not approve it."""
+
+    code = "BATCH_NEEDS_ANOTHER"
+    zh = "起草人不能审批自己的批次，请由另一位同事审批"
+    en = "Whoever drafted the batch may not approve it; ask somebody else."
+
+
 class BatchTooSmall(Refusal):
     """The batch does not hold that many coupons, or not the money for them."""
 

@@ -10,7 +10,7 @@ from sqlalchemy import TextClause, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.types import Text, Uuid
 
-from app import coupons, tiers
+from app import coupons, staff, tiers
 from app.gifts.calendars import (
     Festival,
     as_json,
@@ -233,14 +233,13 @@ async def _give(
     batches = {gift.id: gift.batch_id for gift in run.gifts}
     # Batches are locked in the order of their keys by every command.
     for gift_id in sorted(by_gift, key=lambda key: (batches[key], key)):
-        await _grant(tx, run.occasion, batches[gift_id], gift_id, by_gift[gift_id])
+        await _grant(tx, run, batches[gift_id], gift_id, by_gift[gift_id])
     return rows[-1][0] if len(rows) == most else None
 
 
-async def _grant(
-    tx: Tx, occasion: str, batch_id: UUID, gift_id: UUID, cycles: dict[UUID, int]
-) -> None:
+async def _grant(tx: Tx, run: _Run, batch_id: UUID, gift_id: UUID, cycles: dict[UUID, int]) -> None:
     """Give the members of one gift their coupons and settle what came of it for each."""
+    occasion, why = run.occasion, coupons.BatchUsedUp.code
     try:
         grants = await coupons.grant(
             tx,
@@ -250,7 +249,7 @@ async def _grant(
             source_id=gift_id,
         )
     except (coupons.BatchNotActive, coupons.ValidityOver) as refusal:
-        log.warning("an occasion's coupons cannot be given", occasion=occasion, why=refusal.code)
+        why = refusal.code
         grants = coupons.Grants()
     outcomes = {member_id: _outcome(grants, member_id) for member_id in cycles}
     await tx.session.execute(
@@ -264,7 +263,8 @@ async def _grant(
     )
     short = sum(outcome is GrantOutcome.NO_STOCK for outcome in outcomes.values())
     if short:
-        log.warning("an occasion's batch ran out", occasion=occasion, members=short)
+        log.warning("an occasion's coupons were not given", occasion=occasion, members=short)
+        await _tell_staff(tx, run, batch_id, why, short)
     for member_id, coupon_id in grants.granted.items():
         tx.emit(
             OccasionGiven(
@@ -274,6 +274,19 @@ async def _grant(
                 coupon_id=coupon_id,
             )
         )
+
+
+async def _tell_staff(tx: Tx, run: _Run, batch_id: UUID, why: str, members: int) -> None:
+    """That members go without; once an occasion, batch and day, of the first who did."""
+    facts = {
+        "occasion": run.occasion,
+        "zone": run.zone,
+        "batchId": str(batch_id),
+        "why": why,
+        "membersSoFar": members,
+    }
+    notice = staff.Notice("occasion.short", f"{run.occasion}: {batch_id}", facts)
+    await staff.notify(tx, [notice], day=business_day(tx.now, run.zone))
 
 
 def _outcome(grants: coupons.Grants, member_id: UUID) -> GrantOutcome:

@@ -242,3 +242,9 @@ async def birthdays_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, To
             next_on = next_in_force(told, earlier, from_cycle, today)
             found[member_id] = ToldBirthday(told, next_on, from_cycle)
     return found
+
+
+async def occasion_gifts_by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, OccasionGift]:
+    """Gifts of occasions by id, ended ones too; unknown ids are absent."""
+    rows = await read.session.scalars(select(OccasionGift).where(OccasionGift.id.in_(list(keys))))
+    return {row.id: row for row in rows}

@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     time_zone: str = "Asia/Shanghai"
     answer_cache_mb: Annotated[int, Field(ge=0, le=65_536)] = 64
     answer_cache_seconds: Annotated[int, Field(ge=0, le=300)] = 5
+    approve_alone: bool | None = None
     demo_members: Annotated[int, Field(ge=0, le=1_000_000)] = 1_500
 
     token_keys: SecretStr = SecretStr(_development_key("tokens"))
@@ -175,6 +176,11 @@ class Settings(BaseSettings):
     def origins(self) -> frozenset[str]:
         """The other origins whose pages may call the API from a browser."""
         return frozenset(self.cors_origins.split(",")) if self.cors_origins else frozenset()
+
+    @property
+    def may_approve_alone(self) -> bool:
+        """Whether an OWNER may approve what they drafted; by default not in production."""
+        return self.env != "production" if self.approve_alone is None else self.approve_alone
 
     # Not cached: copies of settings with another port would keep the old address.
     @property

@@ -1,6 +1,7 @@
 """Packs, gifts and birthdays as clients see them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
@@ -298,3 +299,52 @@ async def test_drafts_are_for_staff(
     shown = await api(document, caller=owner)
     assert shown["data"]["node"] is not None
     assert len(shown["data"]["packs"]["nodes"]) == 1
+
+
+async def test_a_change_of_an_occasion_s_gift_is_audited_with_before_and_after(
+    api: Api, database: Database, owner: StaffCaller
+) -> None:
+    async with database.begin() as tx:
+        batches = [(await make_coupons.batch(tx)).id for _ in range(2)]
+    document = (
+        "mutation($input: SetOccasionGiftInput!) { setOccasionGift(input: $input) {"
+        " ... on UserError { code } ... on SetOccasionGiftSuccess {"
+        " gift { batch { id } } } } }"
+    )
+    first, second = (global_id("CouponBatch", batch) for batch in batches)
+    set_to = {"occasion": "BIRTHDAY", "idempotencyKey": "one"}
+    for _ in range(2):
+        done = await ask(api, document, owner, **set_to, batchId=first)
+        assert done["gift"]["batch"]["id"] == first
+    again = await ask(api, document, owner, **set_to, batchId=second)
+    assert again["code"] == "IDEMPOTENCY_KEY_REUSED"
+    await ask(api, document, owner, occasion="BIRTHDAY", batchId=second, idempotencyKey="two")
+    late = await ask(api, document, owner, **set_to, batchId=first)
+    assert late["gift"]["batch"]["id"] == first, "the answer of its time, nothing is set back"
+    ended = await ask(api, document, owner, occasion="BIRTHDAY", idempotencyKey="three")
+    assert ended["gift"] is None
+    log = "{ auditLog(first: 9) { nodes { action before after } } }"
+    nodes = (await api(log, caller=owner))["data"]["auditLog"]["nodes"]
+    seen = Counter(
+        tuple((part or {}).get("batch_id") for part in (entry["before"], entry["after"]))
+        for entry in nodes
+    )
+    one, two = (str(batch) for batch in batches)
+    assert seen == {(None, one): 1, (one, two): 1, (two, None): 1, (None, None): 2}
+
+
+async def test_a_birthday_told_twice_with_a_key_is_told_once(
+    api: Api, database: Database, clock: TestClock, as_member: Callable[[UUID], MemberCaller]
+) -> None:
+    (one,) = await people(database, 1)
+    caller = as_member(one)
+    told = {"calendar": "SOLAR", "month": 5, "day": 7, "idempotencyKey": "tap"}
+    first = await ask(api, BIRTHDAY, caller, **told)
+    changed = {**told, "day": 8, "idempotencyKey": "second thoughts"}
+    await ask(api, BIRTHDAY, caller, **changed)
+    late = await ask(api, BIRTHDAY, caller, **told)
+    assert late["__typename"] == "SetBirthdaySuccess", "no third change, which would be refused"
+    assert late["birthday"]["mayChange"] is False
+    assert first["birthday"]["mayChange"] is True
+    odd = await ask(api, BIRTHDAY, caller, **{**told, "day": 9})
+    assert odd["code"] == "IDEMPOTENCY_KEY_REUSED"

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select, text
 
-from app import coupons, gifts, tiers
+from app import coupons, gifts, staff, tiers
 from app.gifts import BIRTHDAY, Birthday, Calendar, Feb29, Festival, GrantOutcome
 from app.kernel.clock import day_start
 from app.kernel.db import Database
@@ -367,3 +367,32 @@ async def test_a_job_killed_inside_a_batch_gives_nobody_twice(
             .where(gifts.OccasionGrant.outcome == GrantOutcome.PENDING)
         )
     assert (granted, pending) == (40, 0)
+
+
+async def test_staff_hear_of_members_who_went_without(database: Database, clock: TestClock) -> None:
+    for _ in range(3):
+        await person(database, SPRING)
+    batch = await plan(database, quantity=1)
+    clock.now = day_start(date(2026, 3, 20))
+    await run(database, most=2)
+    async with database.read() as read:
+        [notice] = await staff.notices_page(read, first=5, after=None, waiting=True)
+    assert (notice.kind, notice.subject) == ("occasion.short", f"BIRTHDAY: {batch}")
+    assert notice.facts == {
+        "occasion": "BIRTHDAY",
+        "zone": "Asia/Shanghai",
+        "batchId": str(batch),
+        "why": "BATCH_USED_UP",
+        "membersSoFar": 1,
+    }
+    async with database.begin() as tx:
+        await coupons.move_batch(tx, batch_id=batch, to=coupons.BatchState.ENDED)
+        festival = Festival("SPRING_DAY", "春日", "Spring day", Calendar.SOLAR, 3, 21)
+        await gifts.add_festival(tx, festival=festival)
+        await gifts.set_occasion_gift(tx, occasion=festival.code, tier_code=None, batch_id=batch)
+    clock.advance(days=1)
+    await run(database)
+    async with database.read() as read:
+        newest = await staff.notices_page(read, first=5, after=None, waiting=True)
+    assert newest[0].facts["why"] == "BATCH_NOT_ACTIVE"
+    assert len(newest) == 2

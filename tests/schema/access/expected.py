@@ -224,7 +224,7 @@ TYPES: dict[str, dict[Who, str]] = {
     },
     "CouponBatch": {
         ALL: "id status codeMode quantity granted setAside redeemed budgetFen reservedFen spentFen "
-        "template"
+        "template draftedBy approvedBy approvedAlone"
     },
     # Packs, gifts and birthdays.
     "Pack": {ALL: "id title status once stock remaining items"},
