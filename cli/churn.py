@@ -20,7 +20,8 @@ from cli.starting import SAYS
 
 if TYPE_CHECKING:
     from app.churn import ChurnAlert
-    from workers.churn import Scored, Trained
+    from workers.churn import Scored
+    from workers.training import Trained
 
 TOP: Final = 10
 _FIGURES: Final = (
@@ -110,7 +111,7 @@ def _bar(what: str) -> Generator[Callable[[int, int], None]]:
 
 
 async def _train(settings: Settings, as_of: str | None) -> "Trained":
-    from workers.churn import train_model
+    from workers.training import train_model
 
     zone = settings.time_zone
     async with open_database(settings) as database:

@@ -9,14 +9,14 @@ that on small platforms chance alone passes 0.25: `chance` says where.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from scipy.special import chdtri
 
 from ml import features, labels
-from ml.arrays import F32, F64, I64, Numbers
+from ml.arrays import F32, F64, I32, I64, Numbers
 from ml.artifact import Artifact
 from ml.facts import Facts
 
@@ -49,6 +49,7 @@ class Sample:
 
     values: F32
     names: tuple[str, ...]
+    members: I32 = field(default_factory=lambda: np.empty(0, np.int32))
 
 
 def sample(artifact: Artifact, facts: Facts, *, as_of: int, seed: int = 0) -> Sample:
@@ -63,7 +64,7 @@ def sample(artifact: Artifact, facts: Facts, *, as_of: int, seed: int = 0) -> Sa
         horizon_days=about.horizon_days,
     )
     names = tuple(artifact.manifest()["features"])
-    return Sample(matrix.only(names), names)
+    return Sample(matrix.only(names), names, matrix.members)
 
 
 def reference(seen: Sample, probability: F64) -> Plain:

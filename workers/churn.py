@@ -1,49 +1,42 @@
-"""Training and scoring of churn models: facts out of the database, arrays through the models.
-
-No transaction is open while a model works. The models (and xgboost with them) are imported where
-they are used, so that the scheduler and short commands start without them.
-"""
+"""Scoring members, and the night in which models are trained, judged and watched."""
 
 import asyncio
-import os
-from collections.abc import Callable
+import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from app import churn
+from app import churn, staff
+from app.kernel.clock import business_day
 from app.kernel.db import Database
 from app.kernel.log import logger
 from app.kernel.table import Json
 from workers.jobs import NIGHTLY, Work, drain, job
+from workers.judging import is_judged, judge_model
+from workers.models import (
+    ModelWorkFailed,
+    Opened,
+    Progress,
+    Reading,
+    as_arrays,
+    in_thread,
+    read_once,
+    silently,
+    usable_model,
+)
 from workers.schedule import planned
+from workers.training import train_model
 
 if TYPE_CHECKING:
-    from ml.artifact import Artifact
-    from ml.facts import Facts
     from ml.scoring import Scores
 
-# A model older than this is trained anew before the night's scoring.
+# A new model is trained when the newest is older than this.
 MODEL_LASTS = timedelta(days=14)
-
-Progress = Callable[[int, int], None]
+FAILED = "churn.models_failed"
 
 log = logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A model that was just trained and stored, in force or as a challenger."""
-
-    id: UUID
-    version: str
-    role: churn.ModelRole
-    horizon_days: int
-    choice: str
-    orders: int
-    members: int
-    metrics: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,123 +49,51 @@ class Scored:
     stored: churn.Stored
 
 
-def _silently(done: int, total: int) -> None:
-    """Progress that nobody watches."""
-
-
-async def train_model(
+async def score_members(
     database: Database,
     *,
     as_of: datetime,
     zone: str,
-    progress: Progress = _silently,
-    threads: int | None = None,
-) -> Trained:
-    """Train on what was known at `as_of` and store the model; by default with every core.
-
-    Few rows are learned from faster by one thread: several mostly wait for each other. Raises
-    ml.errors.TooLittleHistory when no window has closed that could be learned from.
-    """
-    facts = await churn.read_facts(database, as_of=as_of, zone=zone)
-    cores = threads or os.cpu_count() or 1
-    artifact = await asyncio.to_thread(_train, facts, as_of, progress, cores)
-    metrics = _means(artifact.about.metrics)
-    async with database.begin() as tx:
-        row = await churn.register_model(
-            tx,
-            version=f"{as_of:%Y%m%d}-{artifact.version}",
-            trained_as_of=as_of,
-            manifest=artifact.manifest(),
-            metrics=metrics,
-            artifact=artifact.to_bytes(),
-        )
-    return Trained(
-        id=row.id,
-        version=row.version,
-        role=row.role,
-        horizon_days=artifact.about.horizon_days,
-        choice=artifact.choice,
-        orders=artifact.about.orders,
-        members=artifact.about.members,
-        metrics=metrics,
-    )
-
-
-def _train(
-    facts: churn.ChurnFacts, as_of: datetime, progress: Progress, threads: int
-) -> "Artifact":
-    from ml.training import train
-
-    return train(
-        as_arrays(facts),
-        as_of=int(as_of.timestamp()),
-        threads=threads,
-        progress=progress,
-    )
-
-
-def as_arrays(facts: churn.ChurnFacts) -> "Facts":
-    """The facts as the models take them; both sides name their columns alike."""
-    from ml.facts import Facts
-
-    return Facts(**vars(facts))
-
-
-def _means(metrics: dict[str, dict[str, float]]) -> dict[str, float]:
-    """The mean of each figure over the held-out windows; nothing without any."""
-    origins = list(metrics.values())
-    names = origins[0] if origins else {}
-    return {name: sum(origin[name] for origin in origins) / len(origins) for name in names}
-
-
-async def score_members(
-    database: Database, *, as_of: datetime, zone: str, progress: Progress = _silently
+    progress: Progress = silently,
+    facts: Reading | None = None,
 ) -> Scored:
     """Score every member with a recent order as of an instant, and raise and close alerts.
 
-    Scores go in by batches of 5,000; a run that was killed is simply repeated. Raises NoModel and
-    ModelDamaged, after which the earlier scores are still in force.
+    Scores go in by batches of 5,000; a run that was killed is simply repeated. The night's drift
+    is recorded with them. `facts` gives them where they were read before. Raises NoModel,
+    ModelDamaged, ModelUnusable and ModelWorkFailed, after which the earlier scores are in force.
     """
+    opened = await usable_model(database, zone=zone)
     async with database.read() as read:
-        model = await churn.load_champion(read)
         trigger = await churn.lowest_trigger(read)
-    artifact = await asyncio.to_thread(_open, model)
-    facts = await churn.read_facts(database, as_of=as_of, zone=zone)
-    scores = await asyncio.to_thread(_score, artifact, facts, as_of, trigger)
+    known = await read_once(database, facts, as_of=as_of, zone=zone)
+    scores = await in_thread(lambda: _score(opened, known, as_of, trigger))
     done, total = churn.Stored(), len(scores.members)
+    horizon = opened.artifact.about.horizon_days
     for start in range(0, total, churn.BATCH):
         part = slice(start, start + churn.BATCH)
         batch = churn.NewScores(
-            model_id=model.id,
+            model_id=opened.row.id,
             as_of=as_of,
-            horizon_days=artifact.about.horizon_days,
-            member_ids=facts.ids(scores.members[part]),
+            horizon_days=horizon,
+            member_ids=known.ids(scores.members[part]),
             probability=scores.probability[part].tolist(),
             reasons=[[_told(reason) for reason in row] for row in scores.reasons[part]],
         )
         async with database.begin() as tx:
             done += await churn.store_scores(tx, batch)
         progress(min(start + churn.BATCH, total), total)
-    return Scored(model.version, as_of, artifact.about.horizon_days, done)
+    night = await asyncio.to_thread(_night, opened, known, as_of, scores)
+    async with database.begin() as tx:
+        await churn.record_night(tx, night, zone=zone)
+    return Scored(opened.row.version, as_of, horizon, done)
 
 
-def _open(model: churn.ModelVersion) -> "Artifact":
-    from ml.artifact import from_bytes
-    from ml.errors import CorruptArtifact
-
-    try:
-        return from_bytes(model.artifact)
-    except CorruptArtifact as error:
-        raise churn.ModelDamaged(version=model.version) from error
-
-
-def _score(
-    artifact: "Artifact", facts: churn.ChurnFacts, as_of: datetime, trigger: float
-) -> "Scores":
+def _score(opened: Opened, facts: churn.ChurnFacts, as_of: datetime, trigger: float) -> "Scores":
     from ml.scoring import score
 
     at = int(as_of.timestamp())
-    return score(artifact, as_arrays(facts), as_of=at, reasons_above=trigger)
+    return score(opened.artifact, as_arrays(facts), as_of=at, reasons_above=trigger)
 
 
 def _told(reason: Any) -> Json:
@@ -184,43 +105,134 @@ def _told(reason: Any) -> Json:
     }
 
 
+def _night(
+    opened: Opened, facts: churn.ChurnFacts, as_of: datetime, scores: "Scores"
+) -> churn.NewNight:
+    """The night's drift; without indices where the manifest says nothing that one could use."""
+    from ml import drift
+
+    night = churn.NewNight(
+        as_of, opened.row.id, opened.artifact.about.horizon_days, len(scores.members)
+    )
+    try:
+        seen = drift.sample(opened.artifact, as_arrays(facts), as_of=int(as_of.timestamp()))
+        found = drift.compare(opened.row.manifest["reference"], seen, scores.probability)
+    except Exception as error:  # scores are stored and good: drift alone is not known tonight
+        log.warning("drift not measured", why=f"{type(error).__name__}: {error}")
+        return night
+    return churn.NewNight(
+        night.as_of,
+        night.model_id,
+        night.horizon_days,
+        found.members,
+        mean_probability=_known(found.mean),
+        score_psi=_known(found.score),
+        score_psi_noise=_known(found.chance),
+        feature_psi={name: _known(index) for name, index in found.features.items()},
+    )
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+class _Night:
+    """The facts of one night, read once by whoever needs them first."""
+
+    def __init__(self, work: Work, as_of: datetime) -> None:
+        self.database, self.as_of = work.database, as_of
+        self.zone = work.settings.time_zone
+        self._facts: churn.ChurnFacts | None = None
+
+    async def facts(self) -> churn.ChurnFacts:
+        if self._facts is None:
+            self._facts = await churn.read_facts(self.database, as_of=self.as_of, zone=self.zone)
+        return self._facts
+
+    async def tell(self, step: str, why: str) -> None:
+        """Put a failure before staff, once a day."""
+        log.error("models failed", step=step, why=why, mend="see docs/churn.md")
+        notice = staff.Notice(FAILED, step, {"why": why})
+        async with self.database.begin() as tx:
+            await staff.notify(tx, [notice], day=business_day(tx.now, self.zone))
+
+
 @job(queue=NIGHTLY, time_limit=timedelta(hours=3), retries=3)
 @planned
 async def score_night(work: Work, *, due_at: datetime) -> None:
-    """Train if the model is old or missing, score everyone, and settle alerts that are decided.
+    """Train if the model is old or missing, judge the challenger, score everyone, settle alerts.
 
-    Without a usable model yesterday's scores stay in force, and the log says how to mend it.
+    Whatever is wrong with models, yesterday's scores stay in force, staff are told, and the night
+    goes on: trying again would change nothing. Where the database fails the night is repeated.
     """
-    await _train_if_old(work, due_at)
-    try:
-        scored = await score_members(work.database, as_of=due_at, zone=work.settings.time_zone)
-    except churn.NoModel as refusal:
-        log.info("not scored: no model yet", why=str(refusal), mend="run `linli train`")
-    except churn.ModelDamaged as refusal:
-        log.error("not scored: earlier scores stay", why=str(refusal), mend="run `linli train`")
-    else:
-        log.info("members scored", **{n: getattr(scored.stored, n) for n in _FIGURES})
+    night = _Night(work, due_at)
+    for step, do in (("train", _train_if_due), ("judge", _judge_if_due), ("score", _score_all)):
+        await _guarded(night, step, do)
     async with work.database.begin() as tx:
         recovered, churned = await churn.settle_alerts(tx)
     log.info("alerts settled", recovered=recovered, churned=churned)
+    closed = await drain(work.database, lambda tx: churn.close_nights(tx, zone=night.zone))
+    log.info("nights closed", nights=closed)
+
+
+async def _guarded(night: _Night, step: str, do: Callable[[_Night], Awaitable[None]]) -> None:
+    from ml.errors import TooLittleHistory
+
+    try:
+        await do(night)
+    except (churn.NoModel, TooLittleHistory) as refusal:
+        log.info("no model yet", step=step, why=str(refusal))
+    except (churn.ModelDamaged, churn.ModelUnusable) as refusal:
+        # Staff were told where the model was opened.
+        log.error("earlier scores stay", step=step, why=str(refusal), mend="run `linli train`")
+    except ModelWorkFailed as error:
+        await night.tell(step, str(error))
+
+
+async def _train_if_due(night: _Night) -> None:
+    async with night.database.read() as read:
+        champion = await churn.champion(read)
+        newest = await churn.last_trained(read)
+    usable = champion is not None and champion.unusable_since is None
+    if usable and newest is not None and night.as_of - newest < MODEL_LASTS:
+        return
+    trained = await train_model(
+        night.database, as_of=night.as_of, zone=night.zone, facts=night.facts
+    )
+    log.info("model trained", version=trained.version, role=trained.role.value)
+
+
+async def _judge_if_due(night: _Night) -> None:
+    async with night.database.read() as read:
+        row, rival = await churn.challenger(read), await churn.champion(read)
+    if row is None or rival is None or is_judged(row, night.as_of):
+        return
+    if rival.trained_as_of > night.as_of - timedelta(days=_horizon(rival)):
+        return
+    judged = await judge_model(
+        night.database,
+        model_id=row.id,
+        as_of=night.as_of,
+        zone=night.zone,
+        facts=night.facts,
+    )
+    log.info("challenger judged", version=judged.version, role=judged.role.value)
+
+
+def _horizon(row: churn.ModelVersion) -> int:
+    about = row.manifest.get("about")
+    days = about.get("horizon_days") if isinstance(about, dict) else None
+    return days if isinstance(days, int) else 0
+
+
+async def _score_all(night: _Night) -> None:
+    scored = await score_members(
+        night.database, as_of=night.as_of, zone=night.zone, facts=night.facts
+    )
+    log.info("members scored", **{name: getattr(scored.stored, name) for name in _FIGURES})
 
 
 _FIGURES = ("stored", "ignored", "raised", "recovered")
-
-
-async def _train_if_old(work: Work, as_of: datetime) -> None:
-    from ml.errors import TooLittleHistory
-
-    async with work.database.read() as read:
-        model = await churn.champion(read)
-    if model is not None and as_of - model.trained_as_of < MODEL_LASTS:
-        return
-    try:
-        trained = await train_model(work.database, as_of=as_of, zone=work.settings.time_zone)
-    except TooLittleHistory as refusal:
-        log.info("no model trained yet", why=str(refusal))
-        return
-    log.info("model trained", version=trained.version, role=trained.role.value)
 
 
 @job()

@@ -1,8 +1,6 @@
 """Churn models, scores and alerts: the face of the slice."""
 
 from app.churn.closing import (
-    VERDICTS,
-    close_by_staff,
     escalate_due,
     recover_by_order,
     settle_alerts,
@@ -96,7 +94,9 @@ from app.churn.signals import (
     time_zones,
 )
 from app.churn.staffing import (
+    Verdict,
     acknowledge,
+    close_by_staff,
     hand_back,
     mute,
     release_due,
@@ -147,7 +147,6 @@ __all__ = [
     "RATE_LIMIT",
     "SCORE_LIMIT",
     "TRIGGER",
-    "VERDICTS",
     "AlertAcknowledged",
     "AlertActionKind",
     "AlertCause",
@@ -196,6 +195,7 @@ __all__ = [
     "SignalKind",
     "SignalOutcome",
     "Stored",
+    "Verdict",
     "acknowledge",
     "actions_by_alert",
     "alert_by_id",

@@ -134,6 +134,14 @@ async def roll_back(tx: Tx, *, model_id: UUID) -> ModelVersion:
     raise NoEarlierModel()
 
 
+async def replace_damaged(tx: Tx, *, damaged_id: UUID, model_id: UUID) -> None:
+    """Put an earlier model in force in the place of one that is damaged, if that still has it."""
+    await _lock(tx)
+    damaged = await _locked(tx, damaged_id)
+    if damaged.role is ModelRole.CHAMPION and damaged_id != model_id:
+        await _put_in_force(tx, await _locked(tx, model_id))
+
+
 async def mark_unusable(tx: Tx, *, model_id: UUID, why: str) -> bool:
     """Note that a model cannot be used; True the first time, so that staff are told once."""
     row = await _locked(tx, model_id)

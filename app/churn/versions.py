@@ -34,9 +34,11 @@ async def _of_role(read: Read, role: ModelRole, kind: ModelKind) -> ModelVersion
 
 
 async def last_trained(read: Read, *, kind: ModelKind = ModelKind.CHURN) -> datetime | None:
-    """As of when the newest model was trained, in force or not; None without any."""
+    """As of when the newest model that can be used was trained, in force or not; None of none."""
     return await read.session.scalar(
-        select(func.max(ModelVersion.trained_as_of)).where(ModelVersion.kind == kind)
+        select(func.max(ModelVersion.trained_as_of)).where(
+            ModelVersion.kind == kind, ModelVersion.unusable_since.is_(None)
+        )
     )
 
 

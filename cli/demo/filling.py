@@ -178,7 +178,8 @@ class _Filling:
 
     async def _score(self) -> None:
         from ml.errors import TooLittleHistory
-        from workers.churn import score_members, train_model
+        from workers.churn import score_members
+        from workers.training import train_model
 
         at, zone = self._database.clock(), self._settings.time_zone
         try:

@@ -1,7 +1,9 @@
 """The register of models and the facts they learn from."""
 
 import asyncio
+import math
 from datetime import timedelta
+from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
@@ -9,12 +11,28 @@ from sqlalchemy import text
 
 from app import churn
 from app.kernel.db import Database
+from app.kernel.table import Json
 from app.orders import ActivityKind
 from ml.facts import BROWSE, MESSAGE_CLICK, NEVER, SESSION
 from tests.conftest import TestClock
-from tests.make.churn import model
 from tests.make.members import community, member
 from tests.make.orders import activity, line, order
+
+
+def tried(rival: str, brier: tuple[float, float], members: int = 900) -> Json:
+    """Evidence beside a model, with this interval of the gain in Brier score."""
+    gain = {"brier": brier, "roc_auc": (-0.01, 0.01)}
+    return {
+        "rival": rival,
+        "as_of": "2026-03-01T00:00:00+00:00",
+        "windows": [{"members": members}],
+        "gain": {name: {"mean": sum(e) / 2, "low": e[0], "high": e[1]} for name, e in gain.items()},
+    }
+
+
+WON = (0.001, 0.004)
+LOST = (-0.004, -0.001)
+ALIKE = (-0.001, 0.001)
 
 
 async def roles(database: Database) -> dict[str, str]:
@@ -23,47 +41,188 @@ async def roles(database: Database) -> dict[str, str]:
         return {row.version: row.role for row in rows}
 
 
-async def register(database: Database, version: str, auc: float) -> None:
+async def register(
+    database: Database, version: str, evidence: Json | None = None, *, kind: str = "CHURN"
+) -> UUID:
     async with database.begin() as tx:
-        await churn.register_model(
+        row = await churn.register_model(
             tx,
             version=version,
             trained_as_of=tx.now,
-            manifest={},
-            metrics={"roc_auc": auc, "brier": 0.17},
+            manifest={"format": 1, "ratio": 0.1, "small": 1e-7, "big": 1e22, "none": math.nan},
+            metrics={"roc_auc": 0.77, "brier": 0.17},
             artifact=version.encode(),
+            evidence=evidence,
+            kind=churn.ModelKind(kind),
         )
+        return row.id
 
 
-async def test_a_worse_model_only_challenges(database: Database) -> None:
-    await register(database, "a", 0.77)
-    await register(database, "b", 0.70)
+async def test_a_model_only_challenges_until_it_has_won(database: Database) -> None:
+    await register(database, "a")
+    await register(database, "b")
     assert await roles(database) == {"a": "CHAMPION", "b": "CHALLENGER"}
-    await register(database, "c", 0.765)
-    await register(database, "c", 0.1)
-    assert await roles(database) == {"a": "RETIRED", "b": "CHALLENGER", "c": "CHAMPION"}
+    for version, evidence in (
+        ("lost", tried("a", LOST)),
+        ("alike", tried("a", ALIKE)),
+        ("elsewhere", tried("other", WON)),
+        ("few", tried("a", WON, members=29)),
+    ):
+        await register(database, version, evidence)
+        found = await roles(database)
+        assert found["a"] == "CHAMPION", version
+        assert found[version] == "CHALLENGER"
+    assert found["b"] == "RETIRED"
+    await register(database, "c", tried("a", WON))
+    await register(database, "c", tried("a", LOST))
+    found = await roles(database)
+    assert (found["a"], found["few"], found["c"]) == ("RETIRED", "CHALLENGER", "CHAMPION")
+
+
+async def test_each_kind_has_a_champion_of_its_own(database: Database) -> None:
+    await register(database, "a")
+    await register(database, "u", kind="UPLIFT")
+    await register(database, "u2", kind="UPLIFT")
+    assert await roles(database) == {"a": "CHAMPION", "u": "CHAMPION", "u2": "CHALLENGER"}
 
 
 async def test_models_registered_at_once_leave_one_champion(database: Database) -> None:
-    await asyncio.gather(*(register(database, f"v{n}", 0.7 + n / 1000) for n in range(8)))
+    await asyncio.gather(*(register(database, f"v{n}") for n in range(8)))
     found = await roles(database)
     assert list(found.values()).count("CHAMPION") == 1
+    assert list(found.values()).count("CHALLENGER") == 1
     assert len(found) == 8
 
 
-async def test_a_damaged_model_is_refused(database: Database) -> None:
+async def test_newer_evidence_decides_over_a_challenger(database: Database) -> None:
+    await register(database, "a")
+    b = await register(database, "b")
+    for evidence, role in ((tried("a", ALIKE), "CHALLENGER"), (tried("a", WON), "CHAMPION")):
+        async with database.begin() as tx:
+            await churn.judge(tx, model_id=b, evidence=evidence)
+        assert (await roles(database))["b"] == role
+    async with database.begin() as tx:
+        kept = await churn.judge(tx, model_id=b, evidence=tried("a", LOST))
+    assert kept.role is churn.ModelRole.CHAMPION, "a model in force is not judged"
+
+
+async def promote(database: Database, model_id: UUID) -> None:
+    async with database.begin() as tx:
+        await churn.promote(tx, model_id=model_id)
+
+
+async def roll_back(database: Database, model_id: UUID) -> str:
+    async with database.begin() as tx:
+        return (await churn.roll_back(tx, model_id=model_id)).version
+
+
+async def test_promotion_by_hand_needs_evidence_as_well(database: Database) -> None:
+    a = await register(database, "a")
+    with pytest.raises(churn.AlreadyInForce):
+        await promote(database, a)
+    with pytest.raises(churn.ModelNotFound):
+        await promote(database, uuid4())
+    with pytest.raises(churn.NoEvidence, match="beside a"):
+        await promote(database, await register(database, "b"))
+    with pytest.raises(churn.NoEvidence):
+        await promote(database, await register(database, "c", tried("other", WON)))
+    with pytest.raises(churn.NotBetter):
+        await promote(database, await register(database, "d", tried("a", ALIKE)))
+
+
+async def test_the_way_back_goes_one_model_at_a_time(database: Database) -> None:
+    a = await register(database, "a")
+    with pytest.raises(churn.NoEarlierModel):
+        await roll_back(database, a)
+    b = await register(database, "b", tried("a", WON))
+    c = await register(database, "c", tried("b", WON))
+    with pytest.raises(churn.NotInForce):
+        await roll_back(database, b)
+    assert await roll_back(database, c) == "b"
+    assert await roles(database) == {"a": "RETIRED", "b": "CHAMPION", "c": "RETIRED"}
+    assert await roll_back(database, b) == "a", "what was taken out does not come back by itself"
+    with pytest.raises(churn.NoEarlierModel):
+        await roll_back(database, a)
+    with pytest.raises(churn.NoEvidence):
+        await promote(database, c)  # it won against b, not against a
+    await promote(database, b)
+    assert (await roles(database))["b"] == "CHAMPION"
+    assert await roll_back(database, b) == "a"
+
+
+async def test_fifty_who_roll_back_at_once_go_back_one_step(database: Database) -> None:
+    await register(database, "a")
+    await register(database, "b", tried("a", WON))
+    c = await register(database, "c", tried("b", WON))
+    answers = await asyncio.gather(
+        *(roll_back(database, c) for _ in range(50)), return_exceptions=True
+    )
+    assert answers.count("b") == 1
+    assert sum(isinstance(one, churn.NotInForce) for one in answers) == 49
+    assert await roles(database) == {"a": "RETIRED", "b": "CHAMPION", "c": "RETIRED"}
+
+
+async def test_fifty_promotions_at_once_put_one_model_in_force(database: Database) -> None:
+    a = await register(database, "a")
+    b = await register(database, "b", tried("a", WON))
+    await roll_back(database, b)
+    answers = await asyncio.gather(
+        *(promote(database, b) for _ in range(50)), return_exceptions=True
+    )
+    assert answers.count(None) == 1
+    assert sum(isinstance(one, churn.AlreadyInForce) for one in answers) == 49
+    assert await roll_back(database, b) == "a"
+    assert (await roles(database))["a"] == "CHAMPION"
+    assert a != b
+
+
+DAMAGE = {
+    "bytes": "UPDATE model_version SET artifact = 'broken' WHERE version = 'b'",
+    "cut": "UPDATE model_version SET artifact = substr(artifact, 2) WHERE version = 'b'",
+    "empty": "UPDATE model_version SET artifact = '' WHERE version = 'b'",
+    "hash": "UPDATE model_version SET sha256 = repeat('0', 64) WHERE version = 'b'",
+    "manifest": "UPDATE model_version SET manifest = jsonb_set(manifest, '{ratio}', '0.2')"
+    " WHERE version = 'b'",
+    "no manifest": "UPDATE model_version SET manifest = '{}' WHERE version = 'b'",
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+async def test_a_damaged_model_is_refused_everywhere(database: Database, how: str) -> None:
+    await register(database, "a")
+    b = await register(database, "b", tried("a", WON))
+    async with database.read() as read:
+        assert (await churn.load_champion(read)).artifact == b"b"
+    await roll_back(database, b)
+    await promote(database, b)
+    c = await register(database, "c", tried("b", WON))
+    async with database.begin() as tx:
+        await tx.session.execute(text(DAMAGE[how]))
+    assert await roll_back(database, c) == "a", "a damaged model is passed over"
+    with pytest.raises(churn.ModelDamaged):
+        await promote(database, b)
+    async with database.read() as read:
+        with pytest.raises(churn.ModelDamaged):
+            await churn.load_model(read, b)
+
+
+async def test_a_model_that_cannot_be_used_gives_way_without_evidence(database: Database) -> None:
+    a = await register(database, "a")
+    async with database.begin() as tx:
+        assert await churn.mark_unusable(tx, model_id=a, why="damaged")
+        assert not await churn.mark_unusable(tx, model_id=a, why="damaged still")
+    await register(database, "b")
+    assert await roles(database) == {"a": "RETIRED", "b": "CHAMPION"}
+    async with database.read() as read:
+        assert [row.version for row in await churn.in_turn(read)] == ["b", "a"]
+
+
+async def test_without_a_model_that_is_said(database: Database) -> None:
     async with database.read() as read:
         with pytest.raises(churn.NoModel):
             await churn.load_champion(read)
-    async with database.begin() as tx:
-        await model(tx, artifact=b"whole")
-    async with database.read() as read:
-        assert (await churn.load_champion(read)).artifact == b"whole"
-    async with database.begin() as tx:
-        await tx.session.execute(text("UPDATE model_version SET artifact = 'broken'"))
-    async with database.read() as read:
-        with pytest.raises(churn.ModelDamaged):
-            await churn.load_champion(read)
+        assert await churn.in_turn(read) == []
+        assert await churn.last_trained(read) is None
 
 
 async def test_facts_come_as_columns(database: Database, clock: TestClock) -> None:

@@ -12,8 +12,9 @@ from app.kernel.db import Database
 from ml.errors import TooLittleHistory
 from tests.conftest import TestClock
 from tests.make.members import community
-from workers.churn import score_members, score_night, train_model
+from workers.churn import score_members, score_night
 from workers.jobs import Work
+from workers.training import train_model
 
 ZONE = "Asia/Shanghai"
 
