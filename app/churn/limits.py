@@ -19,6 +19,9 @@ CALM = 0.7
 ERRORS = 3
 """So many standard errors a figure must lie from what was expected: few members prove little."""
 
+FEWEST_CLOSED = 30
+"""Of fewer members even the standard error is a guess."""
+
 
 @dataclass(frozen=True, slots=True)
 class DriftFigure:

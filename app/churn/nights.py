@@ -9,7 +9,14 @@ from sqlalchemy import RowMapping, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from app import staff
-from app.churn.limits import DriftFigure, brier_figure, is_alarm, rate_figure, score_figure
+from app.churn.limits import (
+    FEWEST_CLOSED,
+    DriftFigure,
+    brier_figure,
+    is_alarm,
+    rate_figure,
+    score_figure,
+)
 from app.churn.tables import ChurnNight, DriftAlarm, ModelVersion
 from app.kernel.clock import business_day
 from app.kernel.db import Read, Tx
@@ -111,7 +118,9 @@ def _close(tx: Tx, night: ChurnNight, found: RowMapping) -> None:
 
 
 async def _outcome_figures(tx: Tx, night: ChurnNight) -> list[DriftFigure]:
-    """What the closed night says of the model; nothing where a single member was scored."""
+    """What the closed night says of the model; nothing where few members were scored."""
+    if (night.closed_members or 0) < FEWEST_CLOSED:
+        return []
     rate, promised, brier = night.base_rate, night.closed_probability, night.brier
     if rate is None or promised is None or brier is None or night.rate_error is None:
         return []
