@@ -87,6 +87,7 @@ from app.churn.rules import (
     signal_reason,
 )
 from app.churn.scores import BATCH, NewScores, Stored, lowest_trigger, store_scores
+from app.churn.settings import SETTINGS
 from app.churn.signals import (
     Looked,
     look_at_signals,
@@ -146,6 +147,7 @@ __all__ = [
     "OPEN_STATES",
     "RATE_LIMIT",
     "SCORE_LIMIT",
+    "SETTINGS",
     "TRIGGER",
     "AlertAcknowledged",
     "AlertActionKind",

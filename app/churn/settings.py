@@ -12,7 +12,7 @@ from app.churn.rules import (
     USAGE_FALL,
     SignalEffect,
 )
-from app.members import Community
+from app.members import Community, Setting, SettingKind
 
 
 def _number(name: str, default: float, low: float, high: float) -> ColumnElement[float]:
@@ -61,3 +61,70 @@ def usage_fall() -> ColumnElement[float]:
 def least_sessions() -> ColumnElement[float]:
     """How many sessions a baseline has at least: `churn_signal_sessions`, 1 to 100."""
     return _number("churn_signal_sessions", LEAST_SESSIONS, 1, 100)
+
+
+def _known(key: str, default: float, low: float, high: float, zh: str, en: str) -> Setting:
+    whole = isinstance(default, int)
+    kind = SettingKind.INTEGER if whole else SettingKind.NUMBER
+    return Setting(key, kind, default, zh, en, low, high)
+
+
+# The same keys and bounds, for those who set them.
+SETTINGS: tuple[Setting, ...] = (
+    _known(
+        "churn_trigger",
+        TRIGGER,
+        0,
+        1,
+        "流失预警触发概率",
+        "The probability from which a member counts as at risk.",
+    ),
+    _known(
+        "churn_escalation_hours",
+        ESCALATION_HOURS,
+        1,
+        720,
+        "预警每级多少小时后升级",
+        "How many hours a level has to bring the member back.",
+    ),
+    _known(
+        "churn_signal_share",
+        SIGNAL_SHARE,
+        0,
+        1,
+        "有信号时触发概率的折扣",
+        "What share of the trigger is left while a signal is open.",
+    ),
+    Setting(
+        "churn_signal_effect",
+        SettingKind.CHOICE,
+        SignalEffect.LOWER.value,
+        "信号对预警的作用",
+        "What an open signal does to its member's alerts.",
+        choices=tuple(effect.value for effect in SignalEffect),
+    ),
+    _known(
+        "churn_logins_fall",
+        LOGINS_FALL,
+        1,
+        100,
+        "登录下降多少百分比算信号",
+        "By how many percent log-ins fall to make a signal.",
+    ),
+    _known(
+        "churn_usage_fall",
+        USAGE_FALL,
+        1,
+        100,
+        "使用时长下降多少百分比算信号",
+        "By how many percent time of use falls to make a signal.",
+    ),
+    _known(
+        "churn_signal_sessions",
+        LEAST_SESSIONS,
+        1,
+        100,
+        "信号所需的基期最少登录数",
+        "How many sessions the baseline of a signal has at the least.",
+    ),
+)

@@ -66,7 +66,7 @@ from app.coupons.queries import (
     redemptions_by_member_and_id,
     templates_by_id,
 )
-from app.coupons.quoting import points_rule, quote
+from app.coupons.quoting import SETTINGS, points_rule, quote
 from app.coupons.redeeming import redeem, release, reserve
 from app.coupons.refunding import follow_refund, reduce_discounts, return_coupons
 from app.coupons.revoking import hold_unused, revoke_coupons
@@ -106,6 +106,7 @@ from app.coupons.tables import (
 __all__ = [
     "LONGEST_HOLD",
     "READY_OFFERS",
+    "SETTINGS",
     "SHORTEST_HOLD",
     "USUAL_HOLD",
     "Apart",

@@ -23,11 +23,34 @@ from app.coupons.rules import Basket, standing
 from app.coupons.tables import Batch, BatchState, Coupon, CouponState, Template
 from app.kernel.db import Read
 from app.kernel.errors import InvalidInput, Refusal
-from app.members import Community, Member
+from app.members import Community, Member, Setting, SettingKind
 
 # The best are looked for among so many, those first that expire first.
 MOST_CANDIDATES = 200
 MOST_NAMED = 50
+MOST_PER_YUAN = 1_000_000
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "pointsAsMoney.perYuan",
+        SettingKind.INTEGER,
+        POINTS_PER_YUAN,
+        "多少积分抵1元",
+        "How many points are worth a yuan.",
+        1,
+        MOST_PER_YUAN,
+    ),
+    Setting(
+        "pointsAsMoney.mostPercent",
+        SettingKind.INTEGER,
+        POINTS_MOST_PERCENT,
+        "积分最多抵商品金额的百分比",
+        "How much of the goods points may pay for, in percent.",
+        0,
+        100,
+    ),
+)
 
 
 async def quote(

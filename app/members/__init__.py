@@ -36,6 +36,7 @@ from app.members.errors import (
     OfferEnded,
     ReasonNeeded,
     SameMember,
+    SettingUnknown,
 )
 from app.members.events import (
     ClosureRequested,
@@ -79,6 +80,14 @@ from app.members.rules import (
     nickname_or,
     normal_phone,
 )
+from app.members.settings import (
+    SETTINGS,
+    InForce,
+    Setting,
+    SettingKind,
+    in_force,
+    update_settings,
+)
 from app.members.tables import (
     Closure,
     Community,
@@ -97,6 +106,7 @@ __all__ = [
     "MERGED_NICKNAME",
     "OFFER_LIFETIME",
     "ROTATION_START",
+    "SETTINGS",
     "AlreadyMerged",
     "BadPhoneNumber",
     "Closure",
@@ -108,6 +118,7 @@ __all__ = [
     "Identity",
     "IdentityKind",
     "IdentityTaken",
+    "InForce",
     "KeysInUse",
     "Leader",
     "Member",
@@ -126,6 +137,9 @@ __all__ = [
     "ReasonNeeded",
     "Rekeyed",
     "SameMember",
+    "Setting",
+    "SettingKind",
+    "SettingUnknown",
     "appoint_leader",
     "by_id",
     "by_identities",
@@ -140,6 +154,7 @@ __all__ = [
     "forget_codes",
     "freeze",
     "identity_of",
+    "in_force",
     "keep",
     "keys_in_use",
     "leaders_by_community",
@@ -165,5 +180,6 @@ __all__ = [
     "take_due",
     "try_phone_code",
     "unfreeze",
+    "update_settings",
     "zone_of",
 ]

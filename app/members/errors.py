@@ -113,3 +113,11 @@ class ReasonNeeded(Refusal):
     code = "REASON_NEEDED"
     zh = "请填写原因（不超过200字）"
     en = "Say why, in at most 200 characters."
+
+
+class SettingUnknown(Refusal):
+    """There is no setting of this key."""
+
+    code = "SETTING_UNKNOWN"
+    zh = "没有名为{key}的设置项"
+    en = "There is no setting called {key}."

@@ -56,6 +56,7 @@ def nickname_or(given: str | None, fallback: str) -> str:
 # Business days in which closing an account can be taken back, the day it was asked for being the
 # first; the setting `closing_grace_days` of a community says otherwise.
 CLOSING_GRACE_DAYS = 7
+MOST_CLOSING_GRACE_DAYS = 60
 # How long someone has for saying yes after they proved both identities.
 OFFER_LIFETIME = timedelta(minutes=10)
 LONGEST_REASON = 200

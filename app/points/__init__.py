@@ -45,6 +45,7 @@ from app.points.rules import (
     order_percent,
     purchase_points,
 )
+from app.points.settings import SETTINGS, check_settings, tier_settings
 from app.points.sharing import Sharing, sharing_by_member
 from app.points.spending import adjust, refund_spend, spend
 from app.points.statement import (
@@ -76,6 +77,7 @@ from app.points.tables import (
 __all__ = [
     "EXPIRING_SOON",
     "REFUND_WINDOW",
+    "SETTINGS",
     "Account",
     "Allocation",
     "AlreadyCheckedIn",
@@ -123,6 +125,7 @@ __all__ = [
     "balances_by_member",
     "best_multiplier",
     "check_in",
+    "check_settings",
     "claw_back_order",
     "earn",
     "earn_alike",
@@ -147,5 +150,6 @@ __all__ = [
     "spend",
     "statement",
     "statement_lines",
+    "tier_settings",
     "warn_of_expiry",
 ]
