@@ -34,7 +34,9 @@ from schema.ballots_live import BallotsSubscription
 from schema.benefits import BenefitsQuery
 from schema.benefits_changes import BenefitsMutation
 from schema.campaigns import CampaignsMutation, CampaignsQuery
-from schema.churn import ChurnQuery, ChurnSubscription
+from schema.churn_changes import ChurnMutation
+from schema.churn_live import ChurnSubscription
+from schema.churn_queue import ChurnQuery
 from schema.context import Info
 from schema.coupons_batches import CouponBatchesMutation, CouponOfficeQuery
 from schema.coupons_changes import CouponsMutation
@@ -143,6 +145,7 @@ class Mutation(
     GiftsMutation,
     OccasionsMutation,
     DropsMutation,
+    ChurnMutation,
     CampaignsMutation,
     BallotsMutation,
     ReviewsMutation,

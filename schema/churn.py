@@ -1,6 +1,6 @@
-"""The risk of members leaving: scores, and the staff's queue of alerts, live."""
+"""The risk of members leaving: scores, signals, and the staff's queue of alerts."""
 
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -8,43 +8,36 @@ from uuid import UUID
 import strawberry
 
 from app import churn, members
+from app import staff as accounts
 from app.kernel.auth import Role
-from app.kernel.errors import Locale
-from app.kernel.live import Fact
 from app.kernel.table import Json
-from schema.context import Ctx, Info
-from schema.enums import describe
-from schema.fields import field, query, subscription
+from schema.churn_signals import ChurnSignal, all_words, signal_of, spoken
+from schema.context import Info
+from schema.fields import field
 from schema.guard import staff
-from schema.live import live_cursor, resumed
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
-from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
-from schema.streams import FactStream
+from schema.scalars import Fen
 
 if TYPE_CHECKING:
     from schema.members import Member
+    from schema.sessions import StaffAccount
+
+Colleague = Annotated["StaffAccount", strawberry.lazy("schema.sessions")] | None
 
 WATCHERS = staff(Role.CAMPAIGN_MANAGER, Role.SUPPORT, Role.ANALYST)
 KIND = "ChurnAlert"
 
-describe(
-    churn.AlertState,
-    "How far an alert has come: the first four are open, the others over.",
-    name="ChurnAlertState",
-    OPEN="It was just raised.",
-    L1="A guide or a recommendation is tried.",
-    L2="A targeted coupon is tried.",
-    L3="A leader or manager speaks to the member.",
-    RECOVERED="The member ordered again, or the risk has fallen.",
-    CHURNED="No order came within the horizon.",
-    FALSE_ALARM="Staff found that there was nothing to it.",
-    MUTED="Staff silenced it, with a reason.",
-)
 
+async def colleague(info: Info, key: UUID | None) -> "StaffAccount | None":
+    """The staff account of an id; None for nobody, and for accounts that are no more."""
+    from schema.sessions import StaffAccount  # its module has members in it, and they alerts
 
-def spoken(reasons: Sequence[Json], locale: Locale) -> list[str]:
-    """The sentences of stored reasons in a language."""
-    return [str(reason["zh" if locale == "zh-CN" else "en"]) for reason in reasons]
+    row = None if key is None else await info.context.one(accounts.by_id, key)
+    if row is None:
+        return None
+    return StaffAccount(
+        id=global_id("StaffAccount", row.id), login=row.login, name=row.name, role=row.role
+    )
 
 
 @strawberry.type(description="How likely a member is to place no order within the horizon.")
@@ -73,19 +66,51 @@ class ChurnOfMember(MemberPart):
             as_of=row.as_of,
         )
 
+    @field(
+        description="The signals that are open: what the member does much less of than before, "
+        "one of a kind at most.",
+        allow=WATCHERS,
+    )
+    async def signals(self, info: Info) -> list[ChurnSignal]:
+        rows = await info.context.one(churn.open_signals_by_member, self.key)
+        return [signal_of(row) for row in rows or ()]
+
 
 @strawberry.type(description="One step in an alert's history.")
 class ChurnAlertStep:
     state: churn.AlertState = strawberry.field(description="The state that was entered.")
     at: datetime = strawberry.field(description="When.")
     reason: str | None = strawberry.field(description="Why, where staff did it.")
+    actor_key: strawberry.Private[UUID | None] = None
+
+    @field(description="Who of staff did it; null for what came by itself.", shared=True)
+    async def actor(self, info: Info) -> Colleague:
+        return await colleague(info, self.actor_key)
+
+
+@strawberry.type(description="An entry of an alert's history: a state entered, or something done.")
+class ChurnAlertEntry:
+    actor_key: strawberry.Private[UUID | None]
+    at: datetime = strawberry.field(description="When.")
+    state: churn.AlertState | None = strawberry.field(
+        description="The state that was entered; null for something that was done."
+    )
+    action: churn.AlertActionKind | None = strawberry.field(
+        description="What was done; null for a state that was entered."
+    )
+    until: datetime | None = strawberry.field(description="Of a take-over: the end of the hold.")
+    reason: str | None = strawberry.field(description="Why, where somebody said.")
+
+    @field(description="Who of staff did it; null for what came by itself.", shared=True)
+    async def actor(self, info: Info) -> Colleague:
+        return await colleague(info, self.actor_key)
 
 
 @strawberry.type(description="A warning that a member is about to leave; one open a member.")
 class ChurnAlert(Node):
     key: strawberry.Private[UUID]
     member_key: strawberry.Private[UUID]
-    stored: strawberry.Private[list[Json]]
+    row: strawberry.Private[churn.ChurnAlert]
     level: churn.AlertState = strawberry.field(description="How far it has come.")
     probability: float = strawberry.field(
         description="The newest probability of no order within the horizon, while it is open."
@@ -94,13 +119,50 @@ class ChurnAlert(Node):
     horizon_days: int = strawberry.field(description="The days ahead that it speaks of.")
     raised_at: datetime = strawberry.field(description="When it was raised.")
     escalates_at: datetime | None = strawberry.field(
-        description="When the next level begins unless the member recovers."
+        description="When the next level begins unless the member recovers, or somebody takes it "
+        "over or hands it back."
     )
     closed_at: datetime | None = strawberry.field(description="When it ended.")
+    cause: churn.AlertCause = strawberry.field(description="What it was raised by.")
+    expected_loss_fen: Fen = strawberry.field(
+        description="The probability times what the member would spend within the horizon, going "
+        "by their last 90 days."
+    )
+    acknowledged_at: datetime | None = strawberry.field(
+        description="When somebody of staff first saw it."
+    )
+    taken_at: datetime | None = strawberry.field(description="When its owner took it over.")
+    held_until: datetime | None = strawberry.field(
+        description="Until when it is its owner's; it does not move up by itself before."
+    )
+    muted_until: datetime | None = strawberry.field(
+        description="Until when its member gets no other alert, where it was muted for a time."
+    )
 
-    @field(description="The weightiest facts behind it, in the reader's language.", shared=True)
-    def reasons(self, info: Info) -> list[str]:
-        return spoken(self.stored, info.context.locale)
+    @field(
+        description="The weightiest facts behind it and the signals of its time, in the reader's "
+        "language.",
+        shared=True,
+    )
+    async def reasons(self, info: Info) -> list[str]:
+        signals = await info.context.one(churn.signals_by_alert, self.key)
+        row = self.row
+        return all_words(row.reasons, signals or (), row.cause, info.context.locale)
+
+    @field(description="The member's signals that were open at some time of it.", shared=True)
+    async def signals(self, info: Info) -> list[ChurnSignal]:
+        rows = await info.context.one(churn.signals_by_alert, self.key)
+        return [signal_of(row) for row in rows or ()]
+
+    @field(description="Who of staff first saw it.", shared=True)
+    async def acknowledged_by(self, info: Info) -> Colleague:
+        return await colleague(info, self.row.acknowledged_by)
+
+    @field(
+        description="Who of staff works on it, or did when it ended; null for nobody.", shared=True
+    )
+    async def owner(self, info: Info) -> Colleague:
+        return await colleague(info, self.row.owner_id)
 
     @field(description="The member it is about.", shared=True)
     async def member(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")]:
@@ -111,26 +173,74 @@ class ChurnAlert(Node):
             raise LookupError(f"member {self.member_key} of an alert")
         return member_of(row)
 
-    @field(description="Its history, oldest first.", shared=True)
+    @field(description="The states that it went through, oldest first.", shared=True)
     async def steps(self, info: Info) -> list[ChurnAlertStep]:
         rows = await info.context.one(churn.steps_by_alert, self.key)
-        return [ChurnAlertStep(state=row.state, at=row.at, reason=row.reason) for row in rows or ()]
+        return [
+            ChurnAlertStep(state=row.state, at=row.at, reason=row.reason, actor_key=row.actor_id)
+            for row in rows or ()
+        ]
+
+    @field(
+        description="Its history, oldest first: states, and the newest hundred of what was done.",
+        shared=True,
+    )
+    async def history(self, info: Info) -> list[ChurnAlertEntry]:
+        steps = await info.context.one(churn.steps_by_alert, self.key)
+        actions = await info.context.one(churn.actions_by_alert, self.key)
+        return history_of(steps or (), actions or ())
+
+
+def history_of(
+    steps: Sequence[churn.ChurnAlertStep], actions: Sequence[churn.ChurnAlertAction]
+) -> list[ChurnAlertEntry]:
+    """The GraphQL values of what an alert went through; of one instant, what was done last."""
+    entries = [
+        ChurnAlertEntry(
+            actor_key=row.actor_id,
+            at=row.at,
+            state=row.state,
+            action=None,
+            until=None,
+            reason=row.reason,
+        )
+        for row in steps
+    ]
+    entries += [
+        ChurnAlertEntry(
+            actor_key=row.actor_id,
+            at=row.at,
+            state=None,
+            action=row.kind,
+            until=row.until,
+            reason=row.reason,
+        )
+        for row in actions
+    ]
+    return sorted(entries, key=lambda entry: entry.at)
 
 
 def alert_of(row: churn.ChurnAlert) -> ChurnAlert:
     """The GraphQL value of an alert."""
+    due, held = row.escalates_at, row.held_until
     return ChurnAlert(
         id=global_id(KIND, row.id),
         key=row.id,
         member_key=row.member_id,
-        stored=row.reasons,
+        row=row,
         level=row.state,
         probability=row.probability,
         trigger=row.trigger,
         horizon_days=row.horizon_days,
         raised_at=row.raised_at,
-        escalates_at=row.escalates_at,
+        escalates_at=due if due is None or held is None else max(due, held),
         closed_at=row.closed_at,
+        cause=row.cause,
+        expected_loss_fen=Fen(row.expected_loss_fen),
+        acknowledged_at=row.acknowledged_at,
+        taken_at=row.taken_at,
+        held_until=row.held_until,
+        muted_until=row.muted_until,
     )
 
 
@@ -143,75 +253,3 @@ async def load_alert(info: Info, key: UUID) -> ChurnAlert | None:
 
 
 NODES: dict[str, NodeLoader] = {KIND: load_alert}
-
-
-@strawberry.type(description="Queries of alerts.")
-class ChurnQuery:
-    @query(
-        WATCHERS,
-        description="Alerts of one state, or all that are open, the likeliest to leave first.",
-    )
-    async def churn_alerts(
-        self,
-        info: Info,
-        state: Annotated[
-            churn.AlertState | None,
-            strawberry.argument(description="Only of this state; left out, all open ones."),
-        ] = None,
-        first: First = 20,
-        after: After = None,
-    ) -> Connection[ChurnAlert]:
-        size = page_size(first)
-        position = None if after is None else decode_cursor(after, float, UUID)
-        async with info.context.read() as read:
-            rows = await churn.alerts_page(
-                read,
-                state=state,
-                after=None if position is None else (position[0], position[1]),
-                first=size,
-            )
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=alert_of,
-            cursor=lambda row: encode_cursor(row.probability, row.id),
-        )
-
-
-@strawberry.type(description="An alert that was just raised.")
-class ChurnAlertRaised:
-    cursor: str = strawberry.field(
-        description="Where this lies in the stream: pass it as `after` when subscribing again."
-    )
-    alert: ChurnAlert = strawberry.field(description="The alert as it is now.")
-
-
-async def _raised(ctx: Ctx, fact: Fact) -> ChurnAlertRaised | None:
-    # Whoever follows the topic may see its alerts: that was asked when they subscribed.
-    if fact.kind != churn.RiskRaised.kind:
-        return None
-    row = await ctx.one(churn.alert_by_id, UUID(fact.payload["alert_id"]))
-    return (
-        None if row is None else ChurnAlertRaised(cursor=live_cursor(fact.seq), alert=alert_of(row))
-    )
-
-
-@strawberry.type(description="Subscriptions of alerts.")
-class ChurnSubscription:
-    @subscription(WATCHERS, description="Each alert at the moment it is raised.")
-    async def churn_alert_raised(
-        self,
-        info: Info,
-        after: Annotated[
-            str | None,
-            strawberry.argument(description="The cursor of the last alert seen, to miss none."),
-        ] = None,
-    ) -> AsyncIterable[ChurnAlertRaised]:
-        return FactStream[ChurnAlertRaised](
-            ctx=info.context,
-            topic=churn.ALERTS_TOPIC,
-            shared=True,
-            event=_raised,
-            after=await resumed(info.context, after),
-        )

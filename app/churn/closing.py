@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import ColumnElement
 
-from app.churn.errors import AlertClosed, AlertNotFound, ReasonRequired
+from app.churn.errors import ReasonRequired
 from app.churn.events import ALERTS_TOPIC, AlertClosedBy, AlertEscalated
 from app.churn.rules import next_state, pause_before
 from app.churn.settings import escalation_hours
@@ -43,9 +43,6 @@ ESCALATIONS = 1_000
 """How many alerts one call moves up."""
 
 LONGEST_REASON = 200
-
-# What staff may say that an alert came to; RECOVERED and CHURNED are otherwise seen from orders.
-VERDICTS = (AlertState.FALSE_ALARM, AlertState.RECOVERED, AlertState.CHURNED)
 
 
 def among(
@@ -143,24 +140,6 @@ async def escalate_due(tx: Tx) -> int:
     if moved:
         await _put_down(tx, moved, kind=AlertEscalated.kind)
     return len(moved)
-
-
-async def close_by_staff(
-    tx: Tx, *, alert_id: UUID, actor_id: UUID, state: AlertState, reason: str
-) -> None:
-    """End an alert by a person's word; the member is not alerted again before calming down.
-
-    `state` is FALSE_ALARM, RECOVERED, CHURNED or MUTED (which `mute` gives for a time). Raises
-    AlertNotFound, AlertClosed, ReasonRequired, InvalidInput.
-    """
-    reason = checked_reason(reason)
-    if state not in (*VERDICTS, AlertState.MUTED):
-        raise ValueError(f"{state} is not for staff to give")
-    chosen = ChurnAlert.id == alert_id
-    closed = await close_alerts(tx, state=state, chosen=chosen, actor_id=actor_id, reason=reason)
-    if not closed:
-        known = await tx.session.scalar(select(ChurnAlert.id).where(chosen))
-        raise AlertClosed() if known else AlertNotFound()
 
 
 def checked_reason(reason: str) -> str:

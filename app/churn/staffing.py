@@ -5,6 +5,7 @@ Each locks the alert's row, so that of fifty who take over one alert at once one
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Text, and_, func, literal, select, update
@@ -33,6 +34,14 @@ from app.kernel.outbox import Event
 from app.kernel.sets import emit_each
 
 
+class Verdict(StrEnum):
+    """What staff may say that an alert came to; the last two are otherwise seen from orders."""
+
+    FALSE_ALARM = "FALSE_ALARM"
+    RECOVERED = "RECOVERED"
+    CHURNED = "CHURNED"
+
+
 async def acknowledge(tx: Tx, *, alert_id: UUID, actor_id: UUID) -> ChurnAlert:
     """Note who has seen an alert; the first who did stays.
 
@@ -53,9 +62,7 @@ async def take_over(tx: Tx, *, alert_id: UUID, actor_id: UUID) -> ChurnAlert:
     AlertNotFound, AlertClosed, AlertTaken.
     """
     row = await _open_alert(tx, alert_id)
-    held_until = row.held_until
-    if row.owner_id not in (None, actor_id) and held_until is not None and held_until > tx.now:
-        raise AlertTaken(owner=await _name(tx, row.owner_id), at=held_until)
+    await _require_free(tx, row, actor_id)
     if row.acknowledged_at is None:
         row.acknowledged_at, row.acknowledged_by = tx.now, actor_id
     row.owner_id, row.taken_at, row.held_until = actor_id, tx.now, tx.now + HOLD
@@ -84,13 +91,44 @@ async def hand_back(
     return row
 
 
+async def close_by_staff(
+    tx: Tx,
+    *,
+    alert_id: UUID,
+    actor_id: UUID,
+    state: AlertState,
+    reason: str,
+    anybodys: bool = True,
+) -> None:
+    """End an alert by a person's word; the member is not alerted again before calming down.
+
+    `state` is one of the verdicts, or MUTED (which `mute` gives for a time). What somebody else
+    holds may be ended only if `anybodys`. Raises AlertNotFound, AlertClosed, AlertTaken,
+    ReasonRequired, InvalidInput.
+    """
+    said = checked_reason(reason)
+    if state.value not in {*Verdict, AlertState.MUTED}:
+        raise ValueError(f"{state} is not for staff to give")
+    row = await _open_alert(tx, alert_id)
+    if not anybodys:
+        await _require_free(tx, row, actor_id)
+    chosen = ChurnAlert.id == alert_id
+    await close_alerts(tx, state=state, chosen=chosen, actor_id=actor_id, reason=said)
+
+
 async def mute(
-    tx: Tx, *, alert_id: UUID, actor_id: UUID, until: datetime, reason: str
+    tx: Tx,
+    *,
+    alert_id: UUID,
+    actor_id: UUID,
+    until: datetime,
+    reason: str,
+    anybodys: bool = True,
 ) -> ChurnAlert:
     """End an alert and let its member get no other before `until`, at most 366 days ahead.
 
-    From then on a score at the trigger raises one again. Raises AlertNotFound, AlertClosed,
-    ReasonRequired, InvalidInput.
+    From then on a score at the trigger raises one again. What somebody else holds may be muted
+    only if `anybodys`. Raises AlertNotFound, AlertClosed, AlertTaken, ReasonRequired, InvalidInput.
     """
     said = checked_reason(reason)
     if not tx.now < until <= tx.now + LONGEST_MUTE:
@@ -107,6 +145,8 @@ async def mute(
         .with_for_update(of=ChurnScore)
     )
     row = await _open_alert(tx, alert_id)
+    if not anybodys:
+        await _require_free(tx, row, actor_id)
     await close_alerts(
         tx,
         state=AlertState.MUTED,
@@ -177,6 +217,14 @@ async def _open_alert(tx: Tx, alert_id: UUID) -> ChurnAlert:
     if row.state not in OPEN_STATES:
         raise AlertClosed()
     return row
+
+
+async def _require_free(tx: Tx, row: ChurnAlert, actor_id: UUID) -> None:
+    """Refuse whoever would act on an alert that somebody else holds."""
+    held_until = row.held_until
+    if row.owner_id in (None, actor_id) or held_until is None or held_until <= tx.now:
+        return
+    raise AlertTaken(owner=await _name(tx, row.owner_id), at=held_until)
 
 
 async def _name(tx: Tx, account: UUID | None) -> str:

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from app import churn
+from app import churn, staff
+from app.kernel.auth import Role
 from app.kernel.db import Tx
 
 REASON = {
@@ -58,3 +59,56 @@ async def score(
 ) -> churn.Stored:
     """One member's score; from 0.7 up it raises an alert."""
     return await scores(tx, member_ids=[member_id], probability=[probability], as_of=as_of)
+
+
+async def signal(
+    tx: Tx,
+    *,
+    member_id: UUID,
+    kind: churn.SignalKind = churn.SignalKind.LOGINS,
+    baseline: int = 20,
+    recent: int = 9,
+    opened_at: datetime | None = None,
+) -> churn.ChurnSignal:
+    """An open signal."""
+    row = churn.ChurnSignal(
+        member_id=member_id,
+        kind=kind,
+        opened_at=opened_at or tx.now,
+        as_of=opened_at or tx.now,
+        baseline=baseline,
+        recent=recent,
+    )
+    tx.session.add(row)
+    await tx.session.flush()
+    return row
+
+
+async def colleague(
+    tx: Tx, *, name: str = "小周", role: Role = Role.SUPPORT, key: UUID | None = None
+) -> staff.StaffAccount:
+    """A staff account that nobody can sign in by."""
+    key = key or tx.new_id()
+    row = staff.StaffAccount(
+        id=key, login=str(key), name=name, role=role, password_hash="", created_at=tx.now
+    )
+    tx.session.add(row)
+    await tx.session.flush()
+    return row
+
+
+async def alert(
+    tx: Tx, *, member_id: UUID, probability: float = 0.9, as_of: datetime | None = None
+) -> churn.ChurnAlert:
+    """A member's open alert, raised by a score unless there is one."""
+    await score(tx, member_id=member_id, probability=probability, as_of=as_of)
+    return (await churn.open_alert_by_member(tx, [member_id]))[member_id]
+
+
+async def alert_in_hand(tx: Tx, *, member_id: UUID) -> churn.ChurnAlert:
+    """An alert of a member with a signal, that somebody of staff has taken over."""
+    await signal(tx, member_id=member_id)
+    # Whatever the member orders at this instant came before the score.
+    row = await alert(tx, member_id=member_id, as_of=tx.now + timedelta(milliseconds=1))
+    who = await colleague(tx)
+    return await churn.take_over(tx, alert_id=row.id, actor_id=who.id)

@@ -97,6 +97,11 @@ MUTATIONS: dict[str, Who] = {
     "keepMyAccount": MEMBERS,
     "adjustPoints": SUPPORT,
     "acknowledgeNotice": who("owner manager support"),
+    "acknowledgeAlert": who("owner manager support"),
+    "takeOverAlert": who("owner manager support"),
+    "handBackAlert": who("owner manager support"),
+    "muteAlert": who("owner manager support"),
+    "closeAlert": who("owner manager support"),
     "recordOrders": who("owner partner orders"),
     "recordEvents": who("owner partner"),
     "checkIn": MEMBERS,
@@ -156,6 +161,7 @@ SUBSCRIPTIONS: dict[str, Who] = {
     "dropUpdated": SIGNED_IN,
     "ballotTally": HOME,
     "churnAlertRaised": OFFICE,
+    "churnAlertChanged": OFFICE,
     "serverTime": ALL,
 }
 
@@ -164,7 +170,7 @@ TYPES: dict[str, dict[Who, str]] = {
     "Member": {
         ALL: "id nickname avatarUrl status locale registeredAt closingAt community tier benefits "
         "benefitUses points sharing carbon packs gifts coupons segment badges",
-        OFFICE: "risk",
+        OFFICE: "risk signals",
         SELF | OFFICE: "birthday",
     },
     "Community": {ALL: "id name timeZone"},
@@ -265,10 +271,14 @@ TYPES: dict[str, dict[Who, str]] = {
     "CampaignStats": {ALL: "enrolled granted redeemed holdout"},
     "ChurnAlert": {
         ALL: "id level probability trigger horizonDays raisedAt escalatesAt closedAt reasons "
-        "member steps"
+        "member steps cause expectedLossFen acknowledgedAt acknowledgedBy owner takenAt heldUntil "
+        "mutedUntil signals history"
     },
-    "ChurnAlertStep": {ALL: "state at reason"},
+    "ChurnAlertStep": {ALL: "state at reason actor"},
+    "ChurnAlertEntry": {ALL: "at state action until reason actor"},
+    "ChurnSignal": {ALL: "kind baseline recent change openedAt asOf closedAt outcome reason"},
     "ChurnAlertRaised": {ALL: "cursor alert"},
+    "ChurnAlertChanged": {ALL: "cursor change alert"},
     "SegmentOverview": {ALL: "asOf cutPointsVersion members stages vipSalesShare alarms"},
     "SegmentSummary": {ALL: "stage members share net90 salesShare name"},
     "AuditEntry": {
@@ -305,6 +315,11 @@ TYPES: dict[str, dict[Who, str]] = {
     "UnfreezeMemberSuccess": {ALL: "member"},
     "AdjustPointsSuccess": {ALL: "amount account"},
     "AcknowledgeNoticeSuccess": {ALL: "notice"},
+    "AcknowledgeAlertSuccess": {ALL: "alert"},
+    "TakeOverAlertSuccess": {ALL: "alert"},
+    "HandBackAlertSuccess": {ALL: "alert"},
+    "MuteAlertSuccess": {ALL: "alert"},
+    "CloseAlertSuccess": {ALL: "alert"},
     "UseBenefitSuccess": {ALL: "use benefit"},
     "BookBenefitSuccess": {ALL: "use benefit"},
     "CancelBookingSuccess": {ALL: "use benefit"},

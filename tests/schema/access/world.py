@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID, uuid4
 
-from app import ballots, churn, coupons, drops, eco, gifts, leaving, members, staff
+from app import ballots, coupons, drops, eco, gifts, leaving, members, staff
 from app.kernel.auth import (
     ANONYMOUS,
     Caller,
@@ -80,8 +80,7 @@ async def _callers(tx: Tx, me: UUID, home: UUID, away: UUID) -> dict[str, Caller
 
 async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
     await make_points.lot(tx, member_id=me, amount=5)
-    await make_churn.score(tx, member_id=me)
-    [alert] = await churn.alerts_page(tx, first=1, state=None, after=None)
+    alert = await make_churn.alert_in_hand(tx, member_id=me)
     campaign = await make_campaigns.campaign(tx)
     gifted = await _gifted(tx, me)
     drop = await make_drops.open_drop(tx, early=[drops.Window(2, tx.now, 1)])
@@ -188,5 +187,6 @@ def _asks(things: dict[str, UUID]) -> dict[str, str]:
         "dropUpdated": f'dropUpdated(dropId: "{ids["Drop"]}")',
         "ballotTally": f'ballotTally(ballotId: "{ids["Ballot"]}")',
         "churnAlertRaised": "churnAlertRaised",
+        "churnAlertChanged": "churnAlertChanged",
         "myUpdates": "myUpdates",
     }
