@@ -48,7 +48,7 @@ class Learned:
 async def answer_alert(work: Work, *, alert_id: str) -> None:
     """Answer the level that an alert has just come to, or end what its end makes needless."""
     key = UUID(alert_id)
-    await rank_alerts(work.database, unranked=True)
+    await rank_alerts(work.database, unranked=True, alert_id=key)
     async with work.database.begin() as tx:
         await playbooks.answer_alerts(tx, alert_id=key)
         await playbooks.cancel_tasks(tx, alert_id=key)
@@ -78,13 +78,17 @@ async def answer_all(database: Database) -> tuple[int, int, int]:
             return done, held, looked
 
 
-async def rank_alerts(database: Database, *, unranked: bool = False) -> int:
+async def rank_alerts(
+    database: Database, *, unranked: bool = False, alert_id: UUID | None = None
+) -> int:
     """Put open alerts in their places: by effect where a model may be gone by, else by loss."""
     models: Models | None = None
     after, total = None, 0
     while True:
         async with database.read() as read:
-            found = await playbooks.open_alerts(read, after=after, at_most=PAGE, unranked=unranked)
+            found = await playbooks.open_alerts(
+                read, after=after, at_most=PAGE, unranked=unranked, alert_id=alert_id
+            )
             if found and models is None:
                 stored = await playbooks.models_in_force(read)
                 models = await asyncio.to_thread(_open, stored)

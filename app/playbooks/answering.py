@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, text, update
+from sqlalchemy import Row, TextClause, bindparam, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
 
@@ -22,13 +22,14 @@ from app.playbooks.tables import PlaybookTask, TaskState
 AT_ONCE = 500
 """How many alerts one transaction answers."""
 
-_DUE = text(
-    f"""
+# Whether one is asked for decides which index serves, so that these are two statements each.
+_ONE = "AND a.id = :only"
+_DUE_SQL = f"""
     SELECT a.id
     FROM churn_alert a
     JOIN member m ON m.id = a.member_id AND m.status = 'ACTIVE' AND NOT m.is_test
     {PLAYBOOK_OF_ALERT}
-    WHERE a.state IN ('L1', 'L2', 'L3') AND (CAST(:only AS uuid) IS NULL OR a.id = :only)
+    WHERE a.state IN ('L1', 'L2', 'L3') {{only}}
       AND NOT EXISTS (
           SELECT FROM playbook_action done
           WHERE done.member_id = a.member_id AND done.alert_id = a.id AND done.level = a.state)
@@ -36,11 +37,7 @@ _DUE = text(
     LIMIT :at_most
     FOR UPDATE OF a SKIP LOCKED
     """
-)
-_LEFT_ALONE = f"""
-    p.persuadable_only AND rank.effect IS NOT NULL AND rank.effect * worth.value_fen
-        <= coalesce(t.contact_fen, 0) + coalesce(t.points, 0) * {POINT_FEN}
-"""
+_DUE, _DUE_ONE = (text(_DUE_SQL.format(only=only)) for only in ("", _ONE))
 _ACT = text(
     f"""
     WITH drawn AS (
@@ -65,10 +62,11 @@ _ACT = text(
     ), planned AS (
         SELECT drawn.*, coalesce(t.kind, 'NOTHING') AS kind, t.batch_id, t.points, t.text_zh,
                t.text_en, t.for_leader, t.contact_fen,
-               t.kind IS DISTINCT FROM 'NOTHING' AND t.kind IS NOT NULL
-                   AND {
-        _LEFT_ALONE.replace("p.", "drawn.").replace("rank.", "drawn.").replace("worth.", "drawn.")
-    } AS left_alone
+               coalesce(
+                   drawn.persuadable_only AND t.kind <> 'NOTHING'
+                   AND drawn.effect * drawn.value_fen
+                       <= t.contact_fen + coalesce(t.points, 0) * {POINT_FEN},
+                   false) AS left_alone
         FROM drawn
         LEFT JOIN LATERAL (
             SELECT * FROM playbook_measure one
@@ -103,16 +101,14 @@ _ACT = text(
     """
 ).bindparams(bindparam("alerts", type_=ARRAY(Uuid())))
 
-_OVER = text(
-    """
+_OVER_SQL = """
     SELECT k.id FROM playbook_task k
     JOIN churn_alert a ON a.member_id = k.member_id AND a.id = k.alert_id
-    WHERE k.state = 'OPEN' AND a.closed_at IS NOT NULL
-      AND (CAST(:only AS uuid) IS NULL OR a.id = :only)
+    WHERE k.state = 'OPEN' AND a.closed_at IS NOT NULL {only}
     ORDER BY k.member_id LIMIT :at_most
     FOR UPDATE OF k SKIP LOCKED
     """
-)
+_OVER, _OVER_ONE = (text(_OVER_SQL.format(only=only)) for only in ("", _ONE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +130,7 @@ async def answer_alerts(
     next call. Members who are held out get a row and nothing else; a batch that cannot serve gets
     it written down, and staff are told.
     """
-    given = {"only": alert_id, "at_most": at_most}
-    due = list(await tx.session.scalars(_DUE, given))
+    due = await _ids(tx, _DUE, _DUE_ONE, alert_id, at_most)
     if not due:
         return Answered()
     rows = (await tx.session.execute(_ACT, {"alerts": due, "now": tx.now})).all()
@@ -147,7 +142,7 @@ async def answer_alerts(
 
 async def cancel_tasks(tx: Tx, *, alert_id: UUID | None = None, at_most: int = AT_ONCE) -> int:
     """End tasks whose alert is over, or those of one alert; answers how many."""
-    over = list(await tx.session.scalars(_OVER, {"only": alert_id, "at_most": at_most}))
+    over = await _ids(tx, _OVER, _OVER_ONE, alert_id, at_most)
     if over:
         await tx.session.execute(
             update(PlaybookTask)
@@ -155,3 +150,12 @@ async def cancel_tasks(tx: Tx, *, alert_id: UUID | None = None, at_most: int = A
             .values(state=TaskState.CANCELLED, closed_at=tx.now)
         )
     return len(over)
+
+
+async def _ids(
+    tx: Tx, of_all: TextClause, of_one: TextClause, alert_id: UUID | None, at_most: int
+) -> list[UUID]:
+    given: dict[str, object] = {"at_most": at_most}
+    if alert_id is None:
+        return list(await tx.session.scalars(of_all, given))
+    return list(await tx.session.scalars(of_one, {**given, "only": alert_id}))

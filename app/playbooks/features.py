@@ -82,8 +82,7 @@ PLAYBOOK_OF_ALERT = """
     ) p
 """
 
-_OPEN = text(
-    f"""
+_OPEN_SQL = f"""
     SELECT a.member_id, a.id, a.probability, worth.value_fen, p.experiment_id,
            {AS_JSON} AS features
     FROM churn_alert a
@@ -91,13 +90,14 @@ _OPEN = text(
     {PLAYBOOK_OF_ALERT.replace("CROSS JOIN LATERAL", "LEFT JOIN LATERAL")} ON true
     {FACTS}
     WHERE a.state IN ('OPEN', 'L1', 'L2', 'L3')
-      AND (CAST(:after AS uuid) IS NULL OR a.member_id > :after)
+      AND a.member_id > :after {{only}}
       AND (NOT :unranked OR NOT EXISTS (
           SELECT FROM alert_rank r WHERE r.member_id = a.member_id AND r.alert_id = a.id))
     ORDER BY a.member_id
     LIMIT :at_most
     """
-)
+_OPEN, _OPEN_ONE = (text(_OPEN_SQL.format(only=only)) for only in ("", "AND a.id = :only"))
+_FIRST = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,20 @@ def feature_row(features: dict[str, Any]) -> list[float]:
 
 
 async def open_alerts(
-    read: Read, *, after: UUID | None, at_most: int, unranked: bool = False
+    read: Read,
+    *,
+    after: UUID | None = None,
+    at_most: int,
+    unranked: bool = False,
+    alert_id: UUID | None = None,
 ) -> list[OpenAlert]:
-    """Open alerts by member, at most so many; `unranked`: only those without a place yet."""
-    given = {"now": read.now, "after": after, "at_most": at_most, "unranked": unranked}
-    rows = await read.session.execute(_OPEN, given)
+    """Open alerts by member, at most so many, or the one that is named.
+
+    `unranked`: only those without a place in the queue yet.
+    """
+    given = {"now": read.now, "after": after or _FIRST, "at_most": at_most, "unranked": unranked}
+    if alert_id is None:
+        rows = await read.session.execute(_OPEN, given)
+    else:
+        rows = await read.session.execute(_OPEN_ONE, {**given, "only": alert_id})
     return [OpenAlert(*row) for row in rows]

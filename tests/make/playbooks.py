@@ -1,0 +1,124 @@
+"""Builders of playbooks, and of alerts at a level for them to answer."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import update
+
+from app import churn, playbooks
+from app.kernel.db import Tx
+from app.playbooks import Audience, Level, MeasureDraft, MeasureKind
+from app.segments import Stage
+from tests.make import churn as make_churn
+from tests.make import members as make_members
+from tests.make import segments as make_segments
+
+
+def message(level: Level = Level.L1, audience: Audience = Audience.OTHERS) -> MeasureDraft:
+    """A message with the member's name and favourite category."""
+    return MeasureDraft(
+        level,
+        audience,
+        MeasureKind.MESSAGE,
+        text_zh="{nickname}，{category}到货了",
+        text_en="{nickname}, fresh: {category}",
+    )
+
+
+def coupon(
+    batch_id: UUID, level: Level = Level.L1, audience: Audience = Audience.OTHERS
+) -> MeasureDraft:
+    """A coupon of a batch."""
+    return MeasureDraft(level, audience, MeasureKind.COUPON, batch_id=batch_id)
+
+
+def task(
+    level: Level = Level.L3, audience: Audience = Audience.OTHERS, *, for_leader: bool = False
+) -> MeasureDraft:
+    """A call that costs 5 yuan."""
+    return MeasureDraft(
+        level,
+        audience,
+        MeasureKind.TASK,
+        text_zh="问候{nickname}",
+        text_en="Greet {nickname}",
+        contact_fen=500,
+        for_leader=for_leader,
+    )
+
+
+async def playbook(
+    tx: Tx, measures: Sequence[MeasureDraft], *, active: bool = True, **design: Any
+) -> playbooks.Playbook:
+    """A playbook in force, with nobody held out unless told otherwise."""
+    shares = {"holdout_permille": 0, "level_holdout_permille": 0}
+    draft = playbooks.PlaybookDraft(name="挽留", measures=measures, **{**shares, **design})
+    row = await playbooks.create_playbook(tx, draft=draft, by=None)
+    return await playbooks.activate_playbook(tx, playbook_id=row.id) if active else row
+
+
+async def alerts(
+    tx: Tx,
+    count: int,
+    *,
+    level: churn.AlertState = churn.AlertState.L1,
+    stage: Stage | None = Stage.REGULAR,
+    net90: int = 9_000,
+    community_id: UUID | None = None,
+    is_test: bool = False,
+) -> dict[UUID, UUID]:
+    """So many members with an alert at a level: member -> alert."""
+    ids: list[UUID] = []
+    for _ in range(count):
+        row = await make_members.member(tx, community_id=community_id, is_test=is_test)
+        ids.append(row.id)
+        if stage is not None:
+            await make_segments.stage(tx, member_id=row.id, stage=stage, net90=net90)
+    await make_churn.scores(tx, member_ids=ids, probability=[0.9] * count)
+    await tx.session.execute(
+        update(churn.ChurnAlert)
+        .where(churn.ChurnAlert.member_id.in_(ids))
+        .values(state=level, escalates_at=tx.now + timedelta(hours=72))
+    )
+    found = await churn.open_alert_by_member(tx, ids)
+    return {member_id: row.id for member_id, row in found.items()}
+
+
+async def acted(
+    tx: Tx,
+    *,
+    playbook: playbooks.Playbook,
+    member_id: UUID,
+    arm: playbooks.Arm = playbooks.Arm.TREATED,
+    level: Level = Level.L1,
+    audience: Audience = Audience.OTHERS,
+    at: datetime | None = None,
+    features: dict[str, Any] | None = None,
+    cost_fen: int = 0,
+    left_alone: bool = False,
+) -> playbooks.PlaybookAction:
+    """An action of the past, for what is measured later."""
+    treated = arm is playbooks.Arm.TREATED
+    outcome = playbooks.ActionOutcome.DONE if treated else playbooks.ActionOutcome.HELD_OUT
+    if left_alone and treated:
+        outcome = playbooks.ActionOutcome.LEFT_ALONE
+    row = playbooks.PlaybookAction(
+        member_id=member_id,
+        alert_id=tx.new_id(),
+        level=level,
+        playbook_id=playbook.id,
+        experiment_id=playbook.experiment_id,
+        audience=audience,
+        arm=arm,
+        kind=MeasureKind.MESSAGE,
+        outcome=outcome,
+        left_alone=left_alone,
+        cost_fen=cost_fen,
+        features=features or {},
+        at=at or tx.now,
+    )
+    tx.session.add(row)
+    await tx.session.flush()
+    return row
