@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +17,10 @@ import numpy as np
 from ml import booster
 from ml.bgnbd import BgNbd
 from ml.booster import MAX_BIN, PARAMETERS, ROUNDS
+from ml.cnbd import Cnbd
 from ml.errors import CorruptArtifact
 from ml.evaluation import Metrics
+from ml.expectations import UNFITTED, Expectations
 from ml.ladder import RUNGS, Models, Rung
 from ml.logistic import Logistic
 from ml.samples import Plan
@@ -59,7 +61,7 @@ class Artifact:
     """A model ready to score: trained parts, the rung that was chosen, and its correction."""
 
     models: Models
-    purchases: BgNbd
+    purchases: Expectations
     choice: Rung
     shift: float
     about: About
@@ -210,8 +212,15 @@ def _read(manifest: dict[str, Any], models: dict[str, Any], trees: bytes) -> Art
             ),
             booster=booster.from_bytes(trees),
         ),
-        purchases=BgNbd(**models["purchases"]),
+        purchases=_expected(models["purchases"]),
         choice=manifest["choice"],
         shift=float(manifest["shift"]),
         about=About(**(about | tuples)),
     )
+
+
+def _expected(stored: dict[str, Any]) -> Expectations:
+    """The models of buying; those of format 1 knew BG/NBD alone, and read no other column."""
+    if "bgnbd" not in stored:
+        return replace(UNFITTED, bgnbd=BgNbd(**stored))
+    return Expectations(BgNbd(**stored["bgnbd"]), Cnbd(**stored["cnbd"]))

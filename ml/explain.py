@@ -37,6 +37,7 @@ _GROUPS: Final[tuple[tuple[str, str], ...]] = (
     ("active_weeks", "frequency"),
     ("single_order", "frequency"),
     ("bgnbd", "frequency"),
+    ("cnbd", "frequency"),
     ("discount", "discount"),
     ("refund", "refund"),
     ("sessions", "logins"),

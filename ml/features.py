@@ -2,22 +2,22 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from ml import bgnbd
+from ml import expectations
 from ml.arrays import F32, F64, I32
-from ml.bgnbd import BgNbd
 from ml.event_features import events
+from ml.expectations import Expectations
 from ml.facts import Facts
-from ml.history import Days, fold
+from ml.history import fold
 from ml.labels import population as everyone
 from ml.line_features import breadth
 from ml.order_features import Columns, basket, habit, rhythm, weeks, windows
 
-_BGNBD_MEMBERS: Final = 20_000
+_EXPECTED_MEMBERS: Final = 20_000
 _PART: Final = 16_384
 """Members worked on at once: their rows stay in a core's cache, and memory stays bounded."""
 
@@ -47,12 +47,12 @@ def days_needed(name: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def fit_bgnbd(facts: Facts, as_of: int, *, seed: int = 0) -> BgNbd:
-    """BG/NBD parameters from orders before `as_of`, of 20,000 members drawn by `seed` at most."""
+def fit_expectations(facts: Facts, as_of: int, *, seed: int = 0) -> Expectations:
+    """BG/NBD and CNBD-k as of an instant, of 20,000 members drawn by `seed` at most."""
     ordered = np.zeros(len(facts.member_ids), dtype=np.bool_)
     ordered[facts.order_member[facts.seen(as_of)]] = True
-    members = draw(np.flatnonzero(ordered).astype(np.int32), _BGNBD_MEMBERS, seed)
-    return bgnbd.fit(bgnbd.counts(fold(facts, as_of, members)))
+    members = draw(np.flatnonzero(ordered).astype(np.int32), _EXPECTED_MEMBERS, seed)
+    return expectations.fit(fold(facts, as_of, members))
 
 
 def draw(members: I32, most: int, seed: int) -> I32:
@@ -68,14 +68,15 @@ def build(
     as_of: int,
     population: I32 | None = None,
     *,
-    purchases: BgNbd | None = None,
+    purchases: Expectations | None = None,
     horizon_days: int = 45,
     threads: int = 1,
 ) -> Matrix:
     """Features of `population` (codes, ascending) from rows before `as_of` only.
 
-    Without a population the members of `labels.population` are taken. `purchases` are the BG/NBD
-    parameters behind the `bgnbd_*` columns; without them they are fitted to the same rows.
+    Without a population the members of `labels.population` are taken. `purchases` are the
+    parameters behind the `bgnbd_*` and `cnbd_*` columns; without them they are fitted to the same
+    rows.
     Orders of a member on one day count as one. Rows at or after `as_of` change no bit, and
     neither do other members' rows. Members are worked on by `threads` threads, part by part.
     """
@@ -84,7 +85,7 @@ def build(
         raise ValueError("the population must be ascending without repeats")
     facts = facts.in_order()
     if purchases is None:
-        purchases = fit_bgnbd(facts, as_of)
+        purchases = fit_expectations(facts, as_of)
     model = purchases
 
     def columns(start: int) -> Columns:
@@ -109,21 +110,10 @@ def build(
 
 
 def _columns(
-    facts: Facts, as_of: int, members: I32, purchases: BgNbd, horizon_days: int
+    facts: Facts, as_of: int, members: I32, purchases: Expectations, horizon_days: int
 ) -> Columns:
     """All columns of some members, by name; each depends on their own facts alone."""
     days = fold(facts, as_of, members)
     columns = windows(days) | rhythm(days) | weeks(days) | basket(days) | habit(days)
-    columns |= _purchase_model(days, purchases, horizon_days)
+    columns |= expectations.columns(days, purchases, horizon_days)
     return columns | breadth(facts, as_of, members) | events(facts, as_of, members)
-
-
-def _purchase_model(days: Days, purchases: BgNbd, horizon_days: int) -> dict[str, F64]:
-    some = np.diff(days.start) > 0
-    answer = {name: np.full(days.size, np.nan) for name in ("bgnbd_silent", "bgnbd_alive")}
-    # Rows belong to members with orders only, so dropping the empty segments keeps them aligned.
-    starts = np.concatenate((days.start[:-1][some], days.start[-1:]))
-    seen = bgnbd.counts(replace(days, start=starts))
-    answer["bgnbd_silent"][some] = bgnbd.silent(purchases, seen, horizon_days)
-    answer["bgnbd_alive"][some] = bgnbd.alive(purchases, seen)
-    return answer

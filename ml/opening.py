@@ -8,8 +8,8 @@ import numpy as np
 from ml import artifact as artifacts
 from ml import features
 from ml.artifact import FORMAT, Artifact
-from ml.bgnbd import BgNbd
 from ml.errors import CorruptArtifact, ModelError
+from ml.expectations import UNFITTED
 from ml.facts import Facts
 
 
@@ -26,8 +26,7 @@ def known_features() -> frozenset[str]:
         order_at=np.zeros(1, np.int64),
         order_fen=np.ones(1, np.int64),
     )
-    nobody = BgNbd(1.0, 1.0, 1.0, 1.0)
-    return frozenset(features.build(one, 1, purchases=nobody).names)
+    return frozenset(features.build(one, 1, purchases=UNFITTED).names)
 
 
 def read_model(data: bytes, manifest: dict[str, Any]) -> Artifact:

@@ -8,6 +8,7 @@ import numpy as np
 from ml import features
 from ml.arrays import DAY, F32, F64, I32, Bools
 from ml.errors import TooLittleHistory
+from ml.expectations import Expectations
 from ml.facts import Facts
 from ml.features import Matrix, days_needed, draw
 from ml.labels import churned, population
@@ -59,6 +60,7 @@ class Past:
         self.facts = facts.in_order()
         self.plan = plan
         self._samples: dict[int, Sample] = {}
+        self._expectations: dict[int, Expectations] = {}
 
     def cutoffs(self, as_of: int) -> list[int]:
         """Cutoffs whose windows closed by `as_of`, the latest first.
@@ -103,16 +105,23 @@ class Past:
         kept = self._samples.get(cutoff)
         return kept if kept and len(kept.outcome) == len(members) else self._of(cutoff, members)
 
-    def matrix(self, at: int) -> Matrix:
-        """The features of the whole population at an instant, whatever comes of it."""
-        return self._matrix(at, self.members(at))
+    def matrix(self, at: int, members: I32 | None = None) -> Matrix:
+        """The features of members at an instant, by default of the population, come what may."""
+        return self._matrix(at, self.members(at) if members is None else members)
+
+    def expectations(self, at: int) -> Expectations:
+        """BG/NBD and CNBD-k as fitted to what was known at an instant."""
+        if at not in self._expectations:
+            fitted = features.fit_expectations(self.facts, at, seed=self.plan.seed)
+            self._expectations[at] = fitted
+        return self._expectations[at]
 
     def _matrix(self, at: int, members: I32) -> Matrix:
         return features.build(
             self.facts,
             at,
             members,
-            purchases=features.fit_bgnbd(self.facts, at, seed=self.plan.seed),
+            purchases=self.expectations(at),
             horizon_days=self.plan.horizon_days,
         )
 

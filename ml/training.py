@@ -10,6 +10,7 @@ from ml.arrays import DAY, F64, sigmoid
 from ml.artifact import About, Artifact, describe
 from ml.errors import TooLittleHistory
 from ml.evaluation import Metrics
+from ml.expectations import Expectations
 from ml.facts import Facts
 from ml.ladder import Models, Rung, Trial
 from ml.samples import Past, Plan
@@ -65,7 +66,7 @@ def train_on(
     choice = ladder.choose(list(trials.values()), len(rows.outcome))
     held_out = [(origin, t.outcome, t.log_odds[choice]) for origin, t in trials.items()]
     correction = calibration.choose(past, held_out)
-    purchases = features.fit_bgnbd(past.facts, as_of, seed=past.plan.seed)
+    purchases = past.expectations(as_of)
     now = _now(past, as_of, models, choice, purchases)
     told(steps, steps)
     return Artifact(
@@ -101,7 +102,7 @@ def _try(past: Past, origin: int, threads: int) -> Trial | None:
     return Trial(sample.matrix.members, sample.outcome, odds)
 
 
-def _now(past: Past, as_of: int, models: Models, choice: Rung, purchases: features.BgNbd) -> F64:
+def _now(past: Past, as_of: int, models: Models, choice: Rung, purchases: Expectations) -> F64:
     """Log-odds of today's population, whose outcomes nobody knows yet."""
     members = features.draw(past.members(as_of), past.plan.most_rows // 10, past.plan.seed)
     matrix = features.build(
