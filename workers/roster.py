@@ -12,7 +12,19 @@ from app.leaving import DataExportRequested
 from app.orders import OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
 from app.points import InvitationChanged, MemberCheckedIn
 from app.tiers import TierRunAsked
-from workers import campaigns, churn, coupons, eco, gifts, members, points, segments, tiers, upkeep
+from workers import (
+    alerts,
+    campaigns,
+    churn,
+    coupons,
+    eco,
+    gifts,
+    members,
+    points,
+    segments,
+    tiers,
+    upkeep,
+)
 from workers import drops as drop_jobs
 from workers import playbooks as playbook_jobs
 from workers.jobs import by_name
@@ -38,6 +50,8 @@ JOBS = by_name(
         tiers.run_tiers,
         tiers.take_run_on,
         tiers.notify_tiers,
+        alerts.look_at_signals,
+        alerts.release_alerts,
         churn.score_night,
         churn.escalate_alerts,
         churn.recover_member,
@@ -99,6 +113,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("gifts", gifts.move_gifts, Every(5 * _MINUTE)),
     Plan("occasions", gifts.give_occasions, Every(60 * _MINUTE), catch_up=_NIGHT, patience=_NIGHT),
     Plan("alerts", churn.escalate_alerts, Every(5 * _MINUTE)),
+    Plan("alerts held", alerts.release_alerts, Every(5 * _MINUTE)),
     Plan("playbooks", playbook_jobs.answer_alerts, Every(5 * _MINUTE)),
     Plan("members", members.close_members, Every(5 * _MINUTE)),
     Plan("sweep", upkeep.sweep, Every(60 * _MINUTE)),
@@ -109,6 +124,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("badges", eco.award_all, Daily(time(2, 40)), catch_up=_NIGHT),
     Plan("tier notices", tiers.notify_tiers, Daily(time(9, 30)), catch_up=_NIGHT),
     Plan("tiers", tiers.run_tiers, Monthly(time(0, 5)), catch_up=_MONTH, patience=_NIGHT),
+    Plan("signals", alerts.look_at_signals, Daily(time(2, 50)), catch_up=_NIGHT, patience=_NIGHT),
     Plan("churn scores", churn.score_night, Daily(time(3, 0)), catch_up=_NIGHT, patience=_NIGHT),
     Plan(
         "effects", playbook_jobs.learn_effects, Daily(time(4, 30)), catch_up=_NIGHT, patience=_NIGHT
