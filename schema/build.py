@@ -18,6 +18,7 @@ from schema import (
     benefits,
     campaigns,
     churn,
+    churn_models,
     coupons,
     drops,
     eco,
@@ -25,6 +26,8 @@ from schema import (
     members,
     notices,
     packs,
+    playbooks,
+    playbooks_queue,
     reviews,
 )
 from schema.audit import AuditQuery
@@ -35,8 +38,12 @@ from schema.benefits import BenefitsQuery
 from schema.benefits_changes import BenefitsMutation
 from schema.campaigns import CampaignsMutation, CampaignsQuery
 from schema.churn_changes import ChurnMutation
+from schema.churn_drift import ChurnDriftQuery
 from schema.churn_live import ChurnSubscription
+from schema.churn_models import ChurnModelQuery
+from schema.churn_models_changes import ChurnModelMutation
 from schema.churn_queue import ChurnQuery
+from schema.community_settings import CommunitySettingsMutation, CommunitySettingsQuery
 from schema.context import Info
 from schema.coupons_batches import CouponBatchesMutation, CouponOfficeQuery
 from schema.coupons_changes import CouponsMutation
@@ -62,6 +69,8 @@ from schema.occasions import OccasionsMutation, OccasionsQuery
 from schema.orders import OrdersMutation
 from schema.packs import PacksQuery
 from schema.packs_changes import PacksMutation
+from schema.playbooks_changes import PlaybooksMutation
+from schema.playbooks_queue import PlaybookTasksMutation
 from schema.points import PointsMutation
 from schema.points_statement import PointsQuery
 from schema.reviews import ReviewsMutation
@@ -82,12 +91,15 @@ NODES: dict[str, NodeLoader] = {
     **gifts.NODES,
     **drops.NODES,
     **churn.NODES,
+    **churn_models.NODES,
     **campaigns.NODES,
     **ballots.NODES,
     **reviews.NODES,
     **eco.NODES,
     **audit.NODES,
     **notices.NODES,
+    **playbooks.NODES,
+    **playbooks_queue.NODES,
 }
 
 
@@ -107,11 +119,14 @@ class Query(
     DropsQuery,
     SegmentsQuery,
     ChurnQuery,
+    ChurnModelQuery,
+    ChurnDriftQuery,
     CampaignsQuery,
     BallotsQuery,
     AuditQuery,
     PointsQuery,
     NoticesQuery,
+    CommunitySettingsQuery,
     ServerQuery,
 ):
     @query(PUBLIC, description="Fetches any object again by its id, under its own access rule.")
@@ -138,6 +153,7 @@ class Mutation(
     TierRunMutation,
     BenefitsMutation,
     NoticesMutation,
+    CommunitySettingsMutation,
     CouponsMutation,
     CouponsHoldingMutation,
     CouponBatchesMutation,
@@ -146,7 +162,10 @@ class Mutation(
     OccasionsMutation,
     DropsMutation,
     ChurnMutation,
+    ChurnModelMutation,
     CampaignsMutation,
+    PlaybooksMutation,
+    PlaybookTasksMutation,
     BallotsMutation,
     ReviewsMutation,
     EcoMutation,

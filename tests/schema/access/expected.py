@@ -51,10 +51,13 @@ WAYS: dict[str, Who] = {
     "drops": SIGNED_IN,
     "segments": OFFICE,
     "churnAlerts": OFFICE,
+    "churnModels": OFFICE,
+    "churnDrift": OFFICE,
     "campaigns": OFFICE,
     "ballot": HOME,
     "ballots": HOME,
     "auditLog": OWNER,
+    "communitySettings": OFFICE,
     "staffNotices": OFFICE,
     "pointsStatement": THEIRS,
     "serverInfo": ALL,
@@ -70,6 +73,7 @@ WAYS: dict[str, Who] = {
     "node:GiftHold": SELF,
     "node:Drop": SIGNED_IN,
     "node:ChurnAlert": OFFICE,
+    "node:ChurnModel": OFFICE,
     "node:Campaign": OFFICE,
     "node:Ballot": HOME,
     "node:Review": THEIRS,
@@ -96,6 +100,9 @@ MUTATIONS: dict[str, Who] = {
     "closeMyAccount": MEMBERS,
     "keepMyAccount": MEMBERS,
     "adjustPoints": SUPPORT,
+    "promoteChurnModel": who("owner analyst"),
+    "rollBackChurnModel": who("owner analyst"),
+    "updateCommunitySettings": MANAGERS,
     "acknowledgeNotice": who("owner manager support"),
     "acknowledgeAlert": who("owner manager support"),
     "takeOverAlert": who("owner manager support"),
@@ -279,6 +286,21 @@ TYPES: dict[str, dict[Who, str]] = {
     "ChurnSignal": {ALL: "kind baseline recent change openedAt asOf closedAt outcome reason"},
     "ChurnAlertRaised": {ALL: "cursor alert"},
     "ChurnAlertChanged": {ALL: "cursor change alert"},
+    "ChurnModel": {
+        ALL: "id version kind role trainedAsOf createdAt promotedAt rolledBackAt problem choice "
+        "horizonDays orders members program sha256 features figures evidence"
+    },
+    "ModelFigures": {ALL: "rocAuc prAuc brier ece lift baseRate"},
+    "ModelEvidence": {ALL: "rival asOf wins champion challenger rocAucGain brierGain windows"},
+    "ModelGain": {ALL: "mean low high"},
+    "ModelTrial": {ALL: "cutoff members standIn champion challenger"},
+    "ChurnDrift": {ALL: "nights alarms"},
+    "DriftNight": {
+        ALL: "asOf model members meanProbability scorePsi scorePsiNoise features closedAt "
+        "closedMembers baseRate brier rocAuc"
+    },
+    "FeatureDrift": {ALL: "name psi"},
+    "DriftEpisode": {ALL: "kind raisedAt value limit closedAt"},
     "SegmentOverview": {ALL: "asOf cutPointsVersion members stages vipSalesShare alarms"},
     "SegmentSummary": {ALL: "stage members share net90 salesShare name"},
     "AuditEntry": {
@@ -287,6 +309,7 @@ TYPES: dict[str, dict[Who, str]] = {
     },
     "StaffNotice": {ALL: "id kind subject day facts at acknowledgedAt acknowledgedBy"},
     # Everybody's.
+    "CommunitySetting": {ALL: "key kind value isOwn defaultValue least most choices description"},
     "ServerInfo": {ALL: "name version environment time timeZone"},
     "ServerTime": {ALL: "time"},
     "PageInfo": {ALL: "hasNextPage hasPreviousPage startCursor endCursor"},
@@ -314,6 +337,9 @@ TYPES: dict[str, dict[Who, str]] = {
     "FreezeMemberSuccess": {ALL: "member"},
     "UnfreezeMemberSuccess": {ALL: "member"},
     "AdjustPointsSuccess": {ALL: "amount account"},
+    "UpdateCommunitySettingsSuccess": {ALL: "settings"},
+    "PromoteChurnModelSuccess": {ALL: "model"},
+    "RollBackChurnModelSuccess": {ALL: "model"},
     "AcknowledgeNoticeSuccess": {ALL: "notice"},
     "AcknowledgeAlertSuccess": {ALL: "alert"},
     "TakeOverAlertSuccess": {ALL: "alert"},
@@ -380,8 +406,8 @@ TYPES: dict[str, dict[Who, str]] = {
 }
 # Pages of lists.
 for _listed in who(
-    "AuditEntry Ballot Benefit BenefitSlot BenefitUse Campaign ChurnAlert Coupon CouponBatch "
-    "CouponTemplate Drop GiftHold GiftOffer Member Pack PackClaim PointsEntry StaffNotice TierMove"
+    "AuditEntry Ballot Benefit BenefitSlot BenefitUse Campaign ChurnAlert ChurnModel Coupon "
+    "CouponBatch CouponTemplate Drop GiftHold GiftOffer Member Pack PackClaim PointsEntry StaffNotice TierMove"
 ):
     TYPES[f"{_listed}Connection"] = {ALL: "edges pageInfo nodes"}
     TYPES[f"{_listed}Edge"] = {ALL: "node cursor"}

@@ -167,7 +167,8 @@ def _asks(things: dict[str, UUID]) -> dict[str, str]:
         "benefitSlots": 'benefitSlots(benefitCode: "after-school-care")',
         "couponTemplates": "couponTemplates(first: 5)",
         "couponBatches": "couponBatches(first: 5)",
-        "priceBasket": 'priceBasket(basket: {lines: [{sku: "apple", unitFen: 9900}]}, points: 5)',
+        "priceBasket": 'priceBasket(basket: {lines: [{sku: "apple", unitFen: 9900}, '
+        '{sku: "EGGS", unitFen: 900}]}, points: 5)',
         "drop": f'drop(id: "{ids["Drop"]}")',
         "packs": "packs(first: 5)",
         "giftOffers": "giftOffers(first: 5)",
@@ -180,6 +181,7 @@ def _asks(things: dict[str, UUID]) -> dict[str, str]:
         "ballot": f'ballot(id: "{ids["Ballot"]}")',
         "ballots": "ballots(first: 5)",
         "auditLog": "auditLog(first: 5)",
+        "communitySettings": f'communitySettings(communityId: "{ids["Community"]}")',
         "pointsStatement": f'pointsStatement(memberId: "{ids["Member"]}")',
         "staffNotices": "staffNotices(first: 5)",
         "serverInfo": "serverInfo",
