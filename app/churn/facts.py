@@ -1,47 +1,61 @@
 """What is known of members, as columns for the models: read by COPY in blocks, without a row loop.
 
 One repeatable-read transaction gives all columns of one instant; it is over before a model runs.
+Tables are read as they lie and joined here: PostgreSQL would sort or hash the same rows at several
+times the cost.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import asyncpg
 import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import Integer, Select, SmallInteger, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    SmallInteger,
+    case,
+    func,
+    literal,
+    literal_column,
+    select,
+    union_all,
+)
+from sqlalchemy import Integer as Whole
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
+from app.churn.copying import NEVER, Column, Columns, Places, copy_columns, seconds
+from app.coupons import Coupon, CouponState, Redemption, Return
 from app.kernel.db import Database
 from app.members import Member
-from app.orders import Activity, ActivityKind, Order, OrderLine
-
-Column = NDArray[Any]
+from app.orders import Activity, ActivityKind, Order, OrderLine, Refund
 
 KIND_CODES: Final = {kind: number for number, kind in enumerate(ActivityKind, start=1)}
 """The models' numbers of what members do: SESSION is 1, MESSAGE_CLICK 10."""
 
-NEVER: Final = int(np.iinfo(np.int64).max)
+LATE, SPOILED, COMPLAINT, COUPON_GRANTED, COUPON_USED, COUPON_EXPIRED = range(11, 17)
+"""The models' numbers of what befalls members."""
 
-_POSTGRES_EPOCH = 946_684_800
-_HEADER = 19
-_BLOCK = 8 * 1024 * 1024
+COMPLAINT_SEEN: Final = timedelta(days=14)
+"""How long after its delivery an order's complaint is seen: orders do not say when it was made, and
+a complaint from the future of a cutoff must not be."""
 
-_FORMATS: Final = {2: ">i2", 4: ">i4", 8: ">i8", 16: "V16"}
+_ENDLESS: Final = literal_column("'infinity'::timestamptz")
+_NO_ORDER: Final = literal_column("'00000000-0000-0000-0000-000000000000'::uuid")
 
 
 @dataclass(frozen=True, eq=False)
 class ChurnFacts:
-    """Orders and activities of all members but the test ones, one array a column.
+    """Orders with lines and events of all members but the test ones, one array a column.
 
     `order_member` and `event_member` are positions in `member_ids` (16-byte values; `ids` gives
-    UUIDs). Instants are UTC epoch seconds, money is fen; `order_refund_at` is NEVER without a
-    refund. `utc_offset` (seconds) is the platform's zone at the instant read.
+    UUIDs), `line_order` in the orders. Instants are UTC epoch seconds, money is fen; an instant
+    that has not come is NEVER. An order with several refunds takes a row for each, the amounts
+    standing in the first. `utc_offset` (seconds) is the platform's zone at the instant read.
     """
 
     member_ids: Column
@@ -53,6 +67,10 @@ class ChurnFacts:
     order_refund_fen: Column
     order_refund_at: Column
     order_products: Column
+    order_gone_at: Column
+    line_order: Column
+    line_product: Column
+    line_category: Column
     event_member: Column
     event_at: Column
     event_kind: Column
@@ -64,10 +82,14 @@ class ChurnFacts:
         return [UUID(bytes=bytes(value)) for value in self.member_ids[positions].tolist()]
 
 
-async def read_facts(database: Database, *, as_of: datetime, zone: str) -> ChurnFacts:
-    """Everything that happened before `as_of`. Cancelled orders are left out.
+async def read_facts(
+    database: Database, *, as_of: datetime, zone: str, events_since: datetime | None = None
+) -> ChurnFacts:
+    """Everything that happened before `as_of`, and nothing of what happened since.
 
-    Memory is that of the arrays (52 bytes an order, 18 an activity) and one block of 8 MB.
+    An order that was cancelled by then carries the instant, so that it counts for cutoffs before
+    it. Of events only those from `events_since` on are read, if it is given. Memory is that of
+    the arrays (60 bytes an order, 12 a line, 18 an event) and one block of 8 MB.
     """
     async with database.read() as read:
         connection = await read.session.connection(
@@ -75,132 +97,187 @@ async def read_facts(database: Database, *, as_of: datetime, zone: str) -> Churn
         )
         raw = (await connection.get_raw_connection()).driver_connection
         driver = cast("asyncpg.Connection", raw)
-        members = await _copy(driver, _members(), id=16)
-        orders = await _copy(
-            driver, _orders(as_of),
-            member=4, at=8, fen=8, items=4, discount=8, refund=8, refund_at=8, products=4,
-        )  # fmt: skip
-        events = await _copy(driver, _events(as_of), member=4, at=8, kind=2, seconds=4)
+        ids = (await copy_columns(driver, _members(), {"id": 16}))["id"]
+        members = Places(ids)
+        orders = await _read_orders(driver, members, as_of)
+        own = Places(orders.pop("id"))
+        lines = await _read_lines(driver, own)
+        refunds = await _read_refunds(driver, members, own, as_of)
+        events = await _read_events(driver, members, as_of, events_since)
     offset = as_of.astimezone(ZoneInfo(zone)).utcoffset()
+    quantity, products = _per_order(lines, len(orders["at"]))
+    orders |= {"items": quantity, "products": products}
+    _refunded(orders, refunds)
+    del lines["quantity"]
     return ChurnFacts(
-        member_ids=members["id"],
-        order_member=orders["member"],
-        order_at=_seconds(orders["at"]),
-        order_fen=orders["fen"],
-        order_items=orders["items"],
-        order_discount_fen=orders["discount"],
-        order_refund_fen=orders["refund"],
-        order_refund_at=_seconds(orders["refund_at"]),
-        order_products=orders["products"],
-        event_member=events["member"],
-        event_at=_seconds(events["at"]),
-        event_kind=events["kind"],
-        event_seconds=events["seconds"],
+        member_ids=ids,
+        **{f"order_{name}": column for name, column in orders.items()},
+        **{f"line_{name}": column for name, column in lines.items()},
+        **{f"event_{name}": column for name, column in events.items()},
         utc_offset=0 if offset is None else int(offset.total_seconds()),
     )
 
 
-def _coded() -> "Select[UUID, int]":
-    """Members with their positions; the same in every statement of one snapshot."""
-    place = func.row_number().over(order_by=Member.id) - 1
-    return select(Member.id, sql_cast(place, Integer).label("code")).where(~Member.is_test)
-
-
-def _members() -> "Select[UUID]":
+def _members() -> "Select[*tuple[Any, ...]]":
     return select(Member.id).where(~Member.is_test).order_by(Member.id)
 
 
-def _orders(as_of: datetime) -> "Select[*tuple[Any, ...]]":
-    coded = _coded().cte("coded")
-    lines = (
-        select(
-            OrderLine.member_id,
-            OrderLine.order_id,
-            func.sum(OrderLine.quantity).label("pieces"),
-            func.count(OrderLine.sku.distinct()).label("products"),
-        )
-        .group_by(OrderLine.member_id, OrderLine.order_id)
-        .subquery()
-    )
-    endless = literal_column("'infinity'::timestamptz")
-    return (
-        select(
-            coded.c.code,
-            Order.paid_at,
-            Order.total_fen,
-            sql_cast(func.coalesce(lines.c.pieces, 0), Integer),
-            Order.discount_fen,
-            Order.refunded_fen,
-            func.coalesce(Order.refunded_at, endless),
-            sql_cast(func.coalesce(lines.c.products, 0), Integer),
-        )
-        .join(coded, coded.c.id == Order.member_id)
-        .outerjoin(lines, (lines.c.member_id == Order.member_id) & (lines.c.order_id == Order.id))
-        .where(Order.paid_at < as_of, Order.cancelled_at.is_(None))
-    )
+def _of_members(places: Places, block: Columns) -> Columns:
+    """A block with positions for ids and seconds for instants; rows of strangers are left out."""
+    block["member"] = places.of(block["member"])
+    for name in ("at", "gone_at"):
+        if name in block:
+            block[name] = seconds(block[name])
+    known = block["member"] >= 0
+    return block if known.all() else {name: column[known] for name, column in block.items()}
 
 
-def _events(as_of: datetime) -> "Select[*tuple[Any, ...]]":
-    coded = _coded().cte("coded")
-    names = literal_column("ARRAY[" + ",".join(f"'{kind.value}'" for kind in KIND_CODES) + "]")
-    return (
-        select(
-            coded.c.code,
-            Activity.at,
-            sql_cast(func.array_position(names, Activity.kind), SmallInteger),
-            sql_cast(Activity.seconds, Integer),
-        )
-        .join(coded, coded.c.id == Activity.member_id)
-        .where(Activity.at < as_of)
+async def _read_orders(driver: "asyncpg.Connection", members: Places, as_of: datetime) -> Columns:
+    gone = func.coalesce(Order.cancelled_at, _ENDLESS)
+    query = select(
+        Order.member_id, Order.id, Order.paid_at, gone, Order.total_fen, Order.discount_fen
+    ).where(Order.paid_at < as_of, gone > Order.paid_at)
+    widths = {"member": 16, "id": 16, "at": 8, "gone_at": 8, "fen": 8, "discount_fen": 8}
+    return await copy_columns(driver, query, widths, lambda block: _of_members(members, block))
+
+
+async def _read_lines(driver: "asyncpg.Connection", orders: Places) -> Columns:
+    """Lines of known orders; articles and categories by a hash, which no two of a member share."""
+    category = func.hashtext(OrderLine.category).op("&")(literal_column("2147483647"))
+    query = select(
+        OrderLine.order_id,
+        OrderLine.quantity,
+        func.hashtext(OrderLine.sku),
+        func.coalesce(category, literal_column("-1")),
     )
 
+    def refine(block: Columns) -> Columns:
+        block["order"] = orders.of(block["order"])
+        known = block["order"] >= 0
+        return block if known.all() else {name: column[known] for name, column in block.items()}
 
-async def _copy(
-    driver: "asyncpg.Connection", query: "Select[*tuple[Any, ...]]", **widths: int
-) -> dict[str, Column]:
-    """The columns of a query without nulls whose values have these widths in bytes."""
-    statement = query.compile(dialect=asyncpg_dialect(), compile_kwargs={"literal_binds": True})
-    blocks = _Blocks(widths)
-    await driver.copy_from_query(str(statement), output=blocks.take, format="binary")
-    return blocks.columns()
+    widths = {"order": 16, "quantity": 4, "product": 4, "category": 4}
+    return await copy_columns(driver, query, widths, refine)
 
 
-class _Blocks:
-    """PostgreSQL's binary COPY format (one int16 count, then length and value of each field) cut
-    into columns; every row has the same size because no value is null or of varying length."""
+async def _read_refunds(
+    driver: "asyncpg.Connection", members: Places, orders: Places, as_of: datetime
+) -> Columns:
+    query = select(
+        Refund.member_id, func.coalesce(Refund.order_id, _NO_ORDER), Refund.at, Refund.amount_fen
+    ).where(Refund.at < as_of, Refund.amount_fen > 0)
 
-    def __init__(self, widths: dict[str, int]) -> None:
-        fields: list[tuple[str, str]] = [("_count", ">i2")]
-        for name, width in widths.items():
-            fields += [(f"_{name}", ">i4"), (name, _FORMATS[width])]
-        self._row = np.dtype(fields)
-        self._names = list(widths)
-        self._rest = bytearray()
-        self._begun = False
-        self._parts: dict[str, list[Column]] = {name: [] for name in widths}
+    def refine(block: Columns) -> Columns:
+        halves = np.ascontiguousarray(block["order"]).view(np.uint64).reshape(-1, 2)
+        block["loose"] = np.all(halves == 0, axis=1, keepdims=True)[:, 0]
+        block["order"] = orders.of(block["order"])
+        return _of_members(members, block)
 
-    async def take(self, data: bytes) -> None:
-        self._rest += data
-        if not self._begun and len(self._rest) >= _HEADER:
-            del self._rest[:_HEADER]
-            self._begun = True
-        if len(self._rest) >= _BLOCK:
-            self._cut()
-
-    def _cut(self) -> None:
-        rows = len(self._rest) // self._row.itemsize
-        block = np.frombuffer(bytes(self._rest[: rows * self._row.itemsize]), self._row)
-        for name in self._names:
-            column = block[name]
-            self._parts[name].append(column.astype(column.dtype.newbyteorder("=")))
-        del self._rest[: rows * self._row.itemsize]
-
-    def columns(self) -> dict[str, Column]:
-        self._cut()
-        return {name: np.concatenate(parts) for name, parts in self._parts.items()}
+    return await copy_columns(driver, query, {"member": 16, "order": 16, "at": 8, "fen": 8}, refine)
 
 
-def _seconds(microseconds: Column) -> Column:
-    """Epoch seconds of PostgreSQL's instants, which count microseconds from 2000 on."""
-    answer = microseconds // 1_000_000 + _POSTGRES_EPOCH
-    return np.where(microseconds == NEVER, NEVER, answer)
+async def _read_events(
+    driver: "asyncpg.Connection", members: Places, as_of: datetime, since: datetime | None
+) -> Columns:
+    widths = {"member": 16, "at": 8, "kind": 2, "seconds": 4}
+    done = [
+        await copy_columns(driver, query, widths, lambda block: _of_members(members, block))
+        for query in (_activities(as_of, since), _befallen(as_of, since))
+    ]
+    return {name: np.concatenate([part.pop(name) for part in done]) for name in list(done[0])}
+
+
+def _activities(as_of: datetime, since: datetime | None) -> "Select[*tuple[Any, ...]]":
+    number = case(
+        *((Activity.kind == kind, literal_column(str(code))) for kind, code in KIND_CODES.items())
+    )
+    kind = sql_cast(number, SmallInteger)
+    query = select(Activity.member_id, Activity.at, kind, sql_cast(Activity.seconds, Whole))
+    return query.where(Activity.at < as_of, *(() if since is None else (Activity.at >= since,)))
+
+
+def _befallen(as_of: datetime, since: datetime | None) -> "Select[*tuple[Any, ...]]":
+    """Faults of deliveries, and coupons; each at the instant from which it was known.
+
+    A late or spoiled order is known once it is delivered. A coupon that was not used by its end
+    has expired then, whether or not it has been told so yet.
+    """
+    arrived = func.coalesce(Order.delivered_at, Order.settled_at)
+    unused = Coupon.state.in_((CouponState.WAITING, CouponState.ACTIVE, CouponState.EXPIRED))
+    late = Order.late | (Order.delivered_at > Order.promised_at)
+    kinds: tuple[tuple[int, Any, ColumnElement[Any], ColumnElement[bool]], ...] = (
+        (LATE, Order.member_id, arrived, late),
+        (SPOILED, Order.member_id, arrived, Order.spoiled.is_(True)),
+        (COMPLAINT, Order.member_id, arrived + COMPLAINT_SEEN, Order.complaint.is_(True)),
+        (COUPON_GRANTED, Coupon.member_id, Coupon.granted_at.expression, literal(True)),
+        (COUPON_USED, Redemption.member_id, Redemption.at.expression, literal(True)),
+        (COUPON_USED, Return.member_id, Return.redeemed_at.expression, literal(True)),
+        (COUPON_EXPIRED, Coupon.member_id, Coupon.expires_at.expression, unused),
+    )
+    every = union_all(
+        *(
+            select(
+                member.label("member"),
+                at.label("at"),
+                sql_cast(literal_column(str(number)), SmallInteger).label("kind"),
+                sql_cast(literal_column("0"), Whole).label("seconds"),
+            ).where(chosen)
+            for number, member, at, chosen in kinds
+        )
+    ).subquery()
+    query = select(every.c.member, every.c.at, every.c.kind, every.c.seconds)
+    return query.where(every.c.at < as_of, *(() if since is None else (every.c.at >= since,)))
+
+
+def _per_order(lines: Columns, orders: int) -> tuple[Column, Column]:
+    """How many pieces and how many different articles each order has."""
+    order = lines["order"]
+    pieces = np.bincount(order, weights=lines["quantity"], minlength=orders)
+    keys = (order.astype(np.int64) << 32) | (lines["product"].astype(np.int64) & 0xFFFF_FFFF)
+    keys.sort()
+    new = np.ones(len(keys), dtype=np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=new[1:])
+    products = np.bincount(keys[new] >> 32, minlength=orders)
+    return np.clip(pieces, 0, 2**31 - 1).astype(np.int32), products.astype(np.int32)
+
+
+def _refunded(orders: Columns, refunds: Columns) -> None:
+    """Put refunds to their orders: the first into the order's row, others into rows behind.
+
+    One that names no order goes to the member's latest order at the time; one of an order that
+    is not known (unpaid, say) is left out.
+    """
+    rows = len(orders["at"])
+    orders["refund_fen"] = np.zeros(rows, dtype=np.int64)
+    orders["refund_at"] = np.full(rows, NEVER, dtype=np.int64)
+    loose = refunds["loose"]
+    refunds["order"][loose] = _latest(orders, refunds["member"][loose], refunds["at"][loose])
+    known = refunds["order"] >= 0
+    order, at, fen = (refunds[name][known] for name in ("order", "at", "fen"))
+    turned = np.lexsort((at, order))
+    order, at, fen = order[turned], at[turned], fen[turned]
+    again = np.zeros(len(order), dtype=np.bool_)
+    np.equal(order[1:], order[:-1], out=again[1:])
+    orders["refund_fen"][order[~again]] = fen[~again]
+    orders["refund_at"][order[~again]] = at[~again]
+    if not again.any():
+        return
+    behind = {name: column[order[again]] for name, column in orders.items()}
+    for name in ("fen", "discount_fen", "items", "products"):
+        behind[name] = np.zeros_like(behind[name])
+    behind |= {"refund_fen": fen[again], "refund_at": at[again]}
+    for name, column in orders.items():
+        orders[name] = np.concatenate([column, behind[name]])
+
+
+def _latest(orders: Columns, member: Column, at: Column) -> Column:
+    """Each member's latest order at or before an instant, -1 where there is none."""
+    if not len(member) or not len(orders["at"]):
+        return np.full(len(member), -1, dtype=np.int32)
+    turned = np.lexsort((orders["at"], orders["member"]))
+    owner, when = orders["member"][turned].astype(np.int64), orders["at"][turned]
+    low = min(int(when.min()), int(at.min()))
+    span = max(int(when.max()), int(at.max())) - low + 1
+    place = np.searchsorted(owner * span + when - low, member * np.int64(span) + at - low, "right")
+    answer = turned[place - 1].astype(np.int32)
+    return np.where((place > 0) & (owner[place - 1] == member), answer, -1)
