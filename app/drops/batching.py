@@ -221,7 +221,7 @@ class Claims:
             outcomes = {item.outcome for item in told}
             if Outcome.STALE in outcomes:
                 lane.caution = CAUTIOUS
-            if Outcome.NEW_ZONE in outcomes:
+            if Outcome.NEW_TERMS in outcomes:
                 self._terms.pop(lane.drop_id, None)
             if Outcome.GIVEN in outcomes:
                 self._waker.wake()

@@ -24,7 +24,7 @@ from app.drops.errors import (
 from app.drops.events import drop_topic
 from app.drops.queries import by_id, windows_by_drop
 from app.drops.rules import Window, early_at
-from app.drops.statement import LOCK, STATEMENT, Outcome
+from app.drops.statement import CONDITIONAL, FREE, LOCK, Outcome
 from app.kernel.db import Read
 from app.kernel.errors import IdempotencyKeyReused, Refusal
 from app.kernel.ids import uuid7
@@ -34,7 +34,7 @@ from app.members import Community, MemberNotActive
 _NOBODY = UUID(int=0)
 
 
-UNDECIDED = frozenset({Outcome.STALE, Outcome.RIVALLED, Outcome.NEW_ZONE})
+UNDECIDED = frozenset({Outcome.STALE, Outcome.RIVALLED, Outcome.NEW_TERMS})
 TOO_LATE = frozenset({Outcome.TOO_LATE, Outcome.EARLY_GONE})
 REFUSALS: Mapping[str, type[Refusal]] = {
     Outcome.TOO_LATE: SoldOut,
@@ -76,13 +76,17 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What never changes about a drop, and the zones of the communities known when it was read."""
+    """What hardly ever changes about a drop, and the zones of the communities known then.
+
+    `conditional` if anything but the community decides who may claim, or from when on.
+    """
 
     drop_id: UUID
     template: coupons.Template
     batch: coupons.Batch
     zones: frozenset[str]
     windows: tuple[Window, ...]
+    conditional: bool
 
 
 async def terms_of(read: Read, drop_id: UUID) -> Terms | None:
@@ -94,7 +98,8 @@ async def terms_of(read: Read, drop_id: UUID) -> Terms | None:
     template = (await coupons.templates_by_id(read, [batch.template_id]))[batch.template_id]
     zones = await read.session.scalars(select(Community.time_zone).distinct())
     windows = (await windows_by_drop(read, [drop_id])).get(drop_id, ())
-    return Terms(drop_id, template, batch, frozenset(zones), tuple(windows))
+    conditional = drop.min_rank is not None or drop.guests_only or drop.early_opens_at is not None
+    return Terms(drop_id, template, batch, frozenset(zones), tuple(windows), conditional)
 
 
 async def serve(
@@ -112,13 +117,15 @@ async def serve(
     round trips more, but the outcome is never STALE. Raises asyncpg's errors; then nothing was
     written, or the connection broke at the end and asking again under the same keys tells.
     """
-    arguments = _arguments(drop_id, terms, asked, now)
+    statement, arguments = FREE, _arguments(drop_id, terms, asked, now)
+    if terms is not None and terms.conditional:
+        statement, arguments = CONDITIONAL, [*arguments, *_early(terms, now)]
     if locked:
         async with connection.transaction():
             await connection.execute(LOCK, drop_id)
-            rows = await connection.fetch(STATEMENT, *arguments)
+            rows = await connection.fetch(statement, *arguments)
     else:
-        rows = await connection.fetch(STATEMENT, *arguments)
+        rows = await connection.fetch(statement, *arguments)
     return [Told(*row) for row in rows]
 
 
@@ -126,7 +133,6 @@ def _arguments(
     drop_id: UUID, terms: Terms | None, asked: Sequence[Asked], now: datetime
 ) -> list[object]:
     count = len(asked)
-    early = None if terms is None else early_at(terms.windows, now)
     coded = terms is not None and terms.batch.code_mode is coupons.CodeMode.UNIQUE
     # Ids of one instant differ by chance only; sorted, they keep the order of the facts. A coupon
     # is granted once, so that the fact of it can have the coupon's own id.
@@ -153,9 +159,13 @@ def _arguments(
         ids[count],
         ids[count + 1],
         drop_topic(drop_id),
-        None if early is None else early.rank,
-        0 if early is None else early.stock,
     ]
+
+
+def _early(terms: Terms, now: datetime) -> list[object]:
+    """The rank that early access asks for by now, and how many it may have taken in all."""
+    early = early_at(terms.windows, now)
+    return [None, 0] if early is None else [early.rank, early.stock]
 
 
 def _windows(terms: Terms, now: datetime) -> list[tuple[str, datetime, datetime, str]]:

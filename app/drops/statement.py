@@ -4,6 +4,7 @@ It is built so that every row it writes follows from a coupon that was really gi
 meets a rival's is not given, and nothing is written for it.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from app import coupons
@@ -35,15 +36,82 @@ class Outcome(StrEnum):
     STALE = "STALE"
     # Another grant of the same template to the same member was quicker.
     RIVALLED = "RIVALLED"
-    # The member's community runs by a zone that the terms do not hold.
-    NEW_ZONE = "NEW_ZONE"
+    # The terms do not hold the zone that the member's community runs by, or a condition that the
+    # drop has got since they were read.
+    NEW_TERMS = "NEW_TERMS"
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What differs in the statement by whether the drop has conditions on who may claim."""
+
+    seen: str
+    judged: str
+    surprise: str
+    uninvited: str
+    early: str
+    join: str
+    gone: str
+    answer: str
+
+
+_FREE = _Parts(
+    seen="""d.stock - d.claimed AS open_stock,
+           d.state IN ('SCHEDULED', 'OPEN') AND d.closes_at > $2 AND d.opens_at <= $2 AS takes,
+           d.min_rank IS NOT NULL OR d.guests_only OR d.early_opens_at IS NOT NULL
+               AS conditional,""",
+    judged="",
+    surprise=f"WHEN s.conditional THEN '{Outcome.NEW_TERMS}'",
+    uninvited="",
+    early="",
+    join="",
+    gone=f"'{Outcome.TOO_LATE}'",
+    answer="CAST(j.answer AS text)",
+)
+# Before the opening $17 is the rank that early access asks for at this instant (null before its
+# first window) and $18 how many may be claimed by then in all. From the opening on both are idle:
+# the instant decides, in this very statement, which of the two counts.
+_CONDITIONAL = _Parts(
+    seen="""d.min_rank, d.guests_only,
+           CASE WHEN d.opens_at <= $2 THEN d.stock ELSE $18::bigint END - d.claimed AS open_stock,
+           d.state IN ('SCHEDULED', 'OPEN') AND d.closes_at > $2
+               AND (d.opens_at <= $2 OR d.early_opens_at IS NOT NULL) AS takes,
+           d.min_rank IS NOT NULL OR (d.opens_at > $2 AND d.early_opens_at IS NOT NULL)
+               AS ranked,""",
+    judged="r.rank,",
+    surprise="",
+    uninvited=""" OR r.rank < s.min_rank OR (s.guests_only AND NOT EXISTS (
+                   SELECT FROM drop_guest AS u
+                   WHERE (u.member_id, u.drop_id) >= (a.member_id, $1)
+                       AND (u.member_id, u.drop_id) <= (a.member_id, $1)))""",
+    early=f"""WHEN NOT s.opened AND (r.rank < $17::bigint) IS NOT FALSE
+                   THEN '{NotYetYours.code}'""",
+    join="""
+    LEFT JOIN LATERAL (
+        SELECT coalesce(
+            (SELECT t.rank FROM tier AS t WHERE t.code = (
+                SELECT p.tier_code FROM tier_standing AS p WHERE p.member_id = a.member_id)),
+            (SELECT min(rank) FROM tier), 1) AS rank
+        WHERE s.ranked
+    ) AS r ON true""",
+    gone=f"CASE WHEN s.opened THEN '{Outcome.TOO_LATE}' ELSE '{Outcome.EARLY_GONE}' END",
+    answer="""coalesce(CAST(j.answer AS text), CASE
+           WHEN s.ranked AND NOT s.opened THEN to_json(coalesce((
+               SELECT min(w.opens_at) FROM drop_window AS w
+               WHERE w.drop_id = $1 AND w.rank <= j.rank AND w.opens_at > $2
+                   AND w.opens_at < s.opens_at), s.opens_at))::text
+       END)""",
+)
 
 
 # The order of the verdicts is that of `claim_all`, the keys being asked first as `once` does.
 #
-# Before the opening $17 is the rank that early access asks for at this instant (null before its
-# first window) and $18 how many may be claimed by then in all. From the opening on both are idle:
-# the instant decides, in this very statement, which of the two counts.
+# Most drops have no condition on who may claim: for those there is a statement without the parts
+# that look at ranks, guests and early access, which would cost each batch the setting-up of plans
+# that are never run. It serves nobody of a drop that has got a condition since (NEW_TERMS).
+#
+# Every lookup is by a whole primary key, in a form that leaves the planner no other index: what
+# it thinks of nearly empty tables would have it walk all that others claimed, for each who claims.
 #
 # `seen` is the drop as the statement's snapshot has it, `held` the drop as it is once its row is
 # locked: the two differ when another transaction claimed in between. Then earlier claims may be
@@ -54,7 +122,8 @@ class Outcome(StrEnum):
 # the keys also makes all coupons come before the first of them. A key that another transaction has
 # stored meanwhile fails the whole statement (there it belongs to another drop's claim, since this
 # drop is held), and the caller tries again.
-STATEMENT = f"""
+def _statement(parts: _Parts) -> str:
+    return f"""
 WITH asked AS MATERIALIZED (
     SELECT * FROM unnest($3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[])
         WITH ORDINALITY AS a(member_id, key, digest, coupon_id, code, place)
@@ -64,35 +133,28 @@ WITH asked AS MATERIALIZED (
         AS w(zone, usable_from, expires_at, facts)
 ), seen AS MATERIALIZED (
     SELECT d.id, d.version, d.state, d.community_id, d.batch_id, b.template_id, t.per_member,
-           d.min_rank, d.guests_only, d.opens_at, d.stock - d.claimed AS remaining,
-           CASE WHEN d.opens_at <= $2 THEN d.stock ELSE $18::bigint END - d.claimed AS open_stock,
-           d.opens_at <= $2 AS opened,
-           d.state IN ('SCHEDULED', 'OPEN') AND d.closes_at > $2
-               AND (d.opens_at <= $2 OR d.early_opens_at IS NOT NULL) AS takes,
-           d.min_rank IS NOT NULL OR (d.opens_at > $2 AND d.early_opens_at IS NOT NULL) AS ranked,
+           d.opens_at, d.stock - d.claimed AS remaining, d.opens_at <= $2 AS opened,
+           {parts.seen}
            b.state = 'ACTIVE' AND $12::boolean AS gives
     FROM coupon_drop AS d
     JOIN coupon_batch AS b ON b.id = d.batch_id
     JOIN coupon_template AS t ON t.id = b.template_id
     WHERE d.id = $1
 ), judged AS MATERIALIZED (
-    SELECT a.*, w.usable_from, w.expires_at, w.facts, e.answer, r.rank,
+    SELECT a.*, w.usable_from, w.expires_at, w.facts, e.answer, {parts.judged}
            CASE
                WHEN e.digest <> a.digest THEN '{IdempotencyKeyReused.code}'
                WHEN e.digest IS NOT NULL THEN '{Outcome.REPEATED}'
                WHEN s.id IS NULL THEN '{DropNotFound.code}'
                WHEN m.status IS DISTINCT FROM 'ACTIVE' THEN '{MemberNotActive.code}'
-               WHEN c.member_id IS NOT NULL OR i.known THEN '{AlreadyClaimed.code}'
+               WHEN c.taken OR i.known THEN '{AlreadyClaimed.code}'
+               {parts.surprise}
                WHEN s.state = 'SOLD_OUT' THEN '{SoldOut.code}'
                WHEN NOT s.takes THEN '{NotOpen.code}'
-               WHEN s.community_id <> m.community_id OR r.rank < s.min_rank
-                   OR (s.guests_only AND NOT EXISTS (
-                       SELECT FROM drop_guest AS u WHERE u.member_id = a.member_id
-                       AND u.drop_id = $1)) THEN '{NotInAudience.code}'
-               WHEN NOT s.opened AND (r.rank < $17::bigint) IS NOT FALSE
-                   THEN '{NotYetYours.code}'
+               WHEN s.community_id <> m.community_id{parts.uninvited} THEN '{NotInAudience.code}'
+               {parts.early}
                WHEN NOT s.gives THEN '{NotOpen.code}'
-               WHEN w.zone IS NULL THEN '{Outcome.NEW_ZONE}'
+               WHEN w.zone IS NULL THEN '{Outcome.NEW_TERMS}'
            END AS verdict
     FROM asked AS a
     LEFT JOIN seen AS s ON true
@@ -107,20 +169,18 @@ WITH asked AS MATERIALIZED (
     ) AS m ON true
     LEFT JOIN windows AS w ON w.zone = m.time_zone
     LEFT JOIN LATERAL (
-        SELECT c.member_id FROM drop_claim AS c
-        WHERE c.member_id = a.member_id AND c.drop_id = $1 LIMIT 1
+        SELECT true AS taken FROM drop_claim AS c
+        WHERE (c.member_id, c.drop_id) >= (a.member_id, $1)
+            AND (c.member_id, c.drop_id) <= (a.member_id, $1) LIMIT 1
     ) AS c ON true
     LEFT JOIN LATERAL (
-        SELECT true AS known FROM identity AS o JOIN drop_identity AS k
-            ON k.drop_id = $1 AND k.kind = o.kind AND k.app = o.app AND k.blind = o.blind
-        WHERE o.member_id = a.member_id LIMIT 1
-    ) AS i ON true
-    LEFT JOIN LATERAL (
-        SELECT coalesce(
-            (SELECT t.rank FROM tier_standing AS p JOIN tier AS t ON t.code = p.tier_code
-             WHERE p.member_id = a.member_id), (SELECT min(rank) FROM tier), 1) AS rank
-        WHERE s.ranked
-    ) AS r ON true
+        SELECT true AS known FROM identity AS o
+        WHERE o.member_id = a.member_id AND (
+            SELECT true FROM drop_identity AS k
+            WHERE k.drop_id = $1 AND k.kind = o.kind AND k.app = o.app AND k.blind = o.blind
+            LIMIT 1)
+        LIMIT 1
+    ) AS i ON true{parts.join}
 ), turn AS MATERIALIZED (
     SELECT n.*, count(*) FILTER (WHERE n.may) OVER (
                ORDER BY n.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ahead
@@ -192,17 +252,11 @@ WITH asked AS MATERIALIZED (
 )
 SELECT coalesce(j.verdict, CASE
            WHEN g.id IS NOT NULL THEN '{Outcome.GIVEN}'
-           WHEN t.ahead >= s.open_stock AND s.opened THEN '{Outcome.TOO_LATE}'
-           WHEN t.ahead >= s.open_stock THEN '{Outcome.EARLY_GONE}'
+           WHEN t.ahead >= s.open_stock THEN {parts.gone}
            WHEN NOT t.may THEN '{coupons.CouponLimitReached.code}'
            WHEN h.version = s.version THEN '{Outcome.RIVALLED}'
            ELSE '{Outcome.STALE}'
-       END) AS outcome, g.id AS coupon_id, coalesce(CAST(j.answer AS text), CASE
-           WHEN s.ranked AND NOT s.opened THEN to_json(coalesce((
-               SELECT min(w.opens_at) FROM drop_window AS w
-               WHERE w.drop_id = $1 AND w.rank <= j.rank AND w.opens_at > $2
-                   AND w.opens_at < s.opens_at), s.opens_at))::text
-       END) AS answer
+       END) AS outcome, g.id AS coupon_id, {parts.answer} AS answer
 FROM judged AS j
 LEFT JOIN seen AS s ON true
 LEFT JOIN held AS h ON true
@@ -210,4 +264,12 @@ LEFT JOIN turn AS t ON t.place = j.place
 LEFT JOIN given AS g ON g.member_id = j.member_id
 ORDER BY j.place
 """
+
+
+FREE = _statement(_FREE)
+"""For drops that anybody of their community may claim from once they are open."""
+
+CONDITIONAL = _statement(_CONDITIONAL)
+"""The same with ranks, guests and early access; two arguments more."""
+
 LOCK = "SELECT FROM coupon_drop WHERE id = $1 FOR NO KEY UPDATE"
