@@ -21,6 +21,9 @@ from app.kernel.db import Read
 
 MOST_ACTIONS = 100
 
+# Of one instant, the state that comes first in an alert's life.
+_PLACES = {state: place for place, state in enumerate(AlertState)}
+
 
 class AlertOrder(StrEnum):
     """What a queue begins with."""
@@ -97,10 +100,9 @@ async def steps_by_alert(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[Ch
         select(ChurnAlertStep)
         .join(ChurnAlert, ChurnAlert.member_id == ChurnAlertStep.member_id)
         .where(ChurnAlert.id.in_(list(keys)), ChurnAlertStep.alert_id == ChurnAlert.id)
-        .order_by(ChurnAlertStep.at, ChurnAlertStep.state)
     )
     found: dict[UUID, list[ChurnAlertStep]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (row.at, _PLACES[row.state])):
         found.setdefault(row.alert_id, []).append(row)
     return found
 

@@ -58,7 +58,7 @@ def value_fen(member: Any, horizon_days: Any) -> "ColumnElement[int]":
     """What a member would spend within a horizon, by their net spend of 90 days; 0 at least."""
     days = cast(horizon_days, BigInteger)
     net = (
-        select(func.greatest(MemberStage.net90, 0) * days / literal(SPEND_DAYS, Integer))
+        select(func.greatest(MemberStage.net90, 0) * days // literal(SPEND_DAYS, Integer))
         .where(MemberStage.member_id == member)
         .correlate_except(MemberStage)
         .scalar_subquery()
