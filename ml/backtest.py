@@ -1,29 +1,31 @@
 """What models would have been worth: the same past cutoffs for the product and the baselines."""
 
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 
-from ml import baselines, evaluation
-from ml.arrays import DAY, F64, I32, sigmoid
+from ml import evaluation, lead
+from ml.arrays import DAY, F64, I32
+from ml.bootstrap import DRAWS, FIGURES, Bootstrap, Interval, interval
+from ml.contenders import BASELINES, MODELS, Contenders
 from ml.errors import TooLittleHistory
 from ml.evaluation import Gain, Metrics
 from ml.facts import Facts
-from ml.features import Matrix
-from ml.lead import EARLY_DAYS, LeadReport, Silences, weeks_of
+from ml.features import draw
+from ml.lead import LeadReport
 from ml.samples import Past, Plan
-from ml.training import Progress, train_on
+from ml.silences import WEEK, Silences, weeks_of
 
-_BASELINES: Final = ("logistic_rich", "bgnbd", "logistic", "recency_frequency", "rfm", "recency")
-MODELS: Final = ("product", "xgboost", "lightgbm", *_BASELINES)
-"""The product as it would be deployed, its boosted trees alone, LightGBM's where that is installed,
-and the baselines."""
-
-_FIGURES: Final = ("roc_auc", "pr_auc", "brier", "ece", "lift")
 _CUTOFFS: Final = 4
 _APART: Final = 45
+# Weeks before the first cutoff that are scored only so that some silences have ended by then.
+_BEFORE: Final = (6 * WEEK, 12 * WEEK, 18 * WEEK)
+_MOST_FOLLOWED: Final = 20_000
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,7 @@ class Test:
     outcome: F64
     probability: dict[str, F64]
     metrics: dict[str, Metrics]
+    intervals: dict[str, dict[str, Interval]]
     choice: str
     correction: str
     trained_on: tuple[int, ...]
@@ -44,14 +47,21 @@ class Test:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """All cutoffs, the mean figures of each model, and the gain over the best baseline."""
+    """All cutoffs, the mean figures of each model, and the product's gain in ROC AUC.
+
+    `gains` is over each other model and `gain` over the best baseline, paired: the same draws of
+    members for both.
+    """
 
     horizon_days: int
     active_days: int
+    draws: int
     tests: list[Test]
     mean: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, Interval]]
     best_baseline: str
     gain: Gain
+    gains: dict[str, Gain]
     lead: LeadReport | None = None
 
 
@@ -76,96 +86,163 @@ def backtest(
     horizon_days: int = 45,
     active_days: int = 180,
     cutoffs: list[int] | None = None,
+    draws: int = DRAWS,
+    weekly: bool = True,
     seed: int = 0,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Report:
     """Train and test every model at each cutoff as if nothing after it were known.
 
-    `progress(done, total)` counts cutoffs. Raises TooLittleHistory when no cutoff can be tested,
-    ValueError when the window of a given cutoff reaches past the data: members would look
+    `draws` of members are made for intervals; `weekly` scoring is what lead times need.
+    `progress(done, total)` counts trainings. Raises TooLittleHistory when a cutoff cannot be
+    tested, ValueError when the window of a given one reaches past the data: members would look
     silent there who are not.
     """
     tested = cutoffs or default_cutoffs(facts, horizon_days)
+    past = Past(facts, Plan(horizon_days=horizon_days, active_days=active_days, seed=seed))
+    _refuse(past, tested)
+    plan = _schedule(past, tested) if weekly else [(cutoff, []) for cutoff in tested]
+    silences, followed = Silences(past.facts), _followed(past)
+    contenders: dict[int, Contenders] = {}
+    for number, (cutoff, weeks) in enumerate(plan):
+        contenders[cutoff] = trained = Contenders(past, cutoff, threads)
+        for week in weeks:
+            members = past.members(week)
+            matrix = past.matrix(week, members[np.isin(members, followed)])
+            silences.score(week, matrix.members.astype(np.int64), trained.said(matrix))
+        if progress is not None:
+            progress(number + 1, len(plan))
+    return _report(past, contenders, tested, draws, silences)
+
+
+def _refuse(past: Past, tested: list[int]) -> None:
+    """Say why a test means nothing, and which days can be tested."""
+    facts, horizon = past.facts, past.plan.horizon_days
     if not tested:
         raise TooLittleHistory(
-            f"The orders span too few days to train on one closed window of {horizon_days} days "
-            "and test on the next."
+            f"The orders span too few days to train on one closed window of {horizon} days "
+            f"and test on the next.{_span(facts)}"
         )
     last = int(facts.order_at.max())
-    if max(tested) + (horizon_days - 1) * DAY > last:
-        raise ValueError(f"A window of {horizon_days} days after a cutoff ends past the data.")
-    plan = Plan(horizon_days=horizon_days, active_days=active_days, seed=seed)
-    past = Past(facts, plan)
+    if max(tested) + (horizon - 1) * DAY > last:
+        latest = _day(last - (horizon - 1) * DAY)
+        raise ValueError(
+            f"A window of {horizon} days after the cutoff {_day(max(tested))} ends past the data: "
+            f"the latest cutoff that can be tested is {latest}.{_span(facts)}"
+        )
+    for cutoff in tested:
+        if not past.cutoffs(cutoff):
+            raise TooLittleHistory(
+                f"Nothing can be learned by the cutoff {_day(cutoff)}: no window of {horizon} "
+                "days had closed by then with 30 or more customers after at least 30 days of "
+                f"orders.{_span(facts)}"
+            )
+        if not len(past.members(cutoff)):
+            raise TooLittleHistory(f"No customer was active at the cutoff {_day(cutoff)}.")
+
+
+def _span(facts: Facts) -> str:
+    if not len(facts.order_at):
+        return ""
+    first, last = int(facts.order_at.min()), int(facts.order_at.max())
+    customers = len(np.unique(facts.order_member))
+    return f" {customers:,} customers' orders run from {_day(first)} to {_day(last)}."
+
+
+def _day(instant: int) -> str:
+    return datetime.fromtimestamp(instant, UTC).date().isoformat()
+
+
+def _schedule(past: Past, tested: list[int]) -> list[tuple[int, list[int]]]:
+    """When to train, and the weeks until the next training, to the end of the data.
+
+    Some weeks before the first cutoff are among them where the past allows.
+    """
+    before = [cutoff for by in _BEFORE if past.cutoffs(cutoff := min(tested) - by)]
+    return weeks_of([*before, *tested], int(past.facts.order_at.max()))
+
+
+def _followed(past: Past) -> I32:
+    """Whose weeks are scored: everybody, or a draw of very many."""
+    everybody = np.unique(past.facts.order_member).astype(np.int32)
+    return draw(everybody, _MOST_FOLLOWED, past.plan.seed)
+
+
+def _report(
+    past: Past,
+    contenders: dict[int, Contenders],
+    tested: list[int],
+    draws: int,
+    silences: Silences,
+) -> Report:
+    plan = past.plan
+    everybody = np.unique(np.concatenate([past.members(cutoff) for cutoff in tested]))
+    boot = Bootstrap(everybody, draws=draws, seed=plan.seed)
     tests: list[Test] = []
-    silences = Silences(past.facts)
-    # Whoever churned must have had the time to, and be warned of early enough.
-    latest = min(last - EARLY_DAYS * DAY, max(tested) + _APART * DAY)
-    for number, (cutoff, weeks) in enumerate(weeks_of(tested, latest)):
-        judged = _Judged(past, cutoff, threads)
-        tests.append(judged.test())
-        for week in weeks:
-            matrix = past.matrix(week)
-            silences.score(week, matrix.members.astype(np.int64), judged.said(matrix))
-        if progress is not None:
-            progress(number + 1, len(tested))
+    drawn: list[dict[str, dict[str, F64]]] = []
+    for cutoff in tested:
+        test, draws_of_it = _test(past, cutoff, contenders[cutoff], boot)
+        tests.append(test)
+        drawn.append(draws_of_it)
     models = [model for model in MODELS if model in tests[0].metrics]
     mean = {model: _mean([test.metrics[model] for test in tests]) for model in models}
-    best = max(_BASELINES, key=lambda model: mean[model]["roc_auc"])
-    pairs = [
-        (test.members, test.outcome, test.probability["product"], test.probability[best])
-        for test in tests
-    ]
-    gain = evaluation.paired_gain(pairs, seed=seed)
-    return Report(horizon_days, active_days, tests, mean, best, gain, silences.report())
+    averaged = {model: _averaged([one[model] for one in drawn]) for model in models}
+    gains = {model: _gain(mean, averaged, model) for model in models if model != "product"}
+    best = max((m for m in BASELINES if m in mean), key=lambda model: mean[model]["roc_auc"])
+    return Report(
+        plan.horizon_days,
+        plan.active_days,
+        draws,
+        tests,
+        mean,
+        {model: _intervals(mean[model], averaged[model]) for model in models},
+        best,
+        gains[best],
+        gains,
+        lead.report(silences, since=min(tested), draws=draws, seed=plan.seed),
+    )
 
 
-class _Judged:
-    """Every model as it was trained at one cutoff."""
+def _test(
+    past: Past, cutoff: int, trained: Contenders, boot: Bootstrap
+) -> tuple[Test, dict[str, dict[str, F64]]]:
+    """How everyone did on the whole population of a cutoff, and in every draw of it."""
+    sample = past.whole(cutoff)
+    members, outcome = sample.matrix.members, sample.outcome
+    said = trained.said(sample.matrix)
+    metrics = {model: evaluation.measure(outcome, p) for model, p in said.items()}
+    drawn = {model: boot.figures(members, outcome, p) for model, p in said.items()}
+    intervals = {model: _intervals(vars(metrics[model]), drawn[model]) for model in said}
+    test = Test(
+        cutoff,
+        members,
+        outcome,
+        said,
+        metrics,
+        intervals,
+        trained.choice,
+        trained.correction,
+        trained.trained_on,
+    )
+    return test, drawn
 
-    def __init__(self, past: Past, cutoff: int, threads: int) -> None:
-        self._past, self._cutoff, self._threads = past, cutoff, threads
-        self._artifact = train_on(past, as_of=cutoff, threads=threads)
-        train = [past.at(s) for s in self._artifact.about.cutoffs]
-        self._others: dict[str, baselines.Said] = {
-            "recency_frequency": baselines.recency_frequency(train),
-            "logistic": baselines.logistic_rfm(train),
-            "rfm": baselines.rfm(train),
-            "recency": baselines.recency(train),
-        }
-        with suppress(ImportError):
-            rows = past.rows(list(self._artifact.about.cutoffs))
-            self._others["lightgbm"] = baselines.lightgbm(rows, seed=past.plan.seed)
 
-    def said(self, matrix: Matrix) -> dict[str, F64]:
-        """What each says of members."""
-        artifact = self._artifact
-        odds = artifact.models.log_odds(matrix, threads=self._threads)
-        return {
-            "product": sigmoid(odds[artifact.choice] + artifact.shift),
-            "xgboost": sigmoid(odds["xgboost"]),
-            "logistic_rich": sigmoid(odds["logistic"]),
-            "bgnbd": sigmoid(odds["bgnbd"]),
-            **{name: said(matrix) for name, said in self._others.items()},
-        }
+def _gain(mean: dict[str, dict[str, float]], drawn: dict[str, dict[str, F64]], other: str) -> Gain:
+    told = interval(
+        mean["product"]["roc_auc"] - mean[other]["roc_auc"],
+        drawn["product"]["roc_auc"] - drawn[other]["roc_auc"],
+    )
+    return Gain(told.value, told.low, told.high)
 
-    def test(self) -> Test:
-        """How they did on the whole population of the cutoff."""
-        sample, about = self._past.whole(self._cutoff), self._artifact.about
-        probability = self.said(sample.matrix)
-        return Test(
-            cutoff=self._cutoff,
-            members=sample.matrix.members,
-            outcome=sample.outcome,
-            probability=probability,
-            metrics={
-                model: evaluation.measure(sample.outcome, p) for model, p in probability.items()
-            },
-            choice=self._artifact.choice,
-            correction=about.correction,
-            trained_on=about.cutoffs,
-        )
+
+def _intervals(value: Mapping[str, float], drawn: dict[str, F64]) -> dict[str, Interval]:
+    return {figure: interval(value[figure], drawn[figure]) for figure in FIGURES}
+
+
+def _averaged(drawn: list[dict[str, F64]]) -> dict[str, F64]:
+    return {figure: np.mean([one[figure] for one in drawn], axis=0) for figure in FIGURES}
 
 
 def _mean(metrics: list[Metrics]) -> dict[str, float]:
-    return {figure: float(np.mean([getattr(m, figure) for m in metrics])) for figure in _FIGURES}
+    return {figure: float(np.mean([getattr(m, figure) for m in metrics])) for figure in FIGURES}

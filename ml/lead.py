@@ -1,162 +1,194 @@
 """Lead time: how long before a member counts as churned they were warned of, and how rightly.
 
-A *silence* begins with each order and ends with the member's next one; a member counts as churned
-on the day it has lasted `silent_days`. Members are scored every week. A warning is early when it
-comes at least `early_days` before the day of churn, that is within the first
-`silent_days - early_days` days of the silence: a silence is as risky as its highest score by then.
-Silences are what is right or wrong about a warning, so they are what is counted, and only those
-whose outcome the data show and all of whose early weeks were scored.
+Members are scored every week, and warned of in the first week whose score reaches a threshold. A
+warning is early when it comes at least `early_days` before the day of churn. Silences are what is
+right or wrong about a warning, so they are what is counted: a silence is as risky as its highest
+score by then. Only silences count whose end the data show and all of whose weeks were scored.
+Intervals resample members, each with all of their silences.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from ml import evaluation
-from ml.arrays import DAY, F64, I64, Bools
-from ml.facts import Facts
+from ml.arrays import DAY, F64, Bools
+from ml.bootstrap import DRAWS, Bootstrap, Interval, interval
+from ml.facts import NEVER
+from ml.silences import WEEK, Silences
+from ml.thresholds import FEWEST, Kind, at_precision, fixed, following
 
-SILENT_DAYS: Final = 90
-EARLY_DAYS: Final = 45
-WEEK: Final = 7 * DAY
-PRECISION: Final = 0.8
-_FEWEST: Final = 50
-
-Scores = Mapping[str, F64]
-"""Each model's probability for the rows of one matrix."""
+PRECISIONS: Final = (0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True)
-class Lead:
-    """One model's warnings."""
+class Rule:
+    """Early warnings by thresholds of one kind: the share that was right, of churners reached."""
 
-    average_precision: float
-    # At the threshold that reaches the stated precision with the most churners warned of.
+    kind: Kind
+    precision: Interval
+    recall: Interval
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One model's warnings where so many of them should be right.
+
+    `rules` begins with the threshold chosen in hindsight and has the causal ones where there were
+    closed weeks to set them from. The `any_…` figures count late warnings too, with a threshold in
+    hindsight of their own: churners warned of before the day of churn, those warned of early, and
+    the days ahead of each right warning, ascending.
+    """
+
+    precision: float
     threshold: float
-    recall: float
-    median_days: float
+    rules: tuple[Rule, ...]
+    any_threshold: float
+    any_recall: Interval
+    any_early: Interval
+    days: F64
+
+    @property
+    def quartiles(self) -> tuple[float, float, float]:
+        """Days ahead of the lowest quarter, the half and the highest quarter of right warnings."""
+        if not len(self.days):
+            return (float("nan"), float("nan"), float("nan"))
+        low, middle, high = np.quantile(self.days, [0.25, 0.5, 0.75])
+        return float(low), float(middle), float(high)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Lead:
+    """One model's warnings: the average precision of early ones, and what precisions cost."""
+
+    average_precision: Interval
+    levels: tuple[Level, ...]
+
+    def level(self, precision: float) -> Level:
+        """The warnings at one of the precisions of the report."""
+        return next(level for level in self.levels if level.precision == precision)
+
+
+@dataclass(frozen=True, eq=False)
 class LeadReport:
-    """The warnings of every model over the same silences."""
+    """The warnings of every model over the same silences.
+
+    `gains` is by how much the first model's average precision lies above each other's.
+    """
 
     silent_days: int
     early_days: int
-    precision: float
+    precisions: tuple[float, ...]
     weeks: int
     silences: int
     churned_share: float
     models: dict[str, Lead]
+    gains: dict[str, Interval]
 
 
-class Silences:
-    """The silences of some weeks, as they are scored."""
+def report(
+    silences: Silences,
+    *,
+    precisions: Sequence[float] = PRECISIONS,
+    since: int | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> LeadReport | None:
+    """Every model's figures over the silences that began at most a week before `since`.
+
+    Earlier weeks, if any were scored, only serve to set thresholds from. None where under 50
+    silences are whole, or all end alike.
+    """
+    if not silences.weeks:
+        return None
+    start = silences.weeks[0].at if since is None else since
+    counted = silences.whole() & (silences.begun >= start - WEEK)
+    ends = set(silences.churned[counted].tolist())
+    if counted.sum() < FEWEST or len(ends) < 2:
+        return None
+    counter = _Counter(silences, counted, start, draws, seed)
+    models: dict[str, Lead] = {}
+    drawn: dict[str, F64] = {}
+    for model in silences.weeks[0].scores:
+        models[model], drawn[model] = counter.lead(model, precisions)
+    best, *others = models
+    value = {model: lead.average_precision.value for model, lead in models.items()}
+    return LeadReport(
+        silences.silent // DAY,
+        (silences.silent - silences.early) // DAY,
+        tuple(precisions),
+        sum(week.at >= start for week in silences.weeks),
+        int(counted.sum()),
+        float(silences.churned[counted].mean()),
+        models,
+        {
+            model: interval(value[best] - value[model], drawn[best] - drawn[model])
+            for model in others
+        },
+    )
+
+
+class _Counter:
+    """Counts every model's warnings over the same silences and the same draws of members."""
 
     def __init__(
-        self, facts: Facts, *, silent_days: int = SILENT_DAYS, early_days: int = EARLY_DAYS
+        self, silences: Silences, counted: Bools, since: int, draws: int, seed: int
     ) -> None:
-        """Of facts in order; orders of one day are one."""
-        day = (facts.order_at + facts.utc_offset) // DAY
-        first = np.append(True, np.diff(facts.order_member) != 0)
-        kept = first | np.append(True, np.diff(day) != 0)
-        self._member = facts.order_member[kept].astype(np.int64)
-        self._begun = facts.order_at[kept]
-        last = np.append(np.diff(self._member) != 0, True)
-        self._lasted = np.where(last, np.iinfo(np.int64).max, np.append(np.diff(self._begun), 0))
-        self._end = int(facts.order_at.max())
-        self._silent, self._early = silent_days * DAY, (silent_days - early_days) * DAY
-        self._silent_days, self._early_days = silent_days, early_days
-        # Each week's scores of the silences that were early then: places, instant, by model.
-        self._weeks: list[tuple[int, I64, Scores]] = []
+        self._silences, self._counted, self._since = silences, counted, since
+        self._whole = silences.whole()
+        self._member = silences.member[counted]
+        self._churned = silences.churned[counted]
+        self._boot = Bootstrap(np.unique(self._member), draws=draws, seed=seed)
 
-    def score(self, at: int, members: I64, scores: Scores) -> None:
-        """What every model says at an instant of members in ascending order."""
-        known = np.flatnonzero(self._begun < at)
-        newest = np.full(int(self._member.max()) + 1, -1, dtype=np.int64)
-        newest[self._member[known]] = known  # orders ascend: the last one stays
-        place = newest[members]
-        early = (place >= 0) & (at - self._begun[place] <= self._early)
-        chosen = {model: score[early] for model, score in scores.items()}
-        self._weeks.append((at, place[early], chosen))
-
-    def report(self, precision: float = PRECISION) -> "LeadReport | None":
-        """Every model's figures; None where under 50 silences are whole, or all end alike."""
-        if not self._weeks:
-            return None
-        first, last = self._weeks[0][0], self._weeks[-1][0]
-        # Whole: no week of its early part was left out, and its outcome is in the data.
-        counted = (
-            (self._begun >= first - WEEK)
-            & (self._begun + self._early <= last + WEEK)
-            & (self._begun + self._silent <= self._end)
+    def lead(self, model: str, precisions: Sequence[float]) -> tuple[Lead, F64]:
+        """A model's warnings, and the draws of its average precision."""
+        early = self._silences.risk(model, early=True)
+        ever = self._silences.risk(model, early=False)
+        outcome = self._churned.astype(np.float64)
+        drawn = self._boot.figures(self._member, outcome, early[self._counted])["pr_auc"]
+        value = evaluation.pr_auc(outcome, early[self._counted])
+        causal = following(self._silences, model, precisions, since=self._since) or {}
+        levels = tuple(
+            self._level(model, early, ever, precision, causal.get(precision))
+            for precision in precisions
         )
-        scored = np.zeros(len(self._begun), dtype=bool)
-        for _, places, _ in self._weeks:
-            scored[places] = True
-        counted &= scored
-        churned = self._lasted >= self._silent
-        outcome = churned[counted].astype(np.float64)
-        if len(outcome) < _FEWEST or outcome.min() == outcome.max():
-            return None
-        models = {
-            model: self._lead(model, counted, churned, precision) for model in self._weeks[0][2]
-        }
-        return LeadReport(
-            self._silent_days,
-            self._early_days,
+        return Lead(interval(value, drawn), levels), drawn
+
+    def _level(
+        self, model: str, early: F64, ever: F64, precision: float, causal: list[float] | None
+    ) -> Level:
+        outcome, silences = self._churned.astype(np.float64), self._silences
+        threshold = at_precision(outcome, early[self._counted], precision)
+        rules = [self._rule("hindsight", early[self._counted] >= threshold)]
+        once = fixed(silences, early, self._whole, precision, at=self._since)
+        known: tuple[tuple[Kind, list[float] | None], ...] = (
+            ("fixed", once),
+            ("following", causal),
+        )
+        for kind, thresholds in known:
+            if thresholds is not None:
+                warned = silences.warned(model, thresholds, early=True)
+                rules.append(self._rule(kind, warned[self._counted] < NEVER))
+        any_threshold = at_precision(outcome, ever[self._counted], precision)
+        at = silences.warned(model, [any_threshold] * len(silences.weeks), early=False)
+        ahead = (silences.begun + silences.silent - at)[self._counted]
+        reached = at[self._counted] < NEVER
+        soon = reached & (ahead >= silences.silent - silences.early)
+        return Level(
             precision,
-            len(self._weeks),
-            len(outcome),
-            float(outcome.mean()),
-            models,
-        )
-
-    def _lead(self, model: str, counted: Bools, churned: Bools, precision: float) -> Lead:
-        risk = np.full(len(self._begun), -np.inf)
-        for _, places, scores in self._weeks:
-            risk[places] = np.maximum(risk[places], scores[model])
-        outcome, score = churned[counted].astype(np.float64), risk[counted]
-        threshold, recall = _at_precision(outcome, score, precision)
-        warned = np.full(len(self._begun), np.iinfo(np.int64).max)
-        for at, places, scores in self._weeks:
-            over = places[scores[model] >= threshold]
-            warned[over] = np.minimum(warned[over], at)
-        right = counted & churned & (risk >= threshold)
-        days = (self._begun + self._silent - warned)[right] / DAY
-        return Lead(
-            evaluation.pr_auc(outcome, score),
             threshold,
-            recall,
-            float(np.median(days)) if right.any() else float("nan"),
+            tuple(rules),
+            any_threshold,
+            self._share(reached, self._churned),
+            self._share(soon, self._churned),
+            np.sort(ahead[reached & self._churned] / DAY),
         )
 
+    def _rule(self, kind: Kind, warned: Bools) -> Rule:
+        return Rule(kind, self._share(self._churned, warned), self._share(warned, self._churned))
 
-def _at_precision(outcome: F64, score: F64, precision: float) -> tuple[float, float]:
-    """The lowest threshold at which so many warnings are right, and the share warned of there.
-
-    Infinity and 0 where no threshold reaches it.
-    """
-    levels, group = np.unique(-score, return_inverse=True)
-    hits = np.cumsum(np.bincount(group, weights=outcome))
-    size = np.cumsum(np.bincount(group))
-    good = np.flatnonzero(hits / size >= precision)
-    if not len(good):
-        return float("inf"), 0.0
-    return float(-levels[good[-1]]), float(hits[good[-1]] / outcome.sum())
-
-
-def weeks_of(cutoffs: Iterable[int], last: int) -> list[tuple[int, list[int]]]:
-    """For each cutoff the weekly instants from it until the next one, none after `last`."""
-    bounds = sorted(cutoffs)
-    answer: list[tuple[int, list[int]]] = []
-    at = bounds[0]
-    for cutoff, end in zip(bounds, [*bounds[1:], last + 1], strict=True):
-        weeks: list[int] = []
-        while at < end and at <= last:
-            weeks.append(at)
-            at += WEEK
-        answer.append((cutoff, weeks))
-    return answer
+    def _share(self, part: Bools, whole: Bools) -> Interval:
+        value = float(part[whole].mean()) if whole.any() else float("nan")
+        return interval(value, self._boot.shares(self._member, part, whole))

@@ -1,0 +1,59 @@
+"""Everyone who is compared at a cutoff: the product as deployed, and what it must beat."""
+
+from contextlib import suppress
+from typing import Final
+
+from ml import baselines
+from ml.arrays import F64, sigmoid
+from ml.features import Matrix
+from ml.samples import Past
+from ml.training import train_on
+
+BASELINES: Final = (
+    "logistic_rich",
+    "cnbd",
+    "bgnbd",
+    "logistic",
+    "recency_frequency",
+    "rfm",
+    "recency",
+)
+"""What the product has to beat, from the richest to the simplest."""
+
+MODELS: Final = ("product", "xgboost", "lightgbm", *BASELINES)
+"""The product, its boosted trees alone, LightGBM's where that is installed, and the baselines."""
+
+_RUNGS: Final = {"logistic": "logistic_rich"}
+
+
+class Contenders:
+    """Every model as it was trained at one cutoff, on what was known by then."""
+
+    def __init__(self, past: Past, cutoff: int, threads: int) -> None:
+        self._threads = threads
+        self._artifact = train_on(past, as_of=cutoff, threads=threads)
+        self.trained_on = self._artifact.about.cutoffs
+        self.choice: str = self._artifact.choice
+        self.correction: str = self._artifact.about.correction
+        train = [past.at(s) for s in self.trained_on]
+        self._others: dict[str, baselines.Said] = {
+            "recency_frequency": baselines.recency_frequency(train),
+            "logistic": baselines.logistic_rfm(train),
+            "rfm": baselines.rfm(train),
+            "recency": baselines.recency(train),
+        }
+        with suppress(ImportError):
+            rows = past.rows(list(self.trained_on))
+            self._others["lightgbm"] = baselines.lightgbm(rows, seed=past.plan.seed)
+
+    def said(self, matrix: Matrix) -> dict[str, F64]:
+        """The probability of falling silent of each row, by every model of `MODELS` there is."""
+        artifact = self._artifact
+        odds = artifact.models.log_odds(matrix, threads=self._threads)
+        rungs = {_RUNGS.get(rung, rung): sigmoid(value) for rung, value in odds.items()}
+        everyone = {
+            "product": sigmoid(odds[artifact.choice] + artifact.shift),
+            **{name: said(matrix) for name, said in self._others.items()},
+        }
+        everyone |= {rung: value for rung, value in rungs.items() if rung not in everyone}
+        return {model: everyone[model] for model in MODELS if model in everyone}
