@@ -69,8 +69,9 @@ from schema.occasions import OccasionsMutation, OccasionsQuery
 from schema.orders import OrdersMutation
 from schema.packs import PacksQuery
 from schema.packs_changes import PacksMutation
+from schema.playbooks import PlaybooksQuery
 from schema.playbooks_changes import PlaybooksMutation
-from schema.playbooks_queue import PlaybookTasksMutation
+from schema.playbooks_queue import PlaybookQueueQuery, PlaybookTasksMutation
 from schema.points import PointsMutation
 from schema.points_statement import PointsQuery
 from schema.reviews import ReviewsMutation
@@ -126,6 +127,8 @@ class Query(
     AuditQuery,
     PointsQuery,
     NoticesQuery,
+    PlaybooksQuery,
+    PlaybookQueueQuery,
     CommunitySettingsQuery,
     ServerQuery,
 ):

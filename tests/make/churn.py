@@ -112,3 +112,52 @@ async def alert_in_hand(tx: Tx, *, member_id: UUID) -> churn.ChurnAlert:
     row = await alert(tx, member_id=member_id, as_of=tx.now + timedelta(milliseconds=1))
     who = await colleague(tx)
     return await churn.take_over(tx, alert_id=row.id, actor_id=who.id)
+
+
+WON = {"mean": 0.002, "low": 0.001, "high": 0.003}
+
+
+async def watched(tx: Tx) -> churn.ModelVersion:
+    """A challenger that has won against the test model, and a night whose scores have drifted."""
+    rival = await model(tx)
+    figures = {"roc_auc": 0.77, "pr_auc": 0.85, "brier": 0.17, "ece": 0.04, "lift": 1.3}
+    tried = figures | {"base_rate": 0.6}
+    window = {"cutoff": tx.now.isoformat(), "members": 900, "stand_in": True}
+    night = churn.NewNight(
+        as_of=tx.now,
+        model_id=rival.id,
+        horizon_days=45,
+        members=900,
+        mean_probability=0.6,
+        score_psi=0.3,
+        score_psi_noise=0.01,
+        feature_psi={"recency": 0.4, "orders_30": 0.1},
+    )
+    await churn.record_night(tx, night, zone="Asia/Shanghai")
+    # Registered as one that lost, so that it is the challenger; it wins when it is judged again.
+    evidence = {
+        "rival": rival.version,
+        "as_of": tx.now.isoformat(),
+        "windows": [window | {"champion": tried, "challenger": tried}],
+        "champion": tried,
+        "challenger": tried,
+        "gain": {"roc_auc": WON, "brier": WON},
+    }
+    lost = {name: {end: -value for end, value in WON.items()} for name in ("roc_auc", "brier")}
+    row = await churn.register_model(
+        tx,
+        version="challenger-1",
+        trained_as_of=tx.now,
+        manifest={
+            "choice": "mean",
+            "features": ["recency", "orders_30"],
+            "program": "1.0",
+            "about": {"horizon_days": 45, "orders": 9000, "members": 900},
+        },
+        metrics=figures,
+        artifact=b"challenger",
+        evidence=evidence | {"gain": lost},
+    )
+    row.evidence = evidence
+    await tx.session.flush()
+    return row

@@ -59,6 +59,10 @@ WAYS: dict[str, Who] = {
     "auditLog": OWNER,
     "communitySettings": OFFICE,
     "staffNotices": OFFICE,
+    "playbooks": OFFICE,
+    "playbookEffects": OFFICE,
+    "rankedAlerts": OFFICE,
+    "playbookTasks": OFFICE | who("leader"),
     "pointsStatement": THEIRS,
     "serverInfo": ALL,
     "node:Member": THEIRS,
@@ -80,6 +84,8 @@ WAYS: dict[str, Who] = {
     "node:EcoAction": THEIRS,
     "node:AuditEntry": OWNER,
     "node:StaffNotice": OFFICE,
+    "node:Playbook": OFFICE,
+    "node:PlaybookTask": OFFICE | who("leader"),
 }
 
 MUTATIONS: dict[str, Who] = {
@@ -155,6 +161,11 @@ MUTATIONS: dict[str, Who] = {
     "cancelDrop": MANAGERS,
     "closeDrop": MANAGERS,
     "openDrop": MANAGERS,
+    "createPlaybook": MANAGERS,
+    "updatePlaybook": MANAGERS,
+    "activatePlaybook": MANAGERS,
+    "retirePlaybook": MANAGERS,
+    "completePlaybookTask": who("owner manager support") | LEADERS,
     "createCampaign": MANAGERS,
     "startCampaign": MANAGERS,
     "pauseCampaign": MANAGERS,
@@ -176,7 +187,7 @@ TYPES: dict[str, dict[Who, str]] = {
     # A member.
     "Member": {
         ALL: "id nickname avatarUrl status locale registeredAt closingAt community tier benefits "
-        "benefitUses points sharing carbon packs gifts coupons segment badges",
+        "benefitUses points sharing carbon packs gifts coupons segment badges messages",
         OFFICE: "risk signals",
         SELF | OFFICE: "birthday",
     },
@@ -186,7 +197,7 @@ TYPES: dict[str, dict[Who, str]] = {
         ALL: "at growth growthThen move state missingGrowth missingToKeep tier nextInWords "
         "keepInWords"
     },
-    "TierRun": {ALL: "month state cutoff members startedAt previewedAt publishedAt counts moves"},
+    "TierRun": {ALL: "zone month state cutoff members startedAt previewedAt publishedAt counts moves"},
     "TierMoveCount": {ALL: "kind fromCode toCode members"},
     "TierMove": {ALL: "kind fromCode toCode growth threshold applied reason member"},
     "Benefit": {ALL: "code name description kind needsBooking partner"},
@@ -271,6 +282,27 @@ TYPES: dict[str, dict[Who, str]] = {
     "BallotDecision": {ALL: "outcome winnerId reason decidedAt"},
     "BallotTallyUpdate": {ALL: "cursor ballot tally"},
     # What the office sees.
+    "Playbook": {
+        ALL: "id name version state holdoutPermille levelHoldoutPermille horizonDays "
+        "persuadableOnly createdAt activatedAt retiredAt community measures preview"
+    },
+    "PlaybookMeasure": {ALL: "level audience kind points textZh textEn contactFen forLeader batch"},
+    "PlaybookExpected": {ALL: "level audience kind members heldOut costFen couponsLeft"},
+    "PlaybookEffect": {ALL: "level audience treated control stayRate netFen splitChance isBlocked"},
+    "PlaybookArm": {ALL: "members stayed costFen"},
+    "EstimatedFigure": {ALL: "value low high"},
+    "PlaybookAction": {ALL: "level audience kind side outcome at"},
+    "AlertPlace": {ALL: "rankedBy worthFen expectedEffect at"},
+    "RankedAlert": {ALL: "alert place"},
+    "PlaybookTask": {
+        ALL: "id level forLeader state createdAt dueAt closedAt result note script reasons member"
+    },
+    "MemberMessage": {ALL: "id text sentAt"},
+    "CreatePlaybookSuccess": {ALL: "playbook"},
+    "UpdatePlaybookSuccess": {ALL: "playbook"},
+    "ActivatePlaybookSuccess": {ALL: "playbook"},
+    "RetirePlaybookSuccess": {ALL: "playbook"},
+    "CompletePlaybookTaskSuccess": {ALL: "task"},
     "Campaign": {
         ALL: "id name segment state pauseReason startsAt endsAt holdoutPermille createdAt batch "
         "stats"
@@ -279,7 +311,7 @@ TYPES: dict[str, dict[Who, str]] = {
     "ChurnAlert": {
         ALL: "id level probability trigger horizonDays raisedAt escalatesAt closedAt reasons "
         "member steps cause expectedLossFen acknowledgedAt acknowledgedBy owner takenAt heldUntil "
-        "mutedUntil signals history"
+        "mutedUntil signals history place expectedEffect answers"
     },
     "ChurnAlertStep": {ALL: "state at reason actor"},
     "ChurnAlertEntry": {ALL: "at state action until reason actor"},
@@ -407,7 +439,8 @@ TYPES: dict[str, dict[Who, str]] = {
 # Pages of lists.
 for _listed in who(
     "AuditEntry Ballot Benefit BenefitSlot BenefitUse Campaign ChurnAlert ChurnModel Coupon "
-    "CouponBatch CouponTemplate Drop GiftHold GiftOffer Member Pack PackClaim PointsEntry StaffNotice TierMove"
+    "CouponBatch CouponTemplate Drop GiftHold GiftOffer Member Pack PackClaim PointsEntry "
+    "StaffNotice TierMove Playbook PlaybookTask RankedAlert"
 ):
     TYPES[f"{_listed}Connection"] = {ALL: "edges pageInfo nodes"}
     TYPES[f"{_listed}Edge"] = {ALL: "node cursor"}

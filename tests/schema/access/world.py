@@ -24,6 +24,7 @@ from tests.make import drops as make_drops
 from tests.make import eco as make_eco
 from tests.make import gifts as make_gifts
 from tests.make import members as make_members
+from tests.make import playbooks as make_playbooks
 from tests.make import points as make_points
 from tests.make import reviews as make_reviews
 from tests.make import tiers as make_tiers
@@ -81,6 +82,7 @@ async def _callers(tx: Tx, me: UUID, home: UUID, away: UUID) -> dict[str, Caller
 async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
     await make_points.lot(tx, member_id=me, amount=5)
     alert = await make_churn.alert_in_hand(tx, member_id=me)
+    model = await make_churn.watched(tx)
     campaign = await make_campaigns.campaign(tx)
     gifted = await _gifted(tx, me)
     drop = await make_drops.open_drop(tx, early=[drops.Window(2, tx.now, 1)])
@@ -94,7 +96,7 @@ async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
     [entry] = await staff.audit_page(tx, first=1)
     action = await make_eco.action(tx, member_id=me, type=eco.EcoType.BATTERY_RECYCLING)
     await staff.notify(tx, [staff.Notice("check", "world", {})], day=tx.now.date())
-    [notice] = await staff.notices_page(tx, first=1)
+    [notice, *_] = await staff.notices_page(tx, first=1)
     await leaving.request_export(tx, member_id=me)
     return {
         "Spare": (await make_members.member(tx, community_id=home)).id,
@@ -109,7 +111,9 @@ async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
         "BenefitUse": booking.id,
         "Drop": drop.id,
         "ChurnAlert": alert.id,
+        "ChurnModel": model.id,
         "Campaign": campaign.id,
+        **(await make_playbooks.everything(tx, member_id=me, alert=alert)),
         "Review": (await make_reviews.review(tx, member_id=me, sku="PEACH")).id,
         "EcoAction": action.id,
         "AuditEntry": entry.id,
@@ -177,6 +181,8 @@ def _asks(things: dict[str, UUID]) -> dict[str, str]:
         "drops": "drops(first: 5)",
         "segments": "segments",
         "churnAlerts": "churnAlerts(first: 5)",
+        "churnModels": "churnModels(first: 5)",
+        "churnDrift": "churnDrift",
         "campaigns": "campaigns(first: 5)",
         "ballot": f'ballot(id: "{ids["Ballot"]}")',
         "ballots": "ballots(first: 5)",
@@ -184,6 +190,10 @@ def _asks(things: dict[str, UUID]) -> dict[str, str]:
         "communitySettings": f'communitySettings(communityId: "{ids["Community"]}")',
         "pointsStatement": f'pointsStatement(memberId: "{ids["Member"]}")',
         "staffNotices": "staffNotices(first: 5)",
+        "playbooks": "playbooks(first: 5)",
+        "playbookEffects": f'playbookEffects(playbookId: "{ids["Playbook"]}")',
+        "rankedAlerts": "rankedAlerts(first: 5)",
+        "playbookTasks": "playbookTasks(first: 5)",
         "serverInfo": "serverInfo",
         "serverTime": "serverTime",
         "dropUpdated": f'dropUpdated(dropId: "{ids["Drop"]}")',
