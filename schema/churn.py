@@ -16,6 +16,7 @@ from schema.context import Info
 from schema.fields import field
 from schema.guard import staff
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
+from schema.playbooks_alerts import AnsweredAlert
 from schema.scalars import Fen
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class ChurnAlertEntry:
 
 
 @strawberry.type(description="A warning that a member is about to leave; one open a member.")
-class ChurnAlert(Node):
+class ChurnAlert(AnsweredAlert, Node):
     key: strawberry.Private[UUID]
     member_key: strawberry.Private[UUID]
     row: strawberry.Private[churn.ChurnAlert]

@@ -35,6 +35,7 @@ from schema.paging import (
     instant,
     page_size,
 )
+from schema.playbooks_alerts import MessagesOfMember
 from schema.points import PointsOfMember
 from schema.segments import SegmentsOfMember
 from schema.sharing import SharingOfMember
@@ -78,6 +79,7 @@ class Member(
     SegmentsOfMember,
     EcoOfMember,
     ChurnOfMember,
+    MessagesOfMember,
     Node,
 ):
     community_key: strawberry.Private[UUID]

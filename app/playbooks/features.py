@@ -15,14 +15,12 @@ from app.kernel.db import Read
 from app.playbooks.rules import FEATURES
 
 # Of an alert `a`, at the instant :now. Only what lies before it is read.
-# Value: net revenue of the last 90 days, over the alert's horizon; never under an average order,
-# so that who came long ago and spent much counts.
+# Value: what the alert says is at stake, never under an average order: who came long ago and spent
+# much has bought nothing of late.
 FACTS = """
     LEFT JOIN member_stage s ON s.member_id = a.member_id
     CROSS JOIN LATERAL (
-        SELECT greatest(
-            coalesce(s.net90, 0) * a.horizon_days / 90, coalesce(s.average_order_fen, 0), 0
-        ) AS value_fen
+        SELECT greatest(a.value_fen, s.average_order_fen) AS value_fen
     ) worth
     CROSS JOIN LATERAL (
         SELECT count(*) AS orders_180,

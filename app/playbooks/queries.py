@@ -140,7 +140,7 @@ class Expected:
 # Alerts just raised are answered as L1 within minutes.
 _PREVIEW = text(
     f"""
-    SELECT level, drawn.audience, coalesce(t.kind, 'NOTHING') AS kind, count(*) AS members,
+    SELECT drawn.level, drawn.audience, coalesce(t.kind, 'NOTHING') AS kind, count(*) AS members,
            count(*) FILTER (WHERE arm <> 'TREATED') AS held_out,
            count(*) FILTER (WHERE arm = 'TREATED') * max(
                coalesce(t.contact_fen, 0) + coalesce(t.points, 0) * {POINT_FEN}
@@ -173,8 +173,8 @@ _PREVIEW = text(
     ) t ON true
     LEFT JOIN coupon_batch b ON b.id = t.batch_id
     LEFT JOIN coupon_template c ON c.id = b.template_id
-    GROUP BY level, drawn.audience, coalesce(t.kind, 'NOTHING')
-    ORDER BY level, drawn.audience
+    GROUP BY drawn.level, drawn.audience, coalesce(t.kind, 'NOTHING')
+    ORDER BY drawn.level, drawn.audience
     """
 )
 

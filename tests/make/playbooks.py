@@ -7,11 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import update
 
-from app import churn, playbooks
+from app import churn, members, playbooks
 from app.kernel.db import Tx
 from app.playbooks import Audience, Level, MeasureDraft, MeasureKind
 from app.segments import Stage
 from tests.make import churn as make_churn
+from tests.make import coupons as make_coupons
 from tests.make import members as make_members
 from tests.make import segments as make_segments
 
@@ -122,3 +123,53 @@ async def acted(
     tx.session.add(row)
     await tx.session.flush()
     return row
+
+
+async def everything(tx: Tx, *, member_id: UUID, alert: churn.ChurnAlert) -> dict[str, UUID]:
+    """One of each: a playbook with its batch, a task of the leader, a message, a place, an arm."""
+    batch = await make_coupons.batch(tx)
+    home = (await members.by_id(tx, [member_id]))[member_id].community_id
+    row = await playbook(
+        tx, [coupon(batch.id, Level.L2), message(), task(for_leader=True)], community_id=home
+    )
+    await acted(tx, playbook=row, member_id=member_id, at=tx.now - timedelta(days=60))
+    for arm in (playbooks.Arm.TREATED, playbooks.Arm.CONTROL):
+        for _ in range(2):
+            other = await make_members.member(tx, community_id=home)
+            await acted(
+                tx, playbook=row, member_id=other.id, arm=arm, at=tx.now - timedelta(days=60)
+            )
+    action = await acted(tx, playbook=row, member_id=member_id, level=Level.L3)
+    await tx.session.execute(
+        update(playbooks.PlaybookAction)
+        .where(playbooks.PlaybookAction.alert_id == action.alert_id)
+        .values(alert_id=alert.id)
+    )
+    speaks = playbooks.PlaybookTask(
+        member_id=member_id,
+        id=tx.new_id(),
+        alert_id=alert.id,
+        level=Level.L3,
+        community_id=home,
+        for_leader=True,
+        reasons=[make_churn.REASON],
+        script_zh="问候",
+        script_en="Greet",
+        state=playbooks.TaskState.OPEN,
+        created_at=tx.now,
+        due_at=tx.now + timedelta(hours=72),
+    )
+    words = playbooks.PlaybookMessage(
+        member_id=member_id,
+        id=tx.new_id(),
+        alert_id=alert.id,
+        level=Level.L1,
+        text_zh="您好",
+        text_en="Hello",
+        sent_at=tx.now,
+    )
+    tx.session.add_all([speaks, words])
+    await tx.session.flush()
+    places = await playbooks.open_alerts(tx, at_most=100)
+    await playbooks.store_ranks(tx, [playbooks.Ranked(one) for one in places])
+    return {"Playbook": row.id, "PlaybookTask": speaks.id}
