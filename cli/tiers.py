@@ -3,6 +3,7 @@
 import asyncio
 import json as json_text
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -57,9 +58,9 @@ def run(
         str | None,
         typer.Option(
             "--month",
-            help="The month to run (2011-12), judged by the 365 days before its first day in the "
-            "platform's time zone. Default: the present month, or the one after the data where "
-            "these end long ago.",
+            help="The month to run (2011-12), judged by the 365 days before its first day in each "
+            "neighbourhood's time zone. Default: the present month, or the one after the data "
+            "where these end long ago.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
@@ -87,23 +88,39 @@ async def _run(settings: Settings, month_text: str | None, *, preview_only: bool
     from app import tiers
 
     async with open_database(settings) as database:
+        zone = settings.time_zone
         if month_text is None:
-            month = tiers.run_month(await as_of_or_data_end(database, None, settings.time_zone))
+            month = tiers.run_month(await as_of_or_data_end(database, None, zone), zone)
         else:
             month = tiers.parse_month(month_text)
         started = time.monotonic()
-        await _to_the_end(database, month, preview_only=preview_only)
-        return await _shown(database, month, time.monotonic() - started)
+        zones = await _zones(database, month, zone, preview_only=preview_only)
+        for each in zones:
+            await _to_the_end(database, month, each, preview_only=preview_only)
+        return await _shown(database, month, zones, time.monotonic() - started)
 
 
-async def _to_the_end(database: Database, month: date, *, preview_only: bool) -> None:
+async def _zones(database: Database, month: date, home: str, *, preview_only: bool) -> list[str]:
+    """The zones whose run can be taken on: to publish, those where the month has begun.
+
+    Where it has begun nowhere yet the platform's is named, which says so.
+    """
+    from app import tiers
+
+    async with database.read() as read:
+        zones = await tiers.zones(read) or [home]
+        begun = [zone for zone in zones if tiers.cutoff_of(month, zone) <= read.now]
+    return zones if preview_only else begun or [home]
+
+
+async def _to_the_end(database: Database, month: date, zone: str, *, preview_only: bool) -> None:
     from app import tiers
 
     async with database.begin() as tx:
         await tiers.ensure_tiers(tx)
-        begun = await tiers.run_of(tx, month)
+        begun = await tiers.run_of(tx, month, zone)
         if preview_only and begun is not None and begun.state is tiers.RunState.PREVIEWED:
-            await tiers.restart_preview(tx, month=month)
+            await tiers.restart_preview(tx, month=month, zone=zone)
         total = sum((await tiers.standing_counts(tx)).values())
     with Progress(
         TextColumn("{task.description}"),
@@ -116,7 +133,9 @@ async def _to_the_end(database: Database, month: date, *, preview_only: bool) ->
         bar = bars.add_task("Judging growth 计算成长值", total=total or None)
         while True:
             async with database.begin() as tx:
-                progress = await tiers.advance(tx, month=month, preview_only=preview_only)
+                progress = await tiers.advance(
+                    tx, month=month, preview_only=preview_only, zone=zone
+                )
             if progress.state in (tiers.RunState.PUBLISHING, tiers.RunState.PUBLISHED):
                 bars.update(bar, description="Moving members 调整等级", total=None)
             bars.advance(bar, progress.done)
@@ -124,19 +143,22 @@ async def _to_the_end(database: Database, month: date, *, preview_only: bool) ->
                 return
 
 
-async def _shown(database: Database, month: date, seconds: float) -> RunShown:
+async def _shown(database: Database, month: date, zones: Sequence[str], seconds: float) -> RunShown:
     from app import members, tiers
 
     async with database.read() as read:
-        begun = await tiers.run_of(read, month)
-        if begun is None:
+        found = [await tiers.run_of(read, month, zone) for zone in zones]
+        runs = [run for run in found if run is not None]
+        if len(runs) < len(zones):
             raise LookupError(f"the run of {month} has vanished")
+        order = list(tiers.RunState)
         rows = await tiers.moves(read, month, first=SAMPLE)
         people = await members.by_id(read, {row.member_id for row in rows})
         return RunShown(
             month=month,
-            state=begun.state,
-            members=begun.members,
+            # That of the zone which has come least far.
+            state=min((run.state for run in runs), key=order.index),
+            members=sum(run.members for run in runs),
             seconds=seconds,
             tiers={tier.code: tier for tier in await tiers.all_tiers(read)},
             standings=await tiers.standing_counts(read),

@@ -10,6 +10,7 @@ import strawberry
 from app import members, tiers
 from app.kernel.auth import Role
 from app.kernel.errors import InvalidInput, Locale
+from app.kernel.text import checked_text
 from schema.context import Info
 from schema.enums import describe
 from schema.fields import Wanted, field, mutation, query, wanted
@@ -19,6 +20,7 @@ from schema.paging import After, Connection, First, connect, decode_cursor, enco
 from schema.subjects import NamedSubject
 
 MANAGERS = staff(Role.CAMPAIGN_MANAGER)
+LONGEST_ZONE = 64
 
 describe(
     tiers.RunState,
@@ -71,9 +73,12 @@ class TierMoveCount:
     members: int = strawberry.field(description="How many members.")
 
 
-@strawberry.type(description="A month's run over all members.")
+@strawberry.type(description="A month's run over the members of one time zone.")
 class TierRun:
     key: strawberry.Private[date]
+    zone: str = strawberry.field(
+        description="The IANA name of the time zone; its members' month begins at one instant."
+    )
     month: str = strawberry.field(description="The month, such as 2026-11.")
     state: tiers.RunState = strawberry.field(description="How far it has come.")
     cutoff: datetime = strawberry.field(description="The instant from which it looks back.")
@@ -85,7 +90,7 @@ class TierRun:
     @field(description="How many members it moves, by kind and tiers.")
     async def counts(self, info: Info) -> list[TierMoveCount]:
         async with info.context.read() as read:
-            rows = await tiers.move_counts(read, self.key)
+            rows = await tiers.move_counts(read, self.key, self.zone)
         return [count_of(row) for row in rows]
 
     @field(description="Its moves with their reasons, in the order of members.")
@@ -101,7 +106,9 @@ class TierRun:
         size, locale = page_size(first), info.context.locale
         position = None if after is None else decode_cursor(after, UUID)[0]
         async with info.context.read() as read:
-            found = await tiers.moves(read, self.key, kind=kind, first=size + 1, after=position)
+            found = await tiers.moves(
+                read, self.key, zone=self.zone, kind=kind, first=size + 1, after=position
+            )
             known = await tiers.all_tiers(read)
         names = {row.code: row.name_zh if locale == "zh-CN" else row.name_en for row in known}
         return connect(
@@ -145,6 +152,7 @@ def run_of(row: tiers.TierRun) -> TierRun:
     """The GraphQL value of a run."""
     return TierRun(
         key=row.month,
+        zone=row.zone,
         month=f"{row.month:%Y-%m}",
         state=row.state,
         cutoff=row.cutoff,
@@ -164,6 +172,12 @@ def _month(text: str) -> date:
         ) from error
 
 
+def _zone(info: Info, given: str | None) -> str:
+    if given is None:
+        return info.context.settings.time_zone
+    return checked_text(given, field="zone", longest=LONGEST_ZONE)
+
+
 @strawberry.type(description="Queries of monthly runs.")
 class TierRunQuery:
     @query(OFFICE, description="A month's run; null if it has not been begun.")
@@ -171,21 +185,37 @@ class TierRunQuery:
         self,
         info: Info,
         month: Annotated[str, strawberry.argument(description="The month, such as 2026-11.")],
+        zone: Annotated[
+            str | None,
+            strawberry.argument(
+                description="The time zone of the neighbourhoods; null for the platform's."
+            ),
+        ] = None,
     ) -> TierRun | None:
-        key = _month(month)
+        key, home = _month(month), _zone(info, zone)
         async with info.context.read() as read:
-            row = await tiers.run_of(read, key)
+            row = await tiers.run_of(read, key, home)
         return None if row is None else run_of(row)
 
 
 @strawberry.input(description="A run to calculate.")
 class PreviewTierRunInput:
     month: str = strawberry.field(description="The present month or the next, such as 2026-11.")
+    zone: str | None = strawberry.field(
+        default=None,
+        description="The time zone of the neighbourhoods, such as Asia/Urumqi; null for the "
+        "platform's.",
+    )
 
 
 @strawberry.input(description="A run to publish.")
 class PublishTierRunInput:
     month: str = strawberry.field(description="A month that has been previewed, such as 2026-11.")
+    zone: str | None = strawberry.field(
+        default=None,
+        description="The time zone of the neighbourhoods, such as Asia/Urumqi; null for the "
+        "platform's.",
+    )
 
 
 @strawberry.type(description="The run is being calculated: ask tierRun how far it is.")
@@ -209,10 +239,10 @@ class TierRunMutation:
     async def preview_tier_run(
         self, info: Info, input: PreviewTierRunInput
     ) -> PreviewTierRunSuccess:
-        month = _month(input.month)
-        about = NamedSubject(tiers.TierRun, {"month": month})
+        month, zone = _month(input.month), _zone(info, input.zone)
+        about = NamedSubject(tiers.TierRun, {"month": month, "zone": zone})
         async with info.context.begin(about=about) as tx:
-            row = await tiers.ask_preview(tx, month=month, zone=info.context.settings.time_zone)
+            row = await tiers.ask_preview(tx, month=month, zone=zone)
         return PreviewTierRunSuccess(run=run_of(row))
 
     @mutation(
@@ -224,8 +254,8 @@ class TierRunMutation:
     async def publish_tier_run(
         self, info: Info, input: PublishTierRunInput
     ) -> PublishTierRunSuccess:
-        month = _month(input.month)
-        about = NamedSubject(tiers.TierRun, {"month": month})
+        month, zone = _month(input.month), _zone(info, input.zone)
+        about = NamedSubject(tiers.TierRun, {"month": month, "zone": zone})
         async with info.context.begin(about=about) as tx:
-            row = await tiers.ask_publication(tx, month=month)
+            row = await tiers.ask_publication(tx, month=month, zone=zone)
         return PublishTierRunSuccess(run=run_of(row))

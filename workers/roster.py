@@ -29,7 +29,7 @@ from workers import drops as drop_jobs
 from workers import playbooks as playbook_jobs
 from workers.jobs import by_name
 from workers.reactions import Reaction, Reactions, react
-from workers.schedule import Daily, Every, Monthly, Plan, Tick
+from workers.schedule import Daily, Every, Plan, Tick
 
 JOBS = by_name(
     [
@@ -91,7 +91,7 @@ TABLE: dict[type[Event], tuple[Reaction, ...]] = {
     drops.DropCancelled: (react(drop_jobs.compensate_claimants, "drop_id"),),
     DataExportRequested: (react(members.make_export, "member_id", "export_id"),),
     InvitationChanged: (react(tiers.upgrade_inviter, "inviter_id"),),
-    TierRunAsked: (react(tiers.take_run_on, "month", "publish"),),
+    TierRunAsked: (react(tiers.take_run_on, "month", "publish", "zone"),),
     RiskRaised: (_ANSWER,),
     AlertEscalated: (_ANSWER,),
     AlertClosedBy: (_ANSWER,),
@@ -102,8 +102,6 @@ REACTIONS = Reactions(TABLE, JOBS)
 
 _MINUTE = timedelta(minutes=1)
 _NIGHT = timedelta(hours=20)
-# A run that is late by some days is still that month's run.
-_MONTH = timedelta(days=20)
 
 PLANS: tuple[Plan, ...] = (
     Plan("campaigns", campaigns.run_campaigns, Every(_MINUTE)),
@@ -122,8 +120,9 @@ PLANS: tuple[Plan, ...] = (
     Plan("points audit", points.audit_points, Daily(time(1, 30)), catch_up=_NIGHT),
     Plan("segments", segments.run_segments, Daily(time(2, 10)), catch_up=_NIGHT),
     Plan("badges", eco.award_all, Daily(time(2, 40)), catch_up=_NIGHT),
-    Plan("tier notices", tiers.notify_tiers, Daily(time(9, 30)), catch_up=_NIGHT),
-    Plan("tiers", tiers.run_tiers, Monthly(time(0, 5)), catch_up=_MONTH, patience=_NIGHT),
+    # Days and months begin at another hour in each zone: these look which of them it is.
+    Plan("tier notices", tiers.notify_tiers, Every(15 * _MINUTE)),
+    Plan("tiers", tiers.run_tiers, Every(5 * _MINUTE), patience=_NIGHT),
     Plan("signals", alerts.look_at_signals, Daily(time(2, 50)), catch_up=_NIGHT, patience=_NIGHT),
     Plan("churn scores", churn.score_night, Daily(time(3, 0)), catch_up=_NIGHT, patience=_NIGHT),
     Plan(

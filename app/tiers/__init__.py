@@ -51,10 +51,13 @@ from app.tiers.queries import (
     run_of,
     standing_counts,
     tiers_by_code,
+    zones,
 )
 from app.tiers.rules import (
     Why,
     cutoff_of,
+    is_notice_hour,
+    is_run_due,
     parse_month,
     reason_of,
     run_month,
@@ -150,6 +153,8 @@ __all__ = [
     "end_override",
     "ensure_tiers",
     "growth_of",
+    "is_notice_hour",
+    "is_run_due",
     "merge",
     "move_counts",
     "moves",
@@ -177,4 +182,5 @@ __all__ = [
     "uses_by_member_and_id",
     "words_to_keep",
     "words_to_reach",
+    "zones",
 ]

@@ -88,3 +88,4 @@ class TierRunAsked(Event):
     kind: ClassVar[str] = "tier.run_asked"
     month: str
     publish: bool
+    zone: str

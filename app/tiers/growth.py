@@ -1,7 +1,7 @@
 """Growth: what tiers are measured by, as one selectable for set SQL."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import (
@@ -21,7 +21,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from app.kernel.clock import DEFAULT_ZONE, business_day
+from app.kernel.clock import business_day
 from app.orders import Order, counted_orders, loose_refunds
 from app.points import CheckIn, Lot, Source
 from app.tiers.rules import GROWTH_PER_CHECK_IN, GROWTH_PER_SHARING, GROWTH_WINDOW
@@ -92,10 +92,11 @@ def _pieces(
 
 
 def _check_ins(since: datetime, until: datetime, near: Near) -> "Select[UUID, int, int, int, int]":
-    first, last = business_day(since, DEFAULT_ZONE), business_day(until, DEFAULT_ZONE)
+    # By the instant, like all growth: the day, wherever it is one, only narrows the rows down.
+    first = business_day(since, "UTC") - timedelta(days=1)
     one = literal(GROWTH_PER_CHECK_IN, BigInteger)
     return select(CheckIn.member_id, _ZERO, _ZERO, one, _ZERO).where(
-        CheckIn.day > first, CheckIn.day <= last, CheckIn.at < until, near(CheckIn.member_id)
+        CheckIn.day >= first, CheckIn.at >= since, CheckIn.at < until, near(CheckIn.member_id)
     )
 
 

@@ -8,11 +8,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.kernel.clock import DEFAULT_ZONE, business_day
 from app.kernel.db import Tx
+from app.members import Member
 from app.tiers.events import TierNoticeGiven
 from app.tiers.queries import all_tiers
 from app.tiers.rules import cutoff_of, deciding_month, notice_due
 from app.tiers.tables import MoveKind, Standing, StandingState, Tier, TierNotice
-from app.tiers.verdicts import verdicts_at
+from app.tiers.verdicts import lives_in, verdicts_at
 
 NOTICE_BATCH = 2_000
 
@@ -20,14 +21,15 @@ NOTICE_BATCH = 2_000
 async def notify_unsafe(
     tx: Tx, *, after: UUID | None = None, batch: int = NOTICE_BATCH, zone: str = DEFAULT_ZONE
 ) -> UUID | None:
-    """Give the next batch of unsafe members the notices that are due today.
+    """Give the next batch of a zone's unsafe members the notices that are due today.
 
     Told is who would go into grace, or a step down, had the run to decide on what is known now;
     each once a run and number of days. Answers after whom to go on; None at the end.
     """
     unsafe = (
         select(Standing.member_id, Standing.state, Standing.grace_until)
-        .where(Standing.state != StandingState.STEADY)
+        .join(Member, Member.id == Standing.member_id)
+        .where(Standing.state != StandingState.STEADY, lives_in(zone))
         .order_by(Standing.member_id)
         .limit(batch)
     )

@@ -6,11 +6,11 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from app.kernel.clock import business_day
+from app.kernel.clock import DEFAULT_ZONE, business_day
 from app.kernel.db import Read
 from app.tiers.errors import TiersMissing
 from app.tiers.growth import growth_of
-from app.tiers.queries import MemberTier, all_tiers, by_member
+from app.tiers.queries import MemberTier, all_tiers, by_member, zones_by_member
 from app.tiers.rules import cutoff_of, following_month
 from app.tiers.tables import MoveKind, StandingState, Tier
 from app.tiers.verdicts import verdicts_at
@@ -46,22 +46,32 @@ async def projections(read: Read, keys: Iterable[UUID]) -> dict[UUID, Projection
     tiers = await all_tiers(read)
     if not tiers:
         raise TiersMissing()
-    month = following_month(business_day(read.now))
-    cutoff = cutoff_of(month)
     places = await by_member(read, members)
     now = growth_of(read.now + _INSTANT, lambda column: column.in_(members))
     growth = {row[0]: row[1] for row in await read.session.execute(now)}
-    rows = await read.session.execute(
-        verdicts_at(cutoff, tiers, lambda column: column.in_(members))
-    )
-    verdicts = {row.id: row for row in rows}
     by_code = {tier.code: tier for tier in tiers}
-    return {
-        member: _projection(
-            month, cutoff, places[member], growth.get(member, 0), verdicts.get(member), by_code
+    found: dict[UUID, Projection] = {}
+    for zone, near in (await _by_zone(read, members)).items():
+        month = following_month(business_day(read.now, zone))
+        cutoff = cutoff_of(month, zone)
+        rows = await read.session.execute(
+            verdicts_at(cutoff, tiers, lambda column, near=near: column.in_(near))
         )
-        for member in members
-    }
+        verdicts = {row.id: row for row in rows}
+        for member in near:
+            found[member] = _projection(
+                month, cutoff, places[member], growth.get(member, 0), verdicts.get(member), by_code
+            )
+    return found
+
+
+async def _by_zone(read: Read, members: list[UUID]) -> dict[str, list[UUID]]:
+    """The members by the time zone whose run will judge them."""
+    zones = await zones_by_member(read, members)
+    found: dict[str, list[UUID]] = {}
+    for member in members:
+        found.setdefault(zones.get(member, DEFAULT_ZONE), []).append(member)
+    return found
 
 
 def _projection(

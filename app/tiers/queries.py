@@ -9,9 +9,10 @@ from uuid import UUID
 from sqlalchemy import and_, any_, func, select, tuple_
 
 from app.kernel.batched import Ask, Batched
+from app.kernel.clock import DEFAULT_ZONE
 from app.kernel.db import Read
 from app.kernel.statements import Rows, ids
-from app.members import Member
+from app.members import Community, Member
 from app.tiers.errors import TiersMissing
 from app.tiers.tables import MoveKind, Standing, StandingState, Tier, TierChange, TierMove, TierRun
 
@@ -133,19 +134,38 @@ async def standing_counts(read: Read) -> dict[str, int]:
     return found
 
 
-async def run_of(read: Read, month: date) -> TierRun | None:
-    """A month's run, if it has begun."""
-    return await read.session.get(TierRun, month)
+async def zones(read: Read) -> list[str]:
+    """The time zones of all communities: each has a run of its own every month."""
+    found = select(Community.time_zone).distinct().order_by(Community.time_zone)
+    return list(await read.session.scalars(found))
 
 
-async def move_counts(read: Read, month: date) -> list[MoveCount]:
-    """How many members a month's run moves, by kind and tiers."""
+async def zones_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, str]:
+    """The time zone of each member's community; unknown members are absent."""
     rows = await read.session.execute(
+        select(Member.id, Community.time_zone)
+        .join(Community, Community.id == Member.community_id)
+        .where(Member.id.in_(list(keys)))
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def run_of(read: Read, month: date, zone: str = DEFAULT_ZONE) -> TierRun | None:
+    """A month's run of a zone, if it has begun."""
+    return await read.session.get(TierRun, (month, zone))
+
+
+async def move_counts(read: Read, month: date, zone: str | None = None) -> list[MoveCount]:
+    """How many members a month's run of a zone, or of all, moves, by kind and tiers."""
+    query = (
         select(TierMove.kind, TierMove.from_code, TierMove.to_code, func.count())
         .where(TierMove.month == month)
         .group_by(TierMove.kind, TierMove.from_code, TierMove.to_code)
         .order_by(TierMove.kind, TierMove.from_code, TierMove.to_code)
     )
+    if zone is not None:
+        query = query.where(TierMove.zone == zone)
+    rows = await read.session.execute(query)
     return [MoveCount(row[0], row[1], row[2], row[3]) for row in rows]
 
 
@@ -153,12 +173,18 @@ async def moves(
     read: Read,
     month: date,
     *,
+    zone: str | None = None,
     kind: MoveKind | None = None,
     first: int = 20,
     after: UUID | None = None,
 ) -> Sequence[TierMove]:
-    """Some of a month's moves, in the order of members, those after one of them."""
+    """Some of a month's moves, in the order of members, those after one of them.
+
+    Of one zone's run, or of all.
+    """
     query = select(TierMove).where(TierMove.month == month).order_by(TierMove.member_id)
+    if zone is not None:
+        query = query.where(TierMove.zone == zone)
     if kind is not None:
         query = query.where(TierMove.kind == kind)
     if after is not None:

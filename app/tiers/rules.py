@@ -6,7 +6,8 @@ successful invitation in the same window.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from app.kernel.clock import DEFAULT_ZONE, business_day, day_start, month_start
 from app.tiers.tables import BenefitWindow, MoveKind, StandingState
@@ -18,6 +19,9 @@ GRACE = timedelta(days=30)
 # Nobody goes down so soon after going up.
 PROTECTED = timedelta(days=90)
 NOTICE_DAYS = (14, 3)
+# How long after the month's first instant its run is published, and until when by itself.
+RUN_AFTER = timedelta(minutes=5)
+RUN_WITHIN = timedelta(days=20)
 
 
 # What a benefit may be used at once.
@@ -25,13 +29,39 @@ MOST_AT_ONCE = 100
 
 
 def run_month(at: datetime, zone: str = DEFAULT_ZONE) -> date:
-    """The month whose run is due at an instant: the present one of the platform's zone."""
+    """The month whose run is due at an instant: the present one of a zone."""
     return month_start(business_day(at, zone))
 
 
 def cutoff_of(month: date, zone: str = DEFAULT_ZONE) -> datetime:
-    """The instant a month's run looks from: the first of its first day in the platform's zone."""
+    """The instant a month's run looks from: the first of its first day in a zone."""
     return day_start(month_start(month), zone)
+
+
+def is_run_due(now: datetime, zone: str) -> bool:
+    """Whether the present month's run of a zone is to be published: five past midnight has come.
+
+    One that is weeks late is left to staff: the next is nearer.
+
+    >>> from datetime import UTC
+    >>> march = datetime(2026, 2, 28, 16, 5, tzinfo=UTC)  # 00:05 in Shanghai, 21:35 in Kolkata
+    >>> is_run_due(march, "Asia/Shanghai"), is_run_due(march, "Asia/Kolkata")
+    (True, False)
+    """
+    late = now - cutoff_of(run_month(now, zone), zone)
+    return RUN_AFTER <= late <= RUN_WITHIN
+
+
+def is_notice_hour(at: datetime, zone: str) -> bool:
+    """Whether a zone's members are told at this instant: in the quarter from 09:30 on.
+
+    >>> from datetime import UTC
+    >>> at = datetime(2026, 3, 1, 1, 30, tzinfo=UTC)
+    >>> is_notice_hour(at, "Asia/Shanghai"), is_notice_hour(at, "Asia/Tokyo")
+    (True, False)
+    """
+    local = at.astimezone(ZoneInfo(zone))
+    return time(9, 30) <= local.time() < time(9, 45)
 
 
 def following_month(day: date) -> date:

@@ -28,7 +28,7 @@ from app.tiers.events import TierAtRisk, TierChanged
 from app.tiers.queries import all_tiers
 from app.tiers.rules import GRACE, PROTECTED, cutoff_of
 from app.tiers.tables import MoveKind, RunState, TierMove, TierRun
-from app.tiers.verdicts import Range, write_verdicts
+from app.tiers.verdicts import Range, lives_in, write_verdicts
 
 # Large enough that PostgreSQL reads the orders in one pass instead of member by member; what it
 # cannot hold in memory while adding up it keeps on disk.
@@ -47,14 +47,14 @@ class Progress:
     finished: bool
 
 
-async def restart_preview(tx: Tx, *, month: date) -> None:
+async def restart_preview(tx: Tx, *, month: date, zone: str = DEFAULT_ZONE) -> None:
     """Forget a month's preview, so that it is calculated anew. Raises RunAlreadyPublished."""
-    run = await tx.session.get(TierRun, month, with_for_update=True)
+    run = await tx.session.get(TierRun, (month, zone), with_for_update=True)
     if run is None:
         return
     if run.state in (RunState.PUBLISHING, RunState.PUBLISHED):
         raise RunAlreadyPublished(month=f"{month:%Y-%m}")
-    await tx.session.execute(delete(TierMove).where(TierMove.month == month))
+    await tx.session.execute(delete(TierMove).where(TierMove.month == month, TierMove.zone == zone))
     run.state, run.position, run.members = RunState.PREVIEWING, None, 0
     run.previewed_at = None
     await tx.session.flush()
@@ -69,7 +69,7 @@ async def advance(
     publish_batch: int = PUBLISH_BATCH,
     zone: str = DEFAULT_ZONE,
 ) -> Progress:
-    """Do a run's next batch in this transaction; call it in one after another until finished.
+    """Do the next batch of a zone's run in this transaction; call it again until it is finished.
 
     Whoever calls it next goes on where the last committed batch ended, so that a killed run is
     resumed by running it again, and no member is changed twice. What is published is what was
@@ -81,7 +81,7 @@ async def advance(
         if tx.now < run.cutoff:
             raise RunNotDue(month=f"{month:%Y-%m}")
         if run.previewed_at is not None and run.previewed_at < run.cutoff:
-            await restart_preview(tx, month=month)
+            await restart_preview(tx, month=month, zone=zone)
         else:
             run.state = RunState.PUBLISHING
     done = 0
@@ -96,22 +96,27 @@ async def advance(
 
 
 async def begin_run(tx: Tx, month: date, zone: str = DEFAULT_ZONE) -> TierRun:
-    """A month's run, begun where it has not been, and locked."""
+    """A month's run of a zone, begun where it has not been, and locked."""
     await tx.session.execute(
         insert(TierRun)
         .values(
-            month=month, state=RunState.PREVIEWING, cutoff=cutoff_of(month, zone), started_at=tx.now
+            month=month,
+            zone=zone,
+            state=RunState.PREVIEWING,
+            cutoff=cutoff_of(month, zone),
+            started_at=tx.now,
         )
         .on_conflict_do_nothing()
     )
-    return await tx.session.get_one(TierRun, month, with_for_update=True, populate_existing=True)
+    key = (month, zone)
+    return await tx.session.get_one(TierRun, key, with_for_update=True, populate_existing=True)
 
 
 async def _preview(tx: Tx, run: TierRun, batch: int) -> int:
     tiers = await all_tiers(tx)
     if not tiers:
         raise TiersMissing()
-    ids = select(Member.id).order_by(Member.id).limit(batch)
+    ids = select(Member.id).where(lives_in(run.zone)).order_by(Member.id).limit(batch)
     if run.position is not None:
         ids = ids.where(Member.id > run.position)
     chosen = ids.subquery()
@@ -133,7 +138,7 @@ async def _preview(tx: Tx, run: TierRun, batch: int) -> int:
 _PUBLISH = text("""
 WITH chosen AS MATERIALIZED (
     SELECT v.* FROM tier_move v
-    WHERE v.month = CAST(:month AS date) AND v.applied IS NULL
+    WHERE v.month = CAST(:month AS date) AND v.zone = :zone AND v.applied IS NULL
       AND (CAST(:after AS uuid) IS NULL OR v.member_id > CAST(:after AS uuid))
     ORDER BY v.member_id LIMIT CAST(:batch AS bigint)
 ), standing AS MATERIALIZED (
@@ -185,6 +190,7 @@ SELECT (array_agg(member_id ORDER BY member_id DESC))[1], count(*) FROM marked
 async def _publish(tx: Tx, run: TierRun, batch: int) -> int:
     given = {
         "month": run.month,
+        "zone": run.zone,
         "batch": batch,
         # What lies before is published: not to be read again by each batch.
         "after": run.position,
@@ -240,6 +246,7 @@ def _facts(
     topic = literal("member:").op("||")(cast(TierMove.member_id, Text))
     return select(array([topic]), func.jsonb_build_object(*pairs)).where(
         TierMove.month == run.month,
+        TierMove.zone == run.zone,
         within.holds(TierMove.member_id),
         TierMove.applied.is_(True),
         TierMove.kind.in_(kinds),

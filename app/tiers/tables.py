@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     text,
@@ -17,6 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.kernel.clock import DEFAULT_ZONE
 from app.kernel.table import Json, Table
 
 
@@ -166,7 +168,10 @@ class TierChange(Table):
 
 
 class TierRun(Table):
-    """A month's run over all members. `position` is the last member its present pass has done."""
+    """A month's run over the members of one time zone, whose month begins at one instant.
+
+    `position` is the last member its present pass has done.
+    """
 
     __tablename__ = "tier_run"
     __table_args__ = (
@@ -175,6 +180,7 @@ class TierRun(Table):
     )
 
     month: Mapped[date] = mapped_column(primary_key=True)
+    zone: Mapped[str] = mapped_column(primary_key=True, server_default=text(f"'{DEFAULT_ZONE}'"))
     state: Mapped[RunState]
     cutoff: Mapped[datetime]
     position: Mapped[UUID | None]
@@ -192,10 +198,15 @@ class TierMove(Table):
     """
 
     __tablename__ = "tier_move"
-    __table_args__ = (Index(None, "month", "kind", "member_id"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["month", "zone"], ["tier_run.month", "tier_run.zone"]),
+        Index(None, "month", "kind", "member_id"),
+    )
 
     member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
-    month: Mapped[date] = mapped_column(ForeignKey("tier_run.month"), primary_key=True)
+    month: Mapped[date] = mapped_column(primary_key=True)
+    # Whose run it is of: that of the member's zone when they were judged.
+    zone: Mapped[str] = mapped_column(server_default=text(f"'{DEFAULT_ZONE}'"))
     kind: Mapped[MoveKind]
     from_code: Mapped[str] = mapped_column(ForeignKey("tier.code"))
     to_code: Mapped[str] = mapped_column(ForeignKey("tier.code"))

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from app.members import Member, MemberStatus
+from app.members import Community, Member, MemberStatus
 from app.tiers.growth import Near, growth_of
 from app.tiers.rules import PROTECTED
 from app.tiers.tables import MoveKind, Standing, StandingState, Tier, TierMove, TierRun
@@ -45,9 +45,18 @@ class Range:
         return end if self.after is None else and_(column > self.after, end)
 
 
+def lives_in(zone: str) -> ColumnElement[bool]:
+    """SQL predicate on `Member`: their community keeps the time of this zone."""
+    return Member.community_id.in_(select(Community.id).where(Community.time_zone == zone))
+
+
 def write_verdicts(run: TierRun, tiers: Sequence[Tier], within: Range) -> Insert:
-    """Refresh the range's growth as of the run's cutoff, and write a move for whoever gets one."""
-    people = _people(run.cutoff, tiers[0], within.holds).cte("people")
+    """Refresh the range's growth as of the run's cutoff, and write a move for whoever gets one.
+
+    Of the range those are judged who live in the run's zone.
+    """
+    found = _people(run.cutoff, tiers[0], within.holds).where(lives_in(run.zone))
+    people = found.cte("people")
     judged = _judged(run.cutoff, tiers, people).cte("judged")
     fresh = insert(Standing).from_select(
         ["member_id", "tier_code", "since", "growth", "growth_at"],
@@ -71,13 +80,14 @@ def write_verdicts(run: TierRun, tiers: Sequence[Tier], within: Range) -> Insert
     moves = select(
         judged.c.id,
         literal(run.month, Date),
+        literal(run.zone, Text),
         judged.c.kind,
         judged.c.code,
         judged.c.to_code,
         judged.c.growth,
         judged.c.threshold,
     ).where(judged.c.kind.is_not(None))
-    names = ["member_id", "month", "kind", "from_code", "to_code", "growth", "threshold"]
+    names = ["member_id", "month", "zone", "kind", "from_code", "to_code", "growth", "threshold"]
     return (
         insert(TierMove)
         .from_select(names, moves)

@@ -147,11 +147,14 @@ class _Filling:
         await rewards.reward_check_ins(tx, member_ids=await self._keen(tx))
 
     async def _run_tiers(self) -> None:
-        month = tiers.run_month(self._database.clock())
-        finished = False
-        while not finished:
-            async with self._database.begin() as tx:
-                finished = (await tiers.advance(tx, month=month)).finished
+        async with self._database.read() as read:
+            zones = await tiers.zones(read)
+        for zone in zones:
+            month = tiers.run_month(self._database.clock(), zone)
+            finished = False
+            while not finished:
+                async with self._database.begin() as tx:
+                    finished = (await tiers.advance(tx, month=month, zone=zone)).finished
 
     async def _offer(self, tx: Tx) -> None:
         await offers.offer_coupons(tx)

@@ -26,6 +26,13 @@ CHECKS = (
     ),
 )
 
+MOST_LIVE_IN = """
+UPDATE {table} SET zone = lived.time_zone FROM (
+    SELECT c.time_zone FROM community c JOIN member m ON m.community_id = c.id
+    GROUP BY c.time_zone ORDER BY count(*) DESC, c.time_zone LIMIT 1
+) lived WHERE zone <> lived.time_zone
+"""
+
 
 def _check(table: str, name: str, condition: str) -> None:
     op.drop_constraint(op.f(f"ck_{table}_{name}"), table, type_="check")
@@ -68,8 +75,42 @@ def upgrade() -> None:
         "(cancelled_at IS NULL) = (cancel_reason IS NULL) AND (cancelled_at IS NULL OR booked = 0)",
     )
 
+    _part_runs_by_zone()
+
+
+def _part_runs_by_zone() -> None:
+    zone = "Asia/Shanghai"
+    op.add_column("tier_run", sa.Column("zone", sa.Text(), server_default=zone, nullable=False))
+    op.add_column("tier_move", sa.Column("zone", sa.Text(), server_default=zone, nullable=False))
+    op.drop_constraint(op.f("fk_tier_move_month"), "tier_move", type_="foreignkey")
+    op.drop_constraint(op.f("pk_tier_run"), "tier_run", type_="primary")
+    # Past runs looked from one zone's midnight: that of most members, wherever it is.
+    op.execute(MOST_LIVE_IN.format(table="tier_run"))
+    op.execute(MOST_LIVE_IN.format(table="tier_move"))
+    op.create_primary_key(op.f("pk_tier_run"), "tier_run", ["month", "zone"])
+    op.create_foreign_key(
+        op.f("fk_tier_move_month_zone"),
+        "tier_move",
+        "tier_run",
+        ["month", "zone"],
+        ["month", "zone"],
+    )
+
+
+def _join_runs() -> None:
+    op.drop_constraint(op.f("fk_tier_move_month_zone"), "tier_move", type_="foreignkey")
+    op.drop_constraint(op.f("pk_tier_run"), "tier_run", type_="primary")
+    op.execute(
+        "DELETE FROM tier_run r USING tier_run o WHERE o.month = r.month AND o.zone < r.zone"
+    )
+    op.create_primary_key(op.f("pk_tier_run"), "tier_run", ["month"])
+    op.create_foreign_key(op.f("fk_tier_move_month"), "tier_move", "tier_run", ["month"], ["month"])
+    op.drop_column("tier_move", "zone")
+    op.drop_column("tier_run", "zone")
+
 
 def downgrade() -> None:
+    _join_runs()
     op.drop_constraint(op.f("ck_benefit_slot_cancelled"), "benefit_slot", type_="check")
     # What is cancelled must not be bookable: without the mark only a past time is not.
     op.execute(

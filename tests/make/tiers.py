@@ -4,6 +4,7 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from app import tiers
+from app.kernel.clock import DEFAULT_ZONE
 from app.kernel.db import Database, Tx
 
 
@@ -32,9 +33,14 @@ async def standing(
 
 
 async def run(
-    database: Database, month: date, *, preview_only: bool = False, batch: int = 2
+    database: Database,
+    month: date,
+    *,
+    preview_only: bool = False,
+    batch: int = 2,
+    zone: str = DEFAULT_ZONE,
 ) -> tiers.Progress:
-    """Run a month to its end, a transaction a batch."""
+    """Run a month of a zone to its end, a transaction a batch."""
     while True:
         async with database.begin() as tx:
             progress = await tiers.advance(
@@ -43,6 +49,7 @@ async def run(
                 preview_only=preview_only,
                 preview_batch=batch,
                 publish_batch=batch,
+                zone=zone,
             )
         if progress.finished:
             return progress
