@@ -41,10 +41,14 @@ VERBS: Final = {
     "backtest": Verb("cli.backtest", "backtest", DATA),
     "uplift": Verb("cli.uplift", "uplift", DATA),
     "coupons": Verb("cli.coupons", "coupons_app", DATA),
+    "playbooks": Verb("cli.playbooks", "playbooks_app", DATA),
+    "effects": Verb("cli.playbooks", "effects", DATA),
     "segments": Verb("cli.segments", "segments_app", WORK),
     "tiers": Verb("cli.tiers", "tiers_app", WORK),
     "train": Verb("cli.churn", "train", WORK),
     "score": Verb("cli.churn", "score", WORK),
+    "models": Verb("cli.models", "models_app", WORK),
+    "drift": Verb("cli.drift", "drift", WORK),
 }
 
 
