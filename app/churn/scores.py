@@ -149,20 +149,29 @@ async def _remember(tx: Tx, members: list[UUID]) -> None:
 
 
 async def _follow(tx: Tx, members: list[UUID]) -> None:
-    """Let open alerts show the newest probability, and its reasons if it came with any."""
+    """Let open alerts show the newest probability, and its reasons if it came with any.
+
+    They are locked in the order of members first, as by all who change many.
+    """
+    held = (
+        select(ChurnAlert.id)
+        .where(among(ChurnAlert.member_id, members), ChurnAlert.state.in_(OPEN_STATES))
+        .order_by(ChurnAlert.member_id)
+        .with_for_update()
+    )
+    alerts = list(await tx.session.scalars(held))
+    if not alerts:
+        return
     told = func.jsonb_array_length(ChurnScore.reasons) > 0
     await tx.session.execute(
         update(ChurnAlert)
-        .where(
-            among(ChurnAlert.member_id, members),
-            ChurnAlert.state.in_(OPEN_STATES),
-            ChurnScore.member_id == ChurnAlert.member_id,
-        )
+        .where(among(ChurnAlert.id, alerts), ChurnScore.member_id == ChurnAlert.member_id)
         .values(
             probability=ChurnScore.probability,
             value_fen=value_fen(ChurnAlert.member_id, ChurnAlert.horizon_days),
             reasons=case((told, ChurnScore.reasons), else_=ChurnAlert.reasons),
         )
+        .execution_options(synchronize_session=False)
     )
 
 
