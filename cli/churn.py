@@ -15,6 +15,7 @@ from rich.table import Table
 
 from app.kernel.config import Settings
 from cli.instants import as_of_or_data_end
+from cli.models import show_evidence
 from cli.session import open_database, open_stores
 from cli.starting import SAYS
 
@@ -44,15 +45,21 @@ AsOf = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-def train(as_of: AsOf = None, json: AsJson = False) -> None:
+def train(
+    as_of: AsOf = None,
+    horizon: Annotated[
+        int, typer.Option("--horizon", min=7, max=180, help="How many days ahead it looks.")
+    ] = 45,
+    json: AsJson = False,
+) -> None:
     """Train the churn model on the orders and events in the database.
 
     The model learns from windows of the past that have closed: who placed no order in the 45 days
-    after a day, and what could be known of them before it. It is put in force unless the one in
-    force did clearly better on windows it had not learned from.
+    after a day, and what could be known of them before it. The first is put in force; a later one
+    is, if it wins beside the one in force on windows that neither had learned from.
     """
     with _refusals(), open_stores("linli train") as settings:
-        trained = asyncio.run(_train(settings, as_of))
+        trained = asyncio.run(_train(settings, as_of, horizon))
     if json:
         typer.echo(json_text.dumps(asdict(trained), default=str, ensure_ascii=False, indent=2))
         return
@@ -110,14 +117,16 @@ def _bar(what: str) -> Generator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
-async def _train(settings: Settings, as_of: str | None) -> "Trained":
+async def _train(settings: Settings, as_of: str | None, horizon: int) -> "Trained":
     from workers.training import train_model
 
     zone = settings.time_zone
     async with open_database(settings) as database:
         at = await as_of_or_data_end(database, as_of, zone)
         with _bar("Reading and training") as progress:
-            return await train_model(database, as_of=at, zone=zone, progress=progress)
+            return await train_model(
+                database, as_of=at, zone=zone, progress=progress, horizon_days=horizon
+            )
 
 
 async def _score(
@@ -174,7 +183,8 @@ def _show_model(trained: "Trained") -> None:
     else:
         out.print("The history is too short to try the model on a window of its own.")
     if trained.role.value == "CHALLENGER":
-        out.print("The model in force did better and stays; this one is kept as the challenger.")
+        show_evidence(out, trained.evidence)
+        out.print("The model in force stays; this one is kept as the challenger.")
     else:
         out.print("It is in force. `linli score` scores the members with it.")
 

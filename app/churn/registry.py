@@ -78,16 +78,19 @@ async def register_model(
 
 
 async def judge(tx: Tx, *, model_id: UUID, evidence: Json) -> ModelVersion:
-    """Keep newer evidence on a challenger, and put it in force if it wins.
+    """Keep newer evidence on a model, and put the challenger in force if it wins.
 
-    A model that is no challenger any more is left as it is. Raises ModelNotFound.
+    A model in force is left as it is, and one that was retired comes back by `promote` alone.
+    Raises ModelNotFound.
     """
     await _lock(tx)
     row = await _locked(tx, model_id)
-    if row.role is not ModelRole.CHALLENGER:
+    if row.role is ModelRole.CHAMPION:
         return row
     row.evidence = plain(evidence)
     await tx.session.flush()
+    if row.role is not ModelRole.CHALLENGER:
+        return row
     rival = await champion(tx, kind=row.kind)
     if rival is None or rival.unusable_since is not None or _has_won(row, rival):
         await _put_in_force(tx, row)
