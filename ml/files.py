@@ -1,29 +1,46 @@
 """Facts from a file of orders or order lines: CSV, gzipped CSV or Parquet, read in batches."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as parquet
 
+from ml.arrays import Bools
 from ml.errors import UnreadableFile
 from ml.facts import Facts
+from ml.layout import REQUIRED, Layout, Recoded, columns_of, look, unpacked
 from ml.purchases import Purchases
 from ml.values import instants, numbers, texts
 
-REQUIRED: Final = ("customer_id", "timestamp", "amount")
-_OPTIONAL: Final = ("quantity", "n_products", "invoice")
 _BLOCK: Final = 8 << 20
+_ROWS: Final = 131_072
+_MOST: Final = 1e11
 _RAGGED: Final = "wrong number of columns"
+_REMEDIES: Final = {
+    "no customer": "rows without a customer say nothing of anybody",
+    "customer with a NUL byte": "export the file again",
+    "bad timestamp": "write days as 2026-03-01 or 2026-03-01 08:05, between 1900 and 2199",
+    "bad amount": "write amounts as 1234.50",
+    "amount out of range": "amounts lie between -100,000,000,000 and 100,000,000,000",
+    _RAGGED: "put texts that hold the separator in quotes",
+}
+"""What to do about rows that were left out."""
 
 Progress = Callable[[float], None]
-Batch = Any
-"""A pyarrow RecordBatch; the library carries no types."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some rows: our columns by name, and the row numbers a spreadsheet shows for them."""
+
+    columns: dict[str, Any]
+    rows: np.ndarray
+    decimal_comma: bool = False
 
 
 @dataclass
@@ -35,47 +52,66 @@ class Tally:
     left_out: dict[str, int] = field(default_factory=dict[str, int])
     first: dict[str, str] = field(default_factory=dict[str, str])
 
-    @property
-    def parsed(self) -> int:
-        """Rows that had the right number of columns; what the row numbers told count."""
-        return self.rows - self.left_out.get(_RAGGED, 0)
-
     def leave(self, reason: str, number: int, first: str = "") -> None:
         """Count rows left out for a reason; the first one's description is kept."""
         if number:
             self.left_out[reason] = self.left_out.get(reason, 0) + number
             self.first.setdefault(reason, first)
 
+    def remedy(self, reason: str) -> str:
+        """What to do about rows left out for a reason; empty where nothing is to be done."""
+        return _REMEDIES.get(reason, "")
 
-def read(path: Path, progress: Progress | None = None) -> tuple[Facts, Tally]:
-    """Facts of a file with the columns customer_id, timestamp and amount.
 
-    Rows of one customer and day become one order; one of amount zero is an order too. Negative
-    amounts, and rows whose invoice
-    begins with C, are refunds of the customer's latest order. Times without a zone are taken as
-    they stand. Rows without a customer, with a bad time or a bad amount are counted and left
-    out. `progress` gets the share of the file that was read. Raises UnreadableFile, naming what
-    is missing or broken, and when no row can be used.
+def read(
+    path: Path,
+    progress: Progress | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+) -> tuple[Facts, Tally]:
+    """Facts of a file with a customer, a time and an amount in each row.
+
+    The columns are customer_id, timestamp and amount, or go by other names that `ml.layout` knows,
+    or by those in `columns`. CSV may be in UTF-8, UTF-16 or GB18030, with commas, semicolons, tabs
+    or bars. Rows of one customer and day become one order; one of amount zero is an order too.
+    Negative amounts, and rows whose invoice begins with C, are refunds of the customer's latest
+    order. Times without a zone are taken as they stand. Rows without a customer, with a bad time
+    or a bad amount are counted and left out. `progress` gets the share of the file that was read.
+    Raises UnreadableFile, naming what is missing or broken and what to do, and when no row can be
+    used. Memory grows with customers and their order-days, not with rows.
     """
     tally, purchases = Tally(), Purchases()
     try:
-        batches = _parquet(path, progress) if _is_parquet(path) else _csv(path, tally, progress)
+        if _is_parquet(path):
+            batches = _parquet(path, columns, progress)
+        else:
+            batches = _csv(path, look(path, columns), tally, progress)
         for batch in batches:
             _take(batch, purchases, tally)
-    except (pa.ArrowException, OSError, EOFError) as error:
-        raise UnreadableFile(f"{path.name} cannot be read: {error}") from error
+    except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
+        after = f" after {tally.rows:,} rows" if tally.rows else ""
+        raise UnreadableFile(f"{path.name} cannot be read{after}: {_said(error)}") from error
     if not tally.used:
         raise UnreadableFile(f"{path.name} has no row that can be used. {_why(tally)}".strip())
     facts, orphans = purchases.facts()
     tally.leave("refund without an earlier order", orphans)
     if not len(facts.order_at):
-        raise UnreadableFile(f"{path.name} has refunds but no orders.")
+        raise UnreadableFile(
+            f"{path.name} has refunds but no orders: all amounts are negative. Orders need "
+            "positive ones."
+        )
     return facts, tally
+
+
+def _said(error: BaseException) -> str:
+    if "straddling" in str(error) or "block boundaries" in str(error):
+        return "a row is longer than 8 MiB; a quote that is opened is probably never closed."
+    return str(error)
 
 
 def _why(tally: Tally) -> str:
     return "; ".join(
-        f"{number} × {reason} (first: {tally.first[reason]})"
+        f"{number:,} × {reason} (first: {tally.first[reason]}): {tally.remedy(reason)}"
         for reason, number in tally.left_out.items()
     )
 
@@ -85,105 +121,113 @@ def _is_parquet(path: Path) -> bool:
         return file.read(4) == b"PAR1"
 
 
-def _columns(names: list[str], path: Path) -> dict[str, str]:
-    """Our names to the file's, ignoring case, spaces and hyphens; refuses when one is missing."""
-    known = {re.sub(r"[\s-]+", "_", name.strip().lower()): name for name in names}
-    missing = [name for name in REQUIRED if name not in known]
-    if missing:
-        raise UnreadableFile(
-            f"{path.name} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}. "
-            f"Needed are {', '.join(REQUIRED)}; the file has {', '.join(names) or 'none'}."
-        )
-    return {name: known[name] for name in (*REQUIRED, *_OPTIONAL) if name in known}
-
-
-def _parquet(path: Path, progress: Progress | None) -> Iterator[Batch]:
+def _parquet(
+    path: Path, chosen: Mapping[str, str] | None, progress: Progress | None
+) -> Iterator[Batch]:
     file = parquet.ParquetFile(path)
-    columns = _columns(file.schema_arrow.names, path)
+    names: list[str] = list(file.schema_arrow.names)
+    columns = columns_of(path, names, chosen)
     total, done = max(file.metadata.num_rows, 1), 0
-    for batch in file.iter_batches(batch_size=131_072, columns=list(columns.values())):
-        done += batch.num_rows
+    wanted = [names[place] for place in columns.values()]
+    for batch in file.iter_batches(batch_size=_ROWS, columns=wanted):
         if progress is not None:
-            progress(done / total)
-        yield _renamed(batch, columns)
+            progress((done + batch.num_rows) / total)
+        found = {ours: batch.column(names[place]) for ours, place in columns.items()}
+        yield Batch(found, np.arange(done + 1, done + batch.num_rows + 1))
+        done += batch.num_rows
 
 
-def _csv(path: Path, tally: Tally, progress: Progress | None) -> Iterator[Batch]:
-    size = max(path.stat().st_size, 1)
+def _csv(path: Path, layout: Layout, tally: Tally, progress: Progress | None) -> Iterator[Batch]:
+    size, ragged = max(path.stat().st_size, 1), list[int]()
 
     def skip(row: Any) -> str:
-        tally.rows += 1
-        tally.leave(_RAGGED, 1, str(row.text)[:80])
+        # Rows have numbers only without threads. Empty lines are no rows, but spreadsheets number
+        # them.
+        ragged.append(int(row.number))
+        if str(row.text).strip():
+            tally.rows += 1
+            tally.leave(_RAGGED, 1, f"row {row.number}, {_shown(str(row.text))}")
         return "skip"
 
     with path.open("rb") as raw:
-        names = _header(path)
-        columns = _columns(names, path)
-        reader = csv.open_csv(
-            _unpacked(raw, path),
-            read_options=csv.ReadOptions(block_size=_BLOCK),
-            parse_options=csv.ParseOptions(invalid_row_handler=skip, newlines_in_values=True),
+        stream = unpacked(raw)
+        if layout.encoding != "utf-8":
+            stream = pa.PythonFile(Recoded(stream, layout.encoding), mode="r")
+        row = 2
+        for batch in _open(stream, layout, skip):
+            if progress is not None:
+                progress(min(raw.tell() / size, 1.0))
+            rows, row = _numbered(row, batch.num_rows, ragged)
+            found = {ours: batch.column(str(place)) for ours, place in layout.columns.items()}
+            yield Batch(found, rows, layout.decimal_comma)
+
+
+def _open(stream: Any, layout: Layout, skip: Any) -> Iterator[Any]:
+    names = [str(place) for place in range(len(layout.names))]
+    used = [str(place) for place in layout.columns.values()]
+    try:
+        yield from csv.open_csv(
+            stream,
+            read_options=csv.ReadOptions(
+                use_threads=False, block_size=_BLOCK, column_names=names, skip_rows=1
+            ),
+            parse_options=csv.ParseOptions(
+                delimiter=layout.separator,
+                invalid_row_handler=skip,
+                newlines_in_values=True,
+                ignore_empty_lines=len(names) == 1,
+            ),
             convert_options=csv.ConvertOptions(
-                include_columns=list(columns.values()),
-                column_types={name: pa.binary() for name in columns.values()},
+                check_utf8=False,
+                include_columns=used,
+                column_types=dict.fromkeys(used, pa.binary()),
+                null_values=[""],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=True,
             ),
         )
-        for batch in reader:
-            if progress is not None:
-                progress(min(raw.tell() / size, 1.0))
-            yield _renamed(batch, columns)
+    except pa.ArrowInvalid as error:
+        # A file of a header and nothing else.
+        if "Empty CSV file" not in str(error) and "too short" not in str(error):
+            raise
 
 
-def _header(path: Path) -> list[str]:
-    """The names in the first line. Raises UnreadableFile for an empty file."""
-    with path.open("rb") as raw:
-        first = cast("bytes", _unpacked(raw, path).read(1 << 16)).split(b"\n", 1)[0].strip()
-    line = first.removeprefix(b"\xef\xbb\xbf")
-    if not line:
-        raise UnreadableFile(f"{path.name} is empty.")
-    table = csv.read_csv(
-        pa.BufferReader(line + b"\n"), read_options=csv.ReadOptions(encoding="latin-1")
-    )
-    return [str(name) for name in table.column_names]
-
-
-def _unpacked(raw: BinaryIO, path: Path) -> Any:
-    """The bytes of a file, unzipped where they begin as gzip does, whatever the name says."""
-    packed = raw.read(2) == b"\x1f\x8b"
-    raw.seek(0)
-    return pa.input_stream(raw, compression="gzip" if packed else None)
-
-
-def _renamed(batch: Batch, columns: dict[str, str]) -> Batch:
-    arrays = [batch.column(name) for name in columns.values()]
-    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+def _numbered(first: int, size: int, ragged: list[int]) -> tuple[np.ndarray, int]:
+    """The numbers of `size` rows from `first` on without the ragged ones, and the next number."""
+    end = first + size
+    for number in sorted(ragged):
+        if number >= end:
+            break
+        end += number >= first
+    gone = np.array([number for number in ragged if first <= number < end], dtype=np.int64)
+    ragged[:] = [number for number in ragged if number >= end]
+    return np.setdiff1d(np.arange(first, end), gone), end
 
 
 def _take(batch: Batch, purchases: Purchases, tally: Tally) -> None:
     """Sort a batch's rows into usable ones and counted ones."""
-    names, size = set(batch.schema.names), batch.num_rows
-    columns = {name: batch.column(name) for name in names}
+    columns, size = batch.columns, len(batch.rows)
     who, at = texts(columns["customer_id"]), instants(columns["timestamp"])
-    amount = numbers(columns["amount"])
+    amount = numbers(columns["amount"], decimal_comma=batch.decimal_comma)
     checks = (
         ("no customer", who.missing, "customer_id"),
+        ("customer with a NUL byte", _with_nul(who.words, who.codes), "customer_id"),
         ("bad timestamp", at.missing, "timestamp"),
         ("bad amount", np.isnan(amount), "amount"),
+        ("amount out of range", np.abs(amount) > _MOST, "amount"),
     )
-    good = np.ones(size, dtype=np.bool_)
+    # An empty line is no row; nor is one of a spreadsheet's many that hold nothing.
+    good = np.logical_or.reduce([_there(columns[name]) for name in REQUIRED])
+    tally.rows += int(good.sum())
     for reason, bad, column in checks:
         rows = np.flatnonzero(bad & good)
         if len(rows):
             value = columns[column][int(rows[0])].as_py()
-            said = f"row {tally.parsed + int(rows[0]) + 1}, {column} {_shown(value)}"
-            tally.leave(reason, len(rows), said)
+            tally.leave(reason, len(rows), f"row {batch.rows[rows[0]]}, {column} {_shown(value)}")
         good &= ~bad
-    tally.rows += size
     tally.used += int(good.sum())
     cancelled = np.zeros(size, dtype=np.bool_)
-    if "invoice" in names:
+    if "invoice" in columns:
         invoice = texts(columns["invoice"])
         begins = np.array([word[:1] in (b"C", b"c") for word in invoice.words], dtype=np.bool_)
         cancelled = ~invoice.missing & np.append(begins, False)[invoice.codes]
@@ -195,6 +239,15 @@ def _take(batch: Batch, purchases: Purchases, tally: Tally) -> None:
         _count(columns, "quantity", size)[good],
         _count(columns, "n_products", size)[good],
     )
+
+
+def _there(column: Any) -> Bools:
+    return np.asarray(column.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def _with_nul(words: list[bytes], codes: np.ndarray) -> Bools:
+    bad = np.array([b"\0" in word for word in words] + [False], dtype=np.bool_)
+    return bad[codes]
 
 
 def _shown(value: object) -> str:

@@ -84,7 +84,7 @@ def test_bad_rows_are_counted_and_good_ones_kept(tmp_path: Path):
         "bad amount": 2,
         "wrong number of columns": 1,
     }
-    assert tally.first["bad timestamp"] == "row 4, timestamp '2024-13-45'"
+    assert tally.first["bad timestamp"] == "row 5, timestamp '2024-13-45'"
     zoned = datetime(2024, 1, 3, 2, tzinfo=UTC).timestamp()
     assert zoned in facts.order_at.tolist()
 
@@ -121,7 +121,7 @@ def test_gzip_and_parquet_give_the_same_facts_as_csv(tmp_path: Path):
     ("content", "said"),
     [
         (b"", "is empty"),
-        (b"customer,date,amount\n1,2,3\n", "lacks the columns customer_id, timestamp"),
+        (b"kunde,datum,amount\n1,2,3\n", "lacks the columns customer_id, timestamp"),
         (b"customer_id,timestamp\n1,2024-01-01\n", "lacks the column amount"),
         (b"customer_id,timestamp,amount\n", "no row that can be used"),
         (b"customer_id,timestamp,amount\n1,never,5\n", "1 × bad timestamp"),
