@@ -148,6 +148,10 @@ class BenefitSlot(Node):
     venue: str | None = strawberry.field(description="Where, if that was said.")
     capacity: int = strawberry.field(description="How many places there are.")
     left: int = strawberry.field(description="How many of them can still be booked.")
+    cancelled_at: datetime | None = strawberry.field(
+        description="When it was called off; its bookings were given back."
+    )
+    cancel_reason: str | None = strawberry.field(description="Why it was called off.")
 
 
 def slot_of(row: tiers.BenefitSlot) -> BenefitSlot:
@@ -158,7 +162,9 @@ def slot_of(row: tiers.BenefitSlot) -> BenefitSlot:
         ends_at=row.ends_at,
         venue=row.venue,
         capacity=row.capacity,
-        left=row.capacity - row.booked,
+        left=0 if row.cancelled_at else row.capacity - row.booked,
+        cancelled_at=row.cancelled_at,
+        cancel_reason=row.cancel_reason,
     )
 
 

@@ -5,16 +5,17 @@ from uuid import UUID
 import strawberry
 
 from app import tiers
-from app.kernel.auth import MemberCaller, Role, StaffCaller
-from app.kernel.errors import InvalidInput, NotAllowed, NotSignedIn
-from app.kernel.idempotency import check_key, once
+from app.kernel.auth import MemberCaller, PartnerCaller, Role, Scope, StaffCaller
+from app.kernel.db import Tx
+from app.kernel.errors import InvalidInput, NotAllowed
 from app.kernel.table import Json
 from app.members import MemberNotActive, MemberNotFound
-from app.staff import Subject
+from app.staff import Subject, partner_name
+from schema.acting import acting_member, acting_staff, answered
 from schema.benefits import BenefitUse, MemberBenefit, held_of, use_of
 from schema.context import Info, note_made
-from schema.fields import Wanted, mutation, shown, wanted
-from schema.guard import MEMBER, staff
+from schema.fields import LATER, Wanted, mutation, wanted
+from schema.guard import MEMBER, partner, staff
 from schema.nodes import key_of
 
 SUPPORT = staff(Role.SUPPORT)
@@ -24,12 +25,13 @@ SUPPORT = staff(Role.SUPPORT)
 class UseBenefitInput:
     benefit_code: str = strawberry.field(description="Which benefit.")
     member_id: strawberry.ID | None = strawberry.field(
-        default=None, description="Whose; members leave it out, staff say it."
+        default=None, description="Whose; members leave it out, staff and partners say it."
     )
     quantity: int = strawberry.field(default=1, description="How often at once, at most 100.")
     reference: str | None = strawberry.field(
         default=None,
-        description="The partner's number of it, up to 64 characters; it stands for one use.",
+        description="The partner's number of it, up to 64 characters; it stands for one use. "
+        "Partners must say it.",
     )
     note: str | None = strawberry.field(default=None, description="A note, up to 200 characters.")
     idempotency_key: str = strawberry.field(
@@ -49,6 +51,11 @@ class BookBenefitInput:
 @strawberry.input(description="The end of a booking.")
 class CancelBookingInput:
     booking_id: strawberry.ID = strawberry.field(description="The booking.")
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        metadata={LATER: True},
+        description="A key of the client's; sent again with it, it gets the first answer.",
+    )
 
 
 @strawberry.input(description="What came of a booking.")
@@ -56,6 +63,11 @@ class SettleBookingInput:
     member_id: strawberry.ID = strawberry.field(description="Whose booking.")
     booking_id: strawberry.ID = strawberry.field(description="The booking.")
     came: bool = strawberry.field(description="Whether the member came.")
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        metadata={LATER: True},
+        description="A key of the client's; sent again with it, it gets the first answer.",
+    )
 
 
 @strawberry.input(description="A use of a benefit to take back.")
@@ -114,20 +126,6 @@ async def _line(info: Info, member_id: UUID, use_id: UUID) -> tiers.UseLine:
         return await tiers.use_line(read, member_id, use_id)
 
 
-def _member(info: Info) -> UUID:
-    caller = info.context.caller
-    if not isinstance(caller, MemberCaller):
-        raise NotSignedIn()
-    return caller.id
-
-
-def _staff(info: Info) -> UUID:
-    caller = info.context.caller
-    if not isinstance(caller, StaffCaller):
-        raise NotAllowed()
-    return caller.id
-
-
 def _user(info: Info, given: strawberry.ID | None) -> UUID:
     caller = info.context.caller
     if isinstance(caller, MemberCaller):
@@ -139,54 +137,56 @@ def _user(info: Info, given: strawberry.ID | None) -> UUID:
     return key_of(given, "Member", "memberId")
 
 
+async def _partner(tx: Tx, info: Info) -> str | None:
+    """The partner that acts: the benefits whose `partner` has its key's name are its own."""
+    caller = info.context.caller
+    if not isinstance(caller, PartnerCaller):
+        return None
+    name = await partner_name(tx, caller.id)
+    if name is None:
+        raise NotAllowed()
+    return name
+
+
 @strawberry.type(description="Mutations of benefits.")
 class BenefitsMutation:
     @mutation(
-        MEMBER | SUPPORT,
+        MEMBER | SUPPORT | partner(Scope.BENEFITS_USE),
         UseBenefitSuccess,
         refusals=[
             tiers.BenefitNotFound,
             tiers.BenefitNotInTier,
             tiers.BenefitUsedUp,
+            tiers.BenefitOfAnother,
             tiers.BookingNeeded,
             tiers.ReferenceUsed,
             tiers.TiersMissing,
             MemberNotActive,
             MemberNotFound,
         ],
-        description="Uses a benefit of the member's tier, as far as its quota reaches.",
+        description="Uses a benefit of the member's tier, as far as its quota reaches. Partners "
+        "record uses of their own benefits, whose `partner` is their key's name.",
     )
     async def use_benefit(self, info: Info, input: UseBenefitInput) -> UseBenefitSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller | StaffCaller):
-            raise NotSignedIn()
-        check_key(input.idempotency_key)
-        member_id = _user(info, input.member_id)
-        staff_id = caller.id if isinstance(caller, StaffCaller) else None
-        async with info.context.begin() as tx:
+        member_id, caller = _user(info, input.member_id), info.context.caller
+        recorder = caller.id if isinstance(caller, StaffCaller | PartnerCaller) else None
 
-            async def work() -> Json:
-                made = await tiers.use_benefit(
-                    tx,
-                    member_id=member_id,
-                    benefit_code=input.benefit_code,
-                    quantity=input.quantity,
-                    reference=input.reference,
-                    note=input.note,
-                    actor_id=staff_id,
-                )
-                note_made(Subject(tiers.BenefitUse, {"id": made.id, "member_id": member_id}))
-                return {"use": str(made.id)}
-
-            done = await once(
+        async def work(tx: Tx) -> Json:
+            made = await tiers.use_benefit(
                 tx,
-                owner_id=caller.id,
-                command="useBenefit",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                member_id=member_id,
+                benefit_code=input.benefit_code,
+                quantity=input.quantity,
+                reference=input.reference,
+                note=input.note,
+                actor_id=recorder,
+                partner=await _partner(tx, info),
             )
-        line = await _line(info, member_id, UUID(done["use"]))
+            note_made(Subject(tiers.BenefitUse, {"id": made.id, "member_id": member_id}))
+            return {"use": str(made.id)}
+
+        use_id = UUID((await answered(info, input, work))["use"])
+        line = await _line(info, member_id, use_id)
         return UseBenefitSuccess(
             member=member_id, code=line.benefit.code, use=use_of(line, info.context.locale)
         )
@@ -197,6 +197,7 @@ class BenefitsMutation:
         refusals=[
             tiers.SlotNotFound,
             tiers.SlotBegun,
+            tiers.SlotCancelled,
             tiers.SlotFull,
             tiers.AlreadyBooked,
             tiers.BenefitNotFound,
@@ -209,26 +210,17 @@ class BenefitsMutation:
         description="Books a time of a benefit; it counts in the window in which the time begins.",
     )
     async def book_benefit(self, info: Info, input: BookBenefitInput) -> BookBenefitSuccess:
-        member_id = _member(info)
-        check_key(input.idempotency_key)
+        member_id = acting_member(info)
         slot_id = key_of(input.slot_id, "BenefitSlot", "slotId")
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                made = await tiers.book_benefit(
-                    tx, member_id=member_id, slot_id=slot_id, quantity=input.quantity
-                )
-                return {"use": str(made.id)}
-
-            done = await once(
-                tx,
-                owner_id=member_id,
-                command="bookBenefit",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+        async def work(tx: Tx) -> Json:
+            made = await tiers.book_benefit(
+                tx, member_id=member_id, slot_id=slot_id, quantity=input.quantity
             )
-        line = await _line(info, member_id, UUID(done["use"]))
+            return {"use": str(made.id)}
+
+        use_id = UUID((await answered(info, input, work))["use"])
+        line = await _line(info, member_id, use_id)
         return BookBenefitSuccess(
             member=member_id, code=line.benefit.code, use=use_of(line, info.context.locale)
         )
@@ -240,10 +232,14 @@ class BenefitsMutation:
         description="Cancels a booking before its time begins, which gives the use back.",
     )
     async def cancel_booking(self, info: Info, input: CancelBookingInput) -> CancelBookingSuccess:
-        member_id = _member(info)
+        member_id = acting_member(info)
         booking_id = key_of(input.booking_id, "BenefitUse", "bookingId")
-        async with info.context.begin() as tx:
+
+        async def work(tx: Tx) -> Json:
             await tiers.cancel_booking(tx, member_id=member_id, booking_id=booking_id)
+            return {}
+
+        await answered(info, input, work)
         line = await _line(info, member_id, booking_id)
         return CancelBookingSuccess(
             member=member_id, code=line.benefit.code, use=use_of(line, info.context.locale)
@@ -256,14 +252,18 @@ class BenefitsMutation:
         description="Records whether the member came to a booked time; either way it counts.",
     )
     async def settle_booking(self, info: Info, input: SettleBookingInput) -> SettleBookingSuccess:
-        staff_id = _staff(info)
+        staff_id = acting_staff(info)
         member_id = key_of(input.member_id, "Member", "memberId")
         booking_id = key_of(input.booking_id, "BenefitUse", "bookingId")
-        row = {"id": booking_id, "member_id": member_id}
-        async with info.context.begin(about=Subject(tiers.BenefitUse, row)) as tx:
+
+        async def work(tx: Tx) -> Json:
             await tiers.settle_booking(
                 tx, member_id=member_id, booking_id=booking_id, came=input.came, actor_id=staff_id
             )
+            return {}
+
+        about = Subject(tiers.BenefitUse, {"id": booking_id, "member_id": member_id})
+        await answered(info, input, work, about=about)
         line = await _line(info, member_id, booking_id)
         return SettleBookingSuccess(
             member=member_id, code=line.benefit.code, use=use_of(line, info.context.locale)
@@ -278,27 +278,18 @@ class BenefitsMutation:
     async def reverse_benefit_use(
         self, info: Info, input: ReverseBenefitUseInput
     ) -> ReverseBenefitUseSuccess:
-        staff_id = _staff(info)
-        check_key(input.idempotency_key)
+        staff_id = acting_staff(info)
         member_id = key_of(input.member_id, "Member", "memberId")
         use_id = key_of(input.use_id, "BenefitUse", "useId")
-        row = {"id": use_id, "member_id": member_id}
-        async with info.context.begin(about=Subject(tiers.BenefitUse, row)) as tx:
 
-            async def work() -> Json:
-                await tiers.reverse_use(
-                    tx, member_id=member_id, use_id=use_id, reason=input.reason, actor_id=staff_id
-                )
-                return {"use": str(use_id)}
-
-            await once(
-                tx,
-                owner_id=staff_id,
-                command="reverseBenefitUse",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+        async def work(tx: Tx) -> Json:
+            await tiers.reverse_use(
+                tx, member_id=member_id, use_id=use_id, reason=input.reason, actor_id=staff_id
             )
+            return {"use": str(use_id)}
+
+        about = Subject(tiers.BenefitUse, {"id": use_id, "member_id": member_id})
+        await answered(info, input, work, about=about)
         line = await _line(info, member_id, use_id)
         return ReverseBenefitUseSuccess(
             member=member_id, code=line.benefit.code, use=use_of(line, info.context.locale)

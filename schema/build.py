@@ -80,6 +80,7 @@ from schema.segments import SegmentsQuery
 from schema.server import ServerQuery, ServerSubscription
 from schema.sessions import SessionMutation
 from schema.sharing import SharingMutation
+from schema.slots_changes import SlotsMutation
 from schema.tier_runs import TierRunMutation, TierRunQuery
 from schema.tiers import TierQuery
 from schema.tiers_changes import TierMutation
@@ -155,6 +156,7 @@ class Mutation(
     TierMutation,
     TierRunMutation,
     BenefitsMutation,
+    SlotsMutation,
     NoticesMutation,
     CommunitySettingsMutation,
     CouponsMutation,

@@ -33,7 +33,14 @@ from app.staff.notices import (
     notices_page,
     notify,
 )
-from app.staff.queries import by_id, by_login, callers_named, keys_revoked_since, partner_by_key
+from app.staff.queries import (
+    by_id,
+    by_login,
+    callers_named,
+    keys_revoked_since,
+    partner_by_key,
+    partner_name,
+)
 from app.staff.tables import ApiKey, AuditEntry, Outcome, StaffAccount, StaffNotice
 
 __all__ = [
@@ -69,6 +76,7 @@ __all__ = [
     "notices_page",
     "notify",
     "partner_by_key",
+    "partner_name",
     "revoke_api_key",
     "snapshot",
     "subject",

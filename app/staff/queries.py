@@ -37,6 +37,11 @@ async def partner_by_key(read: Read, key: str) -> PartnerCaller | None:
     return PartnerCaller(row.id, frozenset(Scope(scope) for scope in row.scopes))
 
 
+async def partner_name(read: Read, key_id: UUID) -> str | None:
+    """The partner system whose key this is; None for one that there is not."""
+    return await read.session.scalar(select(ApiKey.name).where(ApiKey.id == key_id))
+
+
 async def keys_revoked_since(read: Read, since: datetime) -> list[UUID]:
     """The partner keys that were revoked after an instant."""
     return list(await read.session.scalars(select(ApiKey.id).where(ApiKey.revoked_at > since)))

@@ -19,6 +19,7 @@ from app.tiers.errors import (
     AlreadyBooked,
     BenefitNotFound,
     BenefitNotInTier,
+    BenefitOfAnother,
     BenefitUsedUp,
     BookingNeeded,
     BookingNotFound,
@@ -27,15 +28,24 @@ from app.tiers.errors import (
     RunNotDue,
     RunNotPreviewed,
     SlotBegun,
+    SlotCancelled,
     SlotFull,
     SlotNotBegun,
     SlotNotFound,
+    SlotTooSmall,
     TierNotFound,
     TiersMissing,
     UseNotFound,
     UseNotReversible,
 )
-from app.tiers.events import BenefitChanged, TierAtRisk, TierChanged, TierNoticeGiven, TierRunAsked
+from app.tiers.events import (
+    BenefitChanged,
+    BookedSlotCancelled,
+    TierAtRisk,
+    TierChanged,
+    TierNoticeGiven,
+    TierRunAsked,
+)
 from app.tiers.growth import growth_of
 from app.tiers.merging import merge
 from app.tiers.noticing import notify_unsafe
@@ -65,6 +75,7 @@ from app.tiers.rules import (
     words_to_reach,
 )
 from app.tiers.running import Progress, advance, restart_preview
+from app.tiers.slots import cancel_slot, resize_slot
 from app.tiers.standing import end_override, override_tier, upgrade_due, upgrade_if_due
 from app.tiers.tables import (
     Benefit,
@@ -94,10 +105,12 @@ __all__ = [
     "BenefitKind",
     "BenefitNotFound",
     "BenefitNotInTier",
+    "BenefitOfAnother",
     "BenefitSlot",
     "BenefitUse",
     "BenefitUsedUp",
     "BenefitWindow",
+    "BookedSlotCancelled",
     "BookingNeeded",
     "BookingNotFound",
     "ChangeReason",
@@ -115,9 +128,11 @@ __all__ = [
     "RunNotPreviewed",
     "RunState",
     "SlotBegun",
+    "SlotCancelled",
     "SlotFull",
     "SlotNotBegun",
     "SlotNotFound",
+    "SlotTooSmall",
     "Standing",
     "StandingState",
     "Tier",
@@ -146,6 +161,7 @@ __all__ = [
     "book_benefit",
     "by_member",
     "cancel_booking",
+    "cancel_slot",
     "changes_by_member",
     "cutoff_of",
     "define_benefit",
@@ -164,6 +180,7 @@ __all__ = [
     "parse_month",
     "projections",
     "reason_of",
+    "resize_slot",
     "restart_preview",
     "reverse_use",
     "run_month",

@@ -16,13 +16,14 @@ from app.tiers.errors import (
     BenefitNotFound,
     BookingNotFound,
     SlotBegun,
+    SlotCancelled,
     SlotFull,
     SlotNotBegun,
     SlotNotFound,
 )
+from app.tiers.slots import LARGEST_SLOT, hold_slot
 from app.tiers.tables import Benefit, BenefitSlot, BenefitUse, UseState
 
-LARGEST_SLOT = 100_000
 LONGEST_VENUE = 100
 # A booking in one of these states holds its place.
 HOLDING = (UseState.BOOKED, UseState.USED, UseState.NO_SHOW)
@@ -71,16 +72,19 @@ async def book_benefit(tx: Tx, *, member_id: UUID, slot_id: UUID, quantity: int 
     """Book places at a time; it counts in the windows of the day on which the time begins.
 
     The member's standing is locked before the slot. Raises SlotNotFound, SlotBegun, SlotFull,
-    AlreadyBooked, BenefitNotFound, BenefitNotInTier, BenefitUsedUp, MemberNotFound,
+    SlotCancelled, AlreadyBooked, BenefitNotFound, BenefitNotInTier, BenefitUsedUp, MemberNotFound,
     MemberNotActive, TiersMissing, InvalidInput.
     """
-    slot = await tx.session.get(BenefitSlot, slot_id)
+    await hold_slot(tx, slot_id)
+    slot = await tx.session.get(BenefitSlot, slot_id, populate_existing=True)
     if slot is None:
         raise SlotNotFound()
     held = await held_benefit(tx, member_id, slot.benefit_code)
     home = await tx.session.scalar(select(Member.community_id).where(Member.id == member_id))
     if slot.community_id not in (None, home):
         raise SlotNotFound()
+    if slot.cancelled_at is not None:
+        raise SlotCancelled()
     if slot.starts_at <= tx.now:
         raise SlotBegun()
     booked = select(BenefitUse.id).where(
@@ -115,6 +119,12 @@ async def cancel_booking(tx: Tx, *, member_id: UUID, booking_id: UUID) -> Benefi
 
     Raises BookingNotFound, SlotBegun.
     """
+    booked = select(BenefitUse.slot_id).where(
+        BenefitUse.member_id == member_id, BenefitUse.id == booking_id
+    )
+    slot_id = await tx.session.scalar(booked)
+    if slot_id is not None:
+        await hold_slot(tx, slot_id)
     use, slot = await _booking(tx, member_id, booking_id)
     if use.state is UseState.CANCELLED:
         return use

@@ -209,7 +209,11 @@ async def slot_page(
     """
     query = (
         select(BenefitSlot)
-        .where(BenefitSlot.benefit_code == benefit_code, BenefitSlot.starts_at > read.now)
+        .where(
+            BenefitSlot.benefit_code == benefit_code,
+            BenefitSlot.starts_at > read.now,
+            BenefitSlot.cancelled_at.is_(None),
+        )
         .order_by(BenefitSlot.starts_at, BenefitSlot.id)
         .limit(first + 1)
     )

@@ -99,6 +99,30 @@ class SlotFull(Refusal):
     en = "This time has no place left for you."
 
 
+class SlotCancelled(Refusal):
+    """The time was called off."""
+
+    code = "SLOT_CANCELLED"
+    zh = "该时段已取消"
+    en = "This time was cancelled."
+
+
+class SlotTooSmall(Refusal):
+    """More places are booked than there would be."""
+
+    code = "SLOT_TOO_SMALL"
+    zh = "已有{booked}个名额被预约，不能少于此数"
+    en = "{booked} places are booked; there cannot be fewer."
+
+
+class BenefitOfAnother(Refusal):
+    """A partner records uses of its own benefits alone."""
+
+    code = "BENEFIT_OF_ANOTHER"
+    zh = "该权益不由此合作方提供"
+    en = "This benefit is not given by this partner."
+
+
 class SlotBegun(Refusal):
     """The time has begun: it is neither booked nor cancelled any more."""
 

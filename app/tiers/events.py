@@ -1,6 +1,7 @@
 """Facts about tiers."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -75,6 +76,23 @@ class BenefitChanged(Event):
     benefit_code: str
     quantity: int
     state: str
+
+    def topics(self) -> list[str]:
+        """The member sees it."""
+        return [member_topic(self.member_id)]
+
+
+@dataclass(frozen=True, slots=True)
+class BookedSlotCancelled(Event):
+    """A time that a member had booked was called off; the use that it took is theirs again."""
+
+    kind: ClassVar[str] = "benefit.slot_cancelled"
+    member_id: UUID
+    use_id: UUID
+    slot_id: UUID
+    benefit_code: str
+    starts_at: datetime
+    reason: str
 
     def topics(self) -> list[str]:
         """The member sees it."""

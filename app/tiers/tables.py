@@ -339,7 +339,7 @@ class BenefitUse(Table):
     # The partner's own number of it: it stands for one use of the benefit, whoever's.
     reference: Mapped[str | None]
     note: Mapped[str | None]
-    # Staff who recorded it; null where the member did.
+    # Staff or the partner's key that recorded it; null where the member did.
     actor_id: Mapped[UUID | None]
     decided_at: Mapped[datetime | None]
     decided_by: Mapped[UUID | None]

@@ -6,10 +6,17 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.kernel.clock import business_day
 from app.kernel.db import Tx
+from app.kernel.errors import InvalidInput
 from app.kernel.text import checked_text
 from app.tiers.entitling import count_use, give_back, held_benefit, tell_use, use_of
-from app.tiers.errors import BookingNeeded, ReferenceUsed, UseNotFound, UseNotReversible
-from app.tiers.tables import BenefitUse, UseState
+from app.tiers.errors import (
+    BenefitOfAnother,
+    BookingNeeded,
+    ReferenceUsed,
+    UseNotFound,
+    UseNotReversible,
+)
+from app.tiers.tables import Benefit, BenefitUse, UseState
 
 LONGEST_NOTE = 200
 LONGEST_REFERENCE = 64
@@ -24,13 +31,17 @@ async def use_benefit(
     reference: str | None = None,
     note: str | None = None,
     actor_id: UUID | None = None,
+    partner: str | None = None,
 ) -> BenefitUse:
     """Use a benefit now; it counts in the windows of the member's present business day.
 
-    Raises BenefitNotFound, BenefitNotInTier, BenefitUsedUp, BookingNeeded, ReferenceUsed,
-    MemberNotFound, MemberNotActive, TiersMissing, InvalidInput.
+    Where a `partner` records it, the benefit must be theirs, and the use has their number. Raises
+    BenefitOfAnother, BenefitNotFound, BenefitNotInTier, BenefitUsedUp, BookingNeeded,
+    ReferenceUsed, MemberNotFound, MemberNotActive, TiersMissing, InvalidInput.
     """
     held = await held_benefit(tx, member_id, benefit_code)
+    if partner is not None:
+        _require_own(held.benefit, partner, reference)
     if held.benefit.needs_booking:
         raise BookingNeeded(benefit_zh=held.benefit.name_zh, benefit_en=held.benefit.name_en)
     day = business_day(tx.now, held.zone)
@@ -55,6 +66,15 @@ async def use_benefit(
         raise ReferenceUsed()
     tell_use(tx, stored)
     return stored
+
+
+def _require_own(benefit: Benefit, partner: str, reference: str | None) -> None:
+    if benefit.partner != partner:
+        raise BenefitOfAnother()
+    if reference is None:
+        raise InvalidInput(
+            field="reference", reason="say your own number of it", reason_zh="请填写合作方单号"
+        )
 
 
 async def reverse_use(

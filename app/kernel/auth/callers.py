@@ -20,6 +20,8 @@ class Scope(StrEnum):
 
     ORDERS_WRITE = "orders:write"
     EVENTS_WRITE = "events:write"
+    # Uses of the benefits that the partner of the key's name gives.
+    BENEFITS_USE = "benefits:use"
 
 
 @dataclass(frozen=True, slots=True)
