@@ -10,6 +10,7 @@ PROGRAMS = (
     ("bench.import_orders",),
     ("bench.segments",),
     ("bench.churn",),
+    ("bench.features",),
     ("bench.versions", "--members", "50000"),
     ("bench.home",),
     ("bench.fanout",),

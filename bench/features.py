@@ -147,6 +147,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, help="by default a third of the lines")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-database", action="store_true")
+    parser.add_argument("--database-only", action="store_true")
     parser.add_argument("--contend", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -154,8 +155,16 @@ def main() -> None:
         contend(given.contend, given.folder, given.threads)
         return
     events = given.lines // 3 if given.events is None else given.events
-    print(f"{given.members:,} members, {given.lines:,} order lines, {events:,} events")
+    if given.database_only:
+        from bench.features_database import from_database
+
+        with tempfile.TemporaryDirectory() as folder:
+            from_database(given.members, given.lines, events, given.threads, Path(folder))
+        return
+    print(f"{given.members:,} members, {given.lines:,} order lines, {events:,} events", flush=True)
     from_memory(given.members, given.lines, events, given.threads)
+    if not given.no_database:  # in a process of its own, so that its memory is seen alone
+        subprocess.run([sys.executable, *sys.orig_argv[1:], "--database-only"], check=True)
 
 
 if __name__ == "__main__":
