@@ -32,12 +32,12 @@ def known_features() -> frozenset[str]:
 def read_model(data: bytes, manifest: dict[str, Any]) -> Artifact:
     """The model of these bytes, if `manifest` is theirs and this code can work with it.
 
-    Raises UnknownModel for a newer format or features that this code does not make, and
+    Raises UnknownModel for another format or features that this code does not make, and
     CorruptArtifact for any damage or a manifest of another model.
     """
     made = manifest.get("format")
-    if isinstance(made, int) and made > FORMAT:
-        raise UnknownModel(f"it has format {made}, this program knows formats up to {FORMAT}")
+    if isinstance(made, int) and made != FORMAT:
+        raise UnknownModel(f"it has format {made}, this program reads format {FORMAT}")
     model = artifacts.from_bytes(data)
     inside = model.manifest()
     if any(manifest.get(name) != inside[name] for name in ("sha256", "features", "choice")):

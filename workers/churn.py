@@ -22,6 +22,7 @@ from workers.models import (
     Reading,
     as_arrays,
     in_thread,
+    open_model,
     read_once,
     silently,
     usable_model,
@@ -193,13 +194,26 @@ async def _train_if_due(night: _Night) -> None:
     async with night.database.read() as read:
         champion = await churn.champion(read)
         newest = await churn.last_trained(read)
-    usable = champion is not None and champion.unusable_since is None
+    usable = champion is not None and await _is_usable(night, champion)
     if usable and newest is not None and night.as_of - newest < MODEL_LASTS:
         return
     trained = await train_model(
         night.database, as_of=night.as_of, zone=night.zone, facts=night.facts
     )
     log.info("model trained", version=trained.version, role=trained.role.value)
+
+
+async def _is_usable(night: _Night, champion: churn.ModelVersion) -> bool:
+    """Whether the model in force can be used; what was wrong yesterday may have been mended."""
+    if champion.unusable_since is None:
+        return True
+    try:
+        await open_model(night.database, champion.id)
+    except (churn.ModelDamaged, churn.ModelUnusable):
+        return False
+    async with night.database.begin() as tx:
+        await churn.mark_usable(tx, model_id=champion.id)
+    return True
 
 
 async def _judge_if_due(night: _Night) -> None:
