@@ -5,7 +5,8 @@ be claimed from these data.
 """
 
 from simulation.goods import CATEGORIES, GOODS, Goods
+from simulation.persuasion import Measures
 from simulation.tables import Block, Table
 from simulation.world import MONTH, Latent, World
 
-__all__ = ["CATEGORIES", "GOODS", "MONTH", "Block", "Goods", "Latent", "Table", "World"]
+__all__ = ["CATEGORIES", "GOODS", "MONTH", "Block", "Goods", "Latent", "Measures", "Table", "World"]

@@ -29,6 +29,7 @@ class Stream(IntEnum):
     LIVES = 8
     BASKETS = 9
     TRACES = 10
+    PERSUASION = 11
 
 
 def generator(seed: int, stream: Stream, week: int = 0, part: int = 0) -> np.random.Generator:

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from simulation import lives, orders, places, roster, seasons, sheets
+from simulation import lives, orders, persuasion, places, roster, seasons, sheets
 from simulation.lives import State
+from simulation.persuasion import Measures
 from simulation.roster import Habits
 from simulation.streams import Ints, Stream, generator
 from simulation.tables import Block, Table, joined
@@ -37,6 +38,7 @@ class Latent:
     orders_per_week: float
     visits_per_week: float
     engagement: float
+    persuadable: float
 
 
 class World:
@@ -57,6 +59,8 @@ class World:
         self.places = places.make(seed, members, self.start, end)
         self.roster = roster.make(seed, members, self.start, end, self.places)
         self._origin = seasons.first_monday(self.start)
+        # What is done for members; empty as long as nobody adds to it.
+        self.measures = Measures(self._origin)
 
     def blocks(self, until: datetime, since: datetime | None = None) -> Iterator[Block]:
         """Facts in [since, until), the earliest weeks first; `since` is the start by default.
@@ -109,6 +113,8 @@ class World:
 
     def _latents(self, state: State, habits: Habits, chosen: list[int]) -> Iterator[Latent]:
         pace = lives.pace(state, habits)
+        part = int(habits.key[0]) // roster.PART
+        open_to = persuasion.persuadable(self.seed, habits, part)
         for place in chosen:
             yield Latent(
                 member=int(habits.key[place]),
@@ -119,6 +125,7 @@ class World:
                 orders_per_week=float(pace.orders[place]),
                 visits_per_week=float(pace.visits[place]),
                 engagement=float(pace.engagement[place]),
+                persuadable=float(open_to[place]),
             )
 
     def _week_start(self, week: int) -> datetime | None:
@@ -170,7 +177,8 @@ class _Run:
         rng = generator(world.seed, Stream.ORDERS, week, self.part)
         placed = orders.week_of(rng, habits, state, pace, (monday, days))
         lived = orders.lived(placed, len(habits))
-        self.state = lives.step(world.seed, self.part, state, habits, lived)
+        after = lives.step(world.seed, self.part, state, habits, lived)
+        self.state = persuasion.moved(world.seed, self.part, after, habits, world.measures)
         return sheets.Week(habits, state, pace, monday, days, placed)
 
     def _joining(self, low: int, high: int) -> dict[str, Table]:

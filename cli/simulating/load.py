@@ -12,7 +12,7 @@ from app.kernel.crypto import Vault
 from app.kernel.db import Database, Tx
 from cli.simulating.ids import Ids
 from cli.simulating.rows import Setting, communities_of, facts_of
-from simulation import Block, World
+from simulation import Block, Measures, World
 
 # Told after each block: the share of the time to be lived that is stored, 0 to 1.
 Report = Callable[[float], None]
@@ -38,15 +38,17 @@ async def simulate_into(
     wanted: simulated.World,
     until: datetime,
     report: Report = _silently,
+    measures: Measures | None = None,
 ) -> Loaded:
     """Live a world up to an instant; facts that are stored already are left alone.
 
     Each block is stored by one transaction together with the count of blocks, so that a killed run
-    is continued by calling this again. Raises simulated.WorldDiffers, WorldAhead and WorldBusy.
+    is continued by calling this again. What is done for members (`measures`) changes their lives
+    from the next week on. Raises simulated.WorldDiffers, WorldAhead and WorldBusy.
     """
     async with database.begin() as tx:
         there = await simulated.open_world(tx, wanted=wanted)
-    loader = _Loader(database, settings, there)
+    loader = _Loader(database, settings, there, measures)
     loaded = Loaded(there, until)
     # An interrupted leg is brought to its own end first, as the cut of the blocks depends on it.
     while True:
@@ -60,9 +62,17 @@ async def simulate_into(
 class _Loader:
     """One world with what its rows need."""
 
-    def __init__(self, database: Database, settings: Settings, there: simulated.World) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        there: simulated.World,
+        measures: Measures | None,
+    ) -> None:
         self._database, self._settings = database, settings
         self._world = World(there.seed, there.members, there.start, there.months)
+        if measures is not None:
+            self._world.measures = measures
         self._ids, self._vault = Ids(self._world), Vault.from_settings(settings)
 
     async def live(self, leg: simulated.Leg, report: Report) -> Counter[str]:
