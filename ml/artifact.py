@@ -21,14 +21,16 @@ from ml.cnbd import Cnbd
 from ml.errors import CorruptArtifact
 from ml.evaluation import Metrics
 from ml.expectations import UNFITTED, Expectations
-from ml.ladder import RUNGS, Models, Rung
+from ml.ladder import MIXED, RUNGS, Models, Rung
 from ml.logistic import Logistic
 from ml.samples import Plan
+from ml.table import Table
 
-FORMAT: Final = 1
-CODE: Final = "1"
+FORMAT: Final = 2
+CODE: Final = "2"
 """Raised whenever features or models change meaning."""
 
+_OLD: Final = 1
 _MAGIC: Final = b"LINLIML1"
 _PARTS: Final = ("booster.ubj", "models.json")
 _MANIFEST: Final = "manifest.json"
@@ -155,9 +157,11 @@ def load(folder: Path) -> Artifact:
 
 
 def _parts(artifact: Artifact) -> dict[str, bytes]:
-    linear = artifact.models.logistic
+    linear, table = artifact.models.logistic, artifact.models.table
     models = {
         "purchases": asdict(artifact.purchases),
+        "weights": dict(zip(MIXED, artifact.models.weights, strict=True)),
+        "recency_frequency": {"edges": table.edges.tolist(), "rate": table.rate.tolist()},
         "logistic": {
             "mean": linear.mean.tolist(),
             "sd": linear.sd.tolist(),
@@ -186,7 +190,7 @@ def _json(value: dict[str, Any]) -> bytes:
 def _assemble(parts: dict[str, bytes]) -> Artifact:
     try:
         manifest: dict[str, Any] = json.loads(parts[_MANIFEST])
-        if manifest["format"] != FORMAT:
+        if manifest["format"] not in (_OLD, FORMAT):
             raise CorruptArtifact(f"Format {manifest['format']} of the model is not known.")
         for name, expected in manifest["sha256"].items():
             if hashlib.sha256(parts[name]).hexdigest() != expected:
@@ -204,6 +208,8 @@ def _read(manifest: dict[str, Any], models: dict[str, Any], trees: bytes) -> Art
     return Artifact(
         models=Models(
             names=tuple(manifest["features"]),
+            table=_table(models),
+            weights=_weights(models),
             logistic=Logistic(
                 mean=np.array(linear["mean"], dtype=np.float64),
                 sd=np.array(linear["sd"], dtype=np.float64),
@@ -224,3 +230,16 @@ def _expected(stored: dict[str, Any]) -> Expectations:
     if "bgnbd" not in stored:
         return replace(UNFITTED, bgnbd=BgNbd(**stored))
     return Expectations(BgNbd(**stored["bgnbd"]), Cnbd(**stored["cnbd"]))
+
+
+def _table(models: dict[str, Any]) -> Table:
+    stored = models.get("recency_frequency", {"edges": [], "rate": [0.5] * 6})
+    edges, rate = (np.array(stored[name], dtype=np.float64) for name in ("edges", "rate"))
+    return Table(edges, rate)
+
+
+def _weights(models: dict[str, Any]) -> tuple[float, ...]:
+    """The weights of the mean; that of format 1 was an even one of three."""
+    even: dict[str, float] = dict.fromkeys(("bgnbd", "logistic", "xgboost"), 1 / 3)
+    stored: dict[str, float] = models.get("weights", even)
+    return tuple(float(stored.get(rung, 0.0)) for rung in MIXED)

@@ -10,12 +10,13 @@ from typing import Final
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import betaln, gammaln
+from scipy.special import betaln, digamma, gammaln
 
 from ml.arrays import F64, Numbers
 from ml.history import Days
 
 _PENALTY: Final = 1e-3
+_REACH: Final = 12.0
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,30 @@ def fit(seen: Counts) -> BgNbd:
     seen = Counts(unique[0], unique[1] / scale, unique[2] / scale)
     share: F64 = weight / weight.sum()
 
-    def loss(theta: F64) -> float:
-        model = BgNbd(*np.exp(np.clip(theta, -12, 12)))
-        return float(-(share * log_likelihood(model, seen)).sum() + _PENALTY * (theta**2).sum())
+    def loss(theta: F64) -> tuple[float, F64]:
+        model = BgNbd(*(float(value) for value in np.exp(theta)))
+        value = -(share * log_likelihood(model, seen)).sum() + _PENALTY * (theta**2).sum()
+        slope = -(_slopes(model, seen) @ share) * np.exp(theta) + 2 * _PENALTY * theta
+        return float(value), slope
 
-    found = minimize(loss, np.log([0.5, 0.3, 0.8, 2.5]), method="L-BFGS-B")
-    if not found.success:
-        found = minimize(loss, found.x, method="Nelder-Mead")
-    r, alpha, a, b = (float(value) for value in np.exp(np.clip(found.x, -12, 12)))
+    start, bounds = np.log([0.5, 0.3, 0.8, 2.5]), [(-_REACH, _REACH)] * 4
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    r, alpha, a, b = (float(value) for value in np.exp(found.x))
     return BgNbd(r, alpha * scale, a, b)
+
+
+def _slopes(model: BgNbd, seen: Counts) -> F64:
+    """Derivatives of each member's log-likelihood [4, members] by r, alpha, a, b."""
+    r, alpha, a, b = model.r, model.alpha, model.a, model.b
+    x, shape = seen.x, r + seen.x
+    left = 1 - alive(model, seen)
+    watched, ordered = alpha + seen.age, alpha + seen.last
+    common = digamma(a + b) - digamma(a + b + x)
+    by_r = digamma(shape) - digamma(r) + np.log(alpha)
+    by_r -= (1 - left) * np.log(watched) + left * np.log(ordered)
+    by_alpha = r / alpha - shape * ((1 - left) / watched + left / ordered)
+    by_b = common + digamma(b + x) - digamma(b) - left / np.maximum(b + x - 1, 1e-9)
+    return np.stack([by_r, by_alpha, common + left / a, by_b])
 
 
 def alive(model: BgNbd, seen: Counts) -> F64:

@@ -1,64 +1,95 @@
 """Keeping probabilities honest while the base rate drifts.
 
-Most of the calibration error on order files is a moving base rate, so the only correction is an
-addition to the log-odds. Three are known: none, half the way to the rate of the last closed
-window, and half the way to that rate plus last year's change over the same season. A correction
-is used only where it made past origins better.
+Most of the calibration error on order files is a moving base rate: everybody orders more, or less,
+than the months that were learned from would have it. A *surprise* is how far the log-odds of
+BG/NBD must be moved so that their mean meets the share that did fall silent: it is the base rate
+with the changing mix of members taken out. The *movement* at an instant is the surprise of the
+windows that closed last (15 and 30 days and the horizon: short ones are fresher) less the mean
+surprise of the windows that were learned from. Half of it, since a base rate that went far comes
+back, is added to the log-odds; "season" also takes half of what came a year ago beyond that.
+
+A correction is used only if it would have helped: it is replayed at up to 24 past instants whose
+windows have closed since, and must have left clearly smaller errors there than none.
 """
 
 from typing import Final, Literal
 
 import numpy as np
 
-from ml.arrays import DAY, F64, sigmoid
-from ml.evaluation import brier
-from ml.ladder import moved
+from ml.arrays import DAY, F64, moved, sigmoid
 from ml.samples import Past
 
-Correction = Literal["none", "last_rate", "season"]
+Correction = Literal["none", "level", "season"]
 
-CORRECTIONS: Final[tuple[Correction, ...]] = ("none", "last_rate", "season")
-_STRENGTH: Final = 0.5
+CORRECTIONS: Final[tuple[Correction, ...]] = ("none", "level", "season")
+STRENGTH: Final = 0.5
+_PULSES: Final = (15, 30)
+_REPLAYS: Final = 24
+_FEWEST_REPLAYS: Final = 6
+_HELPS: Final = 0.9
+_REACH: Final = 2.0
 _YEAR: Final = 365
-_SEASON_FLOOR: Final = 60
 
 
-def shift(past: Past, as_of: int, log_odds: F64, kind: Correction) -> float:
-    """What `kind` adds to the log-odds of the population at `as_of`.
+def shift(past: Past, at: int, kind: Correction) -> float:
+    """What `kind` adds to the log-odds of a model that was trained as of `at`.
 
-    Reads outcomes of windows closed by `as_of` only. 0 where the history is too short for the
-    kind.
+    Reads windows that closed by `at` only. 0 where the history is too short for the kind.
     """
-    rate = _target(past, as_of, kind)
-    if not 0 < rate < 1 or not len(log_odds):
-        return 0.0
-    return _STRENGTH * moved(log_odds, rate)
+    found = _forecast(past, at, kind)
+    return float(np.clip(found, -_REACH, _REACH)) if np.isfinite(found) else 0.0
 
 
-def _target(past: Past, as_of: int, kind: Correction) -> float:
-    closed = as_of - past.plan.horizon_days * DAY
+def choose(past: Past, as_of: int) -> Correction:
+    """The correction that came nearest to the truth in the replays; "none" unless one helped."""
+    plan = past.plan
+    latest = as_of - plan.horizon_days * DAY
+    instants = [latest - k * plan.step_days * DAY for k in range(_REPLAYS)]
+    truth = np.array([_came(past, at) for at in instants])
+    best: Correction = "none"
+    least = _HELPS
+    for kind in CORRECTIONS[1:]:
+        said = np.array([_forecast(past, at, kind) for at in instants])
+        known = np.isfinite(truth) & np.isfinite(said)
+        if known.sum() < _FEWEST_REPLAYS:
+            continue
+        without = float((truth[known] ** 2).sum())
+        error = float(((truth - said)[known] ** 2).sum())
+        if error < least * without:
+            best, least = kind, error / without
+    return best
+
+
+def movement(past: Past, at: int) -> float:
+    """How far the last closed windows lie from those learned from, in log-odds; NaN if unknown."""
+    days = sorted({*_PULSES, past.plan.horizon_days})
+    usable = [h for h in days if h <= past.plan.horizon_days]
+    return float(np.mean([_off(past, at, at - h * DAY, h) for h in usable]))
+
+
+def _came(past: Past, at: int) -> float:
+    """What `movement` should have foreseen at an instant whose window has closed since."""
+    return _off(past, at, at, past.plan.horizon_days)
+
+
+def _forecast(past: Past, at: int, kind: Correction) -> float:
     if kind == "none":
-        return float("nan")
-    rate = past.rate(closed)
-    if kind == "last_rate":
-        return rate
-    first = int(past.facts.order_at.min())
-    if closed - _YEAR * DAY - first < _SEASON_FLOOR * DAY:
-        return float("nan")
-    change = past.rate(as_of - _YEAR * DAY) - past.rate(closed - _YEAR * DAY)
-    return float(np.clip(rate + change, 0.01, 0.99))
+        return 0.0
+    level = STRENGTH * movement(past, at)
+    if kind == "level":
+        return level
+    ago = at - _YEAR * DAY
+    return level + STRENGTH * (_came(past, ago) - STRENGTH * movement(past, ago))
 
 
-def choose(past: Past, trials: list[tuple[int, F64, F64]]) -> Correction:
-    """The correction of least mean Brier score over past (origin, outcome, log-odds)."""
-    if not trials:
-        return "none"
+def _off(past: Past, at: int, cutoff: int, days: int) -> float:
+    """The surprise of one window less the mean of those that a model as of `at` learned from."""
+    learned = [past.surprise(one, days) for one in past.grid(at)]
+    known = [value for value in learned if np.isfinite(value)]
+    return past.surprise(cutoff, days) - float(np.mean(known)) if known else float("nan")
 
-    def cost(kind: Correction) -> float:
-        scores = [
-            brier(outcome, sigmoid(log_odds + shift(past, origin, log_odds, kind)))
-            for origin, outcome, log_odds in trials
-        ]
-        return float(np.mean(scores))
 
-    return min(CORRECTIONS, key=cost)
+def spread(even: F64, weighted: F64) -> float:
+    """What keeps the mean probability where the even mean has it, once weights have spread it."""
+    rate = float(sigmoid(even).mean()) if len(even) else 0.0
+    return moved(weighted, rate) if 0 < rate < 1 else 0.0

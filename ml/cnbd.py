@@ -95,16 +95,20 @@ def fit(seen: Rhythms) -> Cnbd:
     so a worse k ends the search.
     """
     scale = max(float(np.mean(seen.age)), 1.0)
-    columns = np.stack([seen.x, seen.last, seen.age, np.round(seen.log_gaps, 9)])
+    columns = np.stack([seen.x, seen.last, seen.age])
     unique, number = np.unique(columns, axis=1, return_counts=True)
-    x, last, age, log_gaps = unique
-    scaled = Rhythms(x, last / scale, age / scale, log_gaps - x * np.log(scale))
+    x, last, age = unique
+    scaled = Rhythms(x, last / scale, age / scale, np.zeros(len(x)))
     share: F64 = number / number.sum()
     pull = min(_PENALTY, _PULL / float(number.sum()))
+    # The timing of orders tells one k from another, but moves no other parameter.
+    often = float(seen.x.mean())
+    rhythm = float(seen.log_gaps.mean()) - often * np.log(scale)
     start = np.log(_START)
     best, least = Cnbd(1, *_START), np.inf
     for k in REGULARITIES:
         start, loss = _search(k, scaled, share, pull, start)
+        loss -= (k - 1) * rhythm - often * float(gammaln(k))
         if loss >= least:
             break
         r, alpha, a, b = (float(value) for value in np.exp(start))
@@ -113,7 +117,7 @@ def fit(seen: Rhythms) -> Cnbd:
 
 
 def _search(k: int, seen: Rhythms, share: F64, pull: float, start: F64) -> tuple[F64, float]:
-    """The best logarithms of the four parameters for one k, and their mean loss."""
+    """The best logarithms of the four parameters for one k, and the mean loss without timing."""
 
     def loss(theta: F64) -> tuple[float, F64]:
         model = Cnbd(k, *(float(value) for value in np.exp(theta)))
@@ -126,7 +130,7 @@ def _search(k: int, seen: Rhythms, share: F64, pull: float, start: F64) -> tuple
 
 
 def _slopes(model: Cnbd, seen: Rhythms) -> tuple[F64, F64]:
-    """Log-likelihood of each member, and its derivatives [4, members] by r, alpha, a, b."""
+    """Log-likelihood without timing, and its derivatives [4, members] by r, alpha, a, b."""
     r, alpha, a, b = model.r, model.alpha, model.a, model.b
     shape = r + model.k * seen.x
     left, steps = _left(model, seen), _steps(model, seen, 0.0)
@@ -149,8 +153,7 @@ def _slopes(model: Cnbd, seen: Rhythms) -> tuple[F64, F64]:
     common = digamma(a + b) - digamma(a + b + seen.x + 1)
     by_a = common + gone / a
     by_b = common - digamma(b) + digamma(b + seen.x) + (1 - gone) / (b + seen.x)
-    timing = (model.k - 1) * seen.log_gaps - seen.x * gammaln(model.k)
-    return timing + each, np.stack([by_r, by_alpha, by_a, by_b])
+    return each, np.stack([by_r, by_alpha, by_a, by_b])
 
 
 def _left(model: Cnbd, seen: Rhythms) -> F64:

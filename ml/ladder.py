@@ -1,53 +1,89 @@
 """The kinds of model side by side, and which of them a platform's own past prefers."""
 
-from dataclasses import dataclass
-from typing import Final, Literal, cast
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import minimize
 
-from ml import booster, logistic
-from ml.arrays import F64, Numbers, logit, sigmoid
+from ml import booster, logistic, table
+from ml.arrays import F64, Numbers, logit, moved, sigmoid
 from ml.booster import Booster
 from ml.features import Matrix
 from ml.logistic import Logistic
 from ml.samples import Rows
+from ml.table import Table
 
-Rung = Literal["bgnbd", "logistic", "xgboost", "mean"]
+Rung = Literal["bgnbd", "cnbd", "recency_frequency", "logistic", "xgboost", "mean"]
 
-RUNGS: Final[tuple[Rung, ...]] = ("bgnbd", "logistic", "xgboost", "mean")
-"""From the simplest up: on few members the simple ones are hard to beat."""
+RUNGS: Final[tuple[Rung, ...]] = (
+    "bgnbd",
+    "cnbd",
+    "recency_frequency",
+    "logistic",
+    "xgboost",
+    "mean",
+)
+"""From the fewest parameters up: on few members the simple ones are hard to beat."""
+
+MIXED: Final[tuple[Rung, ...]] = ("bgnbd", "cnbd", "logistic", "xgboost")
+"""What "mean" is a mean of."""
+
+EVEN: Final = (1 / 6, 1 / 6, 1 / 3, 1 / 3)
+"""Their weights before any trial: the two models of buying are of one kind and share a vote."""
 
 _ROWS_FOR_MEAN: Final = 5_000
+_PULL: Final = 120.0
 
 
 @dataclass(frozen=True, eq=False)
 class Models:
-    """Trained models that read the same columns `names`."""
+    """Trained models; the learned ones read the same columns `names`."""
 
     names: tuple[str, ...]
+    table: Table
     logistic: Logistic
     booster: Booster
+    weights: tuple[float, ...] = EVEN
 
     def log_odds(self, matrix: Matrix, *, threads: int = 0) -> dict[Rung, F64]:
-        """Log-odds of falling silent by each rung; "mean" is the mean of the other three."""
+        """Log-odds of falling silent by each rung; "mean" weighs those of `MIXED`."""
         values = matrix.only(self.names)
         answer: dict[Rung, F64] = {
             "bgnbd": logit(matrix.column("bgnbd_silent")),
+            "cnbd": logit(matrix.column("cnbd_silent")),
+            "recency_frequency": logit(self.table.chance(matrix.only(table.COLUMNS))),
             "logistic": self.logistic.log_odds(values),
             "xgboost": self.booster.log_odds(values, threads=threads),
         }
-        answer["mean"] = (answer["bgnbd"] + answer["logistic"] + answer["xgboost"]) / 3
-        return answer
+        return mixed(answer, self.weights)
+
+    def weighing(self, weights: tuple[float, ...]) -> "Models":
+        """The same models in another mean."""
+        return replace(self, weights=weights)
 
 
 def fit(rows: Rows, *, seed: int = 0, threads: int = 1) -> Models:
-    """Train every kind that is trained on rows; BG/NBD comes with the features."""
+    """Train every kind that is trained on rows; the models of buying come with the features."""
     return Models(
         rows.names,
+        table.fit(rows.shape, rows.outcome),
         logistic.fit(rows.values, rows.outcome),
         booster.fit(rows.values, rows.outcome, seed=seed, threads=threads),
     )
+
+
+def mixed(log_odds: dict[Rung, F64], weights: tuple[float, ...]) -> dict[Rung, F64]:
+    """Log-odds with "mean" as the sum of those of `MIXED`, each times its weight.
+
+    Weights that add up to more than one spread the probabilities: a mean of models that err each
+    in its own way is too timid (Ranjan & Gneiting 2010, Combining probability forecasts). The
+    spread leaves the mean probability as the even mean has it.
+    """
+    parts = np.stack([log_odds[rung] for rung in MIXED])
+    answer = dict(log_odds)
+    answer["mean"] = np.asarray(weights) @ parts
+    return answer
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +95,43 @@ class Trial:
     log_odds: dict[Rung, F64]
 
 
-def moved(log_odds: F64, rate: float) -> float:
-    """What to add to log-odds so that the mean probability becomes `rate` (0 < rate < 1)."""
-    low, high = -30 - float(log_odds.max()), 30 - float(log_odds.min())
-    root = brentq(lambda by: float(sigmoid(log_odds + by).mean()) - rate, low, high)
-    return cast("float", root)
+def weigh(trials: list[Trial]) -> tuple[float, ...]:
+    """Weights of `MIXED` with the least log-loss on past origins, none below zero.
+
+    Each origin has a base rate of its own, so that a drifting season does not decide. The weights
+    are pulled to `EVEN` with the strength of some hundred members, so that few cannot move them.
+    """
+    if not trials:
+        return EVEN
+    even = np.array(EVEN)
+    size = len(even)
+    parts = [np.stack([trial.log_odds[rung] for rung in MIXED], axis=1) for trial in trials]
+
+    def loss(theta: F64) -> tuple[float, F64]:
+        off = theta[:size] - even
+        value, slope = _PULL * float(off @ off), np.zeros(len(theta))
+        slope[:size] = 2 * _PULL * off
+        for place, (part, trial) in enumerate(zip(parts, trials, strict=True), start=size):
+            said = part @ theta[:size] + theta[place]
+            value += float(np.logaddexp(0, np.where(trial.outcome > 0, -said, said)).sum())
+            over = sigmoid(said) - trial.outcome
+            slope[:size] += over @ part
+            slope[place] = over.sum()
+        return value, slope
+
+    start = np.concatenate([even, np.zeros(len(trials))])
+    bounds = [(0.0, None)] * size + [(-30.0, 30.0)] * len(trials)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return tuple(float(weight) for weight in found.x[:size])
+
+
+def tested(trials: list[Trial]) -> list[Trial]:
+    """The trials with a "mean" whose weights were learned on the other trials only."""
+    answer: list[Trial] = []
+    for place, trial in enumerate(trials):
+        weights = weigh(trials[:place] + trials[place + 1 :])
+        answer.append(replace(trial, log_odds=mixed(trial.log_odds, weights)))
+    return answer
 
 
 def choose(trials: list[Trial], rows: int) -> Rung:

@@ -1,16 +1,18 @@
 """Closed windows of the past: the cutoffs a model may learn from, and their rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 
-from ml import features
-from ml.arrays import DAY, F32, F64, I32, Bools
+from ml import bgnbd, features, table
+from ml.arrays import DAY, F32, F64, I32, Bools, logit, moved
 from ml.errors import TooLittleHistory
 from ml.expectations import Expectations
 from ml.facts import Facts
 from ml.features import Matrix, days_needed, draw
+from ml.history import fold
 from ml.labels import churned, population
 
 _HISTORY_FLOORS: Final = (180, 90, 60, 30)
@@ -42,11 +44,15 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Samples of several cutoffs stacked: values [rows, names] and outcomes."""
+    """Samples of several cutoffs stacked: values [rows, names] and outcomes.
+
+    `shape` holds the columns of `ml.table` for the same rows, whatever was chosen to learn from.
+    """
 
     values: F32
     outcome: F64
     names: tuple[str, ...]
+    shape: F32 = field(default_factory=lambda: np.empty((0, len(table.COLUMNS)), np.float32))
 
 
 class Past:
@@ -61,6 +67,7 @@ class Past:
         self.plan = plan
         self._samples: dict[int, Sample] = {}
         self._expectations: dict[int, Expectations] = {}
+        self._surprises: dict[tuple[int, int], float] = {}
 
     def cutoffs(self, as_of: int) -> list[int]:
         """Cutoffs whose windows closed by `as_of`, the latest first.
@@ -68,19 +75,25 @@ class Past:
         As long a history before the first of them as leaves four cutoffs is asked for (180, 90,
         60 or 30 days), so that wide windows can be used. Empty when nothing is usable.
         """
+        return [cutoff for cutoff in self.grid(as_of) if self._usable(cutoff)]
+
+    def grid(self, as_of: int) -> list[int]:
+        """`cutoffs` before anybody has looked at the members at them."""
         plan = self.plan
         if not len(self.facts.order_at):
             return []
-        first = int(self.facts.order_at.min())
         latest = as_of - plan.horizon_days * DAY
         grid = [latest - k * plan.step_days * DAY for k in range(plan.cutoffs)]
         for floor in _HISTORY_FLOORS:
-            fit = [cutoff for cutoff in grid if cutoff - first >= floor * DAY]
+            fit = [cutoff for cutoff in grid if cutoff - self.first >= floor * DAY]
             if len(fit) >= _ENOUGH_CUTOFFS:
-                break
-        else:
-            fit = [cutoff for cutoff in grid if cutoff - first >= _HISTORY_FLOORS[-1] * DAY]
-        return [cutoff for cutoff in fit if self._usable(cutoff)]
+                return fit
+        return [cutoff for cutoff in grid if cutoff - self.first >= _HISTORY_FLOORS[-1] * DAY]
+
+    @cached_property
+    def first(self) -> int:
+        """The instant of the first order."""
+        return int(self.facts.order_at.min())
 
     def members(self, cutoff: int) -> I32:
         """The population at a cutoff."""
@@ -90,6 +103,28 @@ class Past:
         """The share of the population that fell silent after a cutoff; NaN of nobody."""
         outcome = churned(self.facts, cutoff, self.plan.horizon_days, self.members(cutoff))
         return float(outcome.mean()) if len(outcome) else float("nan")
+
+    def surprise(self, cutoff: int, days: int) -> float:
+        """How far BG/NBD's log-odds must move to meet the share silent for `days` after a cutoff.
+
+        The changing mix of members is in BG/NBD's odds already, so this is the bare base rate.
+        NaN of under 30 members.
+        """
+        if (cutoff, days) not in self._surprises:
+            self._surprises[cutoff, days] = self._surprise(cutoff, days)
+        return self._surprises[cutoff, days]
+
+    def _surprise(self, cutoff: int, days: int) -> float:
+        members = draw(
+            self.members(cutoff), self.plan.most_rows // self.plan.cutoffs, self.plan.seed
+        )
+        if len(members) < _FEWEST_MEMBERS:
+            return float("nan")
+        counts = bgnbd.counts(fold(self.facts, cutoff, members))
+        odds = logit(bgnbd.silent(self.expectations(cutoff).bgnbd, counts, days))
+        half = 0.5 / len(members)
+        rate = float(churned(self.facts, cutoff, days, members).mean())
+        return moved(odds, min(max(rate, half), 1 - half))
 
     def at(self, cutoff: int) -> Sample:
         """The sample of one cutoff: the population, or a draw from a very large one."""
@@ -135,7 +170,9 @@ class Past:
 
         Left out are columns that are constant within one of the cutoffs, since trees tell
         cutoffs apart by them, and windows more than twice as long as the shortest history:
-        they would mean less at the early cutoffs. Raises TooLittleHistory when there is none.
+        they would mean less at the early cutoffs. CNBD-k is left out as well: it has a voice of
+        its own in the ladder, and as a column it won nothing. Raises TooLittleHistory when there
+        is none.
         """
         if not cutoffs:
             raise TooLittleHistory(
@@ -143,17 +180,18 @@ class Past:
                 f"more members after at least {_HISTORY_FLOORS[-1]} days of orders."
             )
         samples = [self.at(cutoff) for cutoff in cutoffs]
-        reach = (min(cutoffs) - int(self.facts.order_at.min())) // DAY
+        reach = (min(cutoffs) - self.first) // DAY
         varied = np.logical_and.reduce([_varied(sample.matrix) for sample in samples])
         names = tuple(
             name
             for name, varies in zip(samples[0].matrix.names, varied, strict=True)
-            if varies and days_needed(name) <= _STRETCH * reach
+            if varies and days_needed(name) <= _STRETCH * reach and not name.startswith("cnbd_")
         )
         return Rows(
             np.concatenate([sample.matrix.only(names) for sample in samples]),
             np.concatenate([sample.outcome for sample in samples]),
             names,
+            np.concatenate([sample.matrix.only(table.COLUMNS) for sample in samples]),
         )
 
     def _usable(self, cutoff: int) -> bool:

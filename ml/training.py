@@ -10,7 +10,6 @@ from ml.arrays import DAY, F64, sigmoid
 from ml.artifact import About, Artifact, describe
 from ml.errors import TooLittleHistory
 from ml.evaluation import Metrics
-from ml.expectations import Expectations
 from ml.facts import Facts
 from ml.ladder import Models, Rung, Trial
 from ml.samples import Past, Plan
@@ -55,7 +54,7 @@ def train_on(
     cutoffs = past.cutoffs(as_of)
     rows = past.rows(cutoffs)
     told(1, steps)
-    models = ladder.fit(rows, seed=past.plan.seed, threads=threads)
+    fitted = ladder.fit(rows, seed=past.plan.seed, threads=threads)
     told(2, steps)
     trials: dict[int, Trial] = {}
     for number, origin in enumerate(_origins(past, as_of)):
@@ -63,18 +62,19 @@ def train_on(
         if trial is not None:
             trials[origin] = trial
         told(3 + number, steps)
-    choice = ladder.choose(list(trials.values()), len(rows.outcome))
-    held_out = [(origin, t.outcome, t.log_odds[choice]) for origin, t in trials.items()]
-    correction = calibration.choose(past, held_out)
-    purchases = past.expectations(as_of)
-    now = _now(past, as_of, models, choice, purchases)
+    models = fitted.weighing(ladder.weigh(list(trials.values())))
+    held_out = dict(zip(trials, ladder.tested(list(trials.values())), strict=True))
+    choice = ladder.choose(list(held_out.values()), len(rows.outcome))
+    correction = calibration.choose(past, as_of)
+    shift = calibration.shift(past, as_of, correction) + _settled(_now(past, as_of, models), choice)
+    metrics = {origin: _metrics(past, origin, trial, choice) for origin, trial in held_out.items()}
     told(steps, steps)
     return Artifact(
         models=models,
-        purchases=purchases,
+        purchases=past.expectations(as_of),
         choice=choice,
-        shift=calibration.shift(past, as_of, now, correction),
-        about=_about(past, as_of, cutoffs, correction, _metrics(past, held_out, correction)),
+        shift=shift,
+        about=_about(past, as_of, cutoffs, correction, metrics),
     )
 
 
@@ -102,27 +102,25 @@ def _try(past: Past, origin: int, threads: int) -> Trial | None:
     return Trial(sample.matrix.members, sample.outcome, odds)
 
 
-def _now(past: Past, as_of: int, models: Models, choice: Rung, purchases: Expectations) -> F64:
+def _now(past: Past, as_of: int, models: Models) -> dict[Rung, F64]:
     """Log-odds of today's population, whose outcomes nobody knows yet."""
     members = features.draw(past.members(as_of), past.plan.most_rows // 10, past.plan.seed)
-    matrix = features.build(
-        past.facts, as_of, members, purchases=purchases, horizon_days=past.plan.horizon_days
-    )
-    return models.log_odds(matrix)[choice]
+    return models.log_odds(past.matrix(as_of, members))
 
 
-def _metrics(
-    past: Past,
-    held_out: list[tuple[int, F64, F64]],
-    correction: calibration.Correction,
-) -> dict[int, Metrics]:
-    """What the chosen model reached at each past origin, as it would have been deployed."""
-    return {
-        origin: evaluation.measure(
-            outcome, sigmoid(odds + calibration.shift(past, origin, odds, correction))
-        )
-        for origin, outcome, odds in held_out
-    }
+def _settled(log_odds: dict[Rung, F64], choice: Rung) -> float:
+    """What the weights of a mean owe to its mean probability."""
+    if choice != "mean":
+        return 0.0
+    even = ladder.mixed(log_odds, ladder.EVEN)["mean"]
+    return calibration.spread(even, log_odds["mean"])
+
+
+def _metrics(past: Past, origin: int, trial: Trial, choice: Rung) -> Metrics:
+    """What the chosen model reached at a past origin, as it would have been deployed."""
+    correction = calibration.choose(past, origin)
+    shift = calibration.shift(past, origin, correction) + _settled(trial.log_odds, choice)
+    return evaluation.measure(trial.outcome, sigmoid(trial.log_odds[choice] + shift))
 
 
 def _about(

@@ -9,7 +9,7 @@ from ml.artifact import Artifact
 from ml.errors import TooLittleHistory
 from ml.facts import NEVER, Facts
 from ml.labels import churned
-from ml.samples import Past, Plan, Rows
+from ml.samples import Past, Plan
 from ml.scoring import score
 from ml.training import train
 from tests.ml.conftest import AS_OF
@@ -53,8 +53,8 @@ def test_shuffled_labels_teach_nothing():
     cutoffs = past.cutoffs(AS_OF - 45 * DAY)
     rows, test = past.rows(cutoffs), past.at(AS_OF - 45 * DAY)
     random = np.random.default_rng(0)
-    learned = ladder.fit(Rows(rows.values, rows.outcome, rows.names)).log_odds(test.matrix)
-    shuffled = Rows(rows.values, random.permutation(rows.outcome), rows.names)
+    learned = ladder.fit(rows).log_odds(test.matrix)
+    shuffled = replace(rows, outcome=random.permutation(rows.outcome))
     fooled = ladder.fit(shuffled).log_odds(test.matrix)
     assert evaluation.roc_auc(test.outcome, learned["xgboost"]) > 0.7
     for rung in ("xgboost", "logistic"):
