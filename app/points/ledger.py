@@ -16,7 +16,7 @@ from sqlalchemy import Row
 
 from app.kernel.db import Tx
 from app.points.events import PointsChanged
-from app.points.statements import CLOSE, CREDIT, DRAW, EXPIRE, LOCK, MISSING, RELEASE
+from app.points.statements import CLOSE, CREDIT, DRAW, EXPIRE, LOCK, LOCK_FREE, MISSING, RELEASE
 from app.points.tables import Currency, EntryKind, Source
 
 
@@ -97,31 +97,48 @@ class Drawn:
     pending: int
 
 
-async def open_sheet(tx: Tx, currency: Currency, member_ids: Iterable[UUID]) -> Sheet:
+async def open_sheet(
+    tx: Tx, currency: Currency, member_ids: Iterable[UUID], *, waiting: bool = True
+) -> Sheet:
     """Lock the members' accounts in key order, release and expire what is due by now.
 
     Of a member who was merged it is the account of whom they were merged into: see `Sheet.of`.
+    Not `waiting`, it leaves out the accounts that others hold.
     """
     sheet = Sheet(currency, {})
-    wanted, due = set(member_ids), list[UUID]()
+    await widen(tx, sheet, member_ids, waiting=waiting)
+    return sheet
+
+
+async def widen(tx: Tx, sheet: Sheet, member_ids: Iterable[UUID], *, waiting: bool = True) -> None:
+    """Add accounts to the sheet as `open_sheet` does.
+
+    Whoever waited for an account while it was merged goes on to the heir's. So those who merge
+    take the account that ends before its heir, whichever key is the lower, and those who take
+    many at once and can come again do not wait: else each could wait for the other.
+    """
+    wanted, due = set(member_ids) - sheet.totals.keys(), list[UUID]()
     while wanted:
-        for row in await _locked(tx, currency, sorted(wanted)):
+        for row in await _locked(tx, sheet.currency, sorted(wanted), waiting):
             if row.merged_into is not None:
                 sheet.heirs[row.member_id] = row.merged_into
                 continue
             sheet.totals[row.member_id] = Totals(row.active, row.pending, row.debt)
             if row.due:
                 due.append(row.member_id)
-        wanted = set(sheet.heirs.values()) - sheet.totals.keys() - sheet.heirs.keys()
+        wanted = {sheet.of(one) for one in wanted} - sheet.totals.keys() - wanted
     if due:
         await release(tx, sheet, due)
         await settle(tx, sheet)
         await expire(tx, sheet, due)
-    return sheet
 
 
-async def _locked(tx: Tx, currency: Currency, members: list[UUID]) -> "Sequence[Row[Any]]":
+async def _locked(
+    tx: Tx, currency: Currency, members: list[UUID], waiting: bool
+) -> "Sequence[Row[Any]]":
     given = {"currency": currency.value, "members": members, "now": tx.now}
+    if not waiting:
+        return (await tx.session.execute(LOCK_FREE, given)).all()
     rows = (await tx.session.execute(LOCK, given)).all() if len(members) == 1 else []
     if len(rows) < len(members):
         await tx.session.execute(MISSING, given)

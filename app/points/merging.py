@@ -7,7 +7,7 @@ from sqlalchemy import text, update
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
 from app.points.invitations import merge_invitations
-from app.points.ledger import Sheet, close_sheet, open_sheet, settle
+from app.points.ledger import Sheet, close_sheet, open_sheet, settle, widen
 from app.points.queries import heir_of
 from app.points.tables import Account, Currency, EntryKind
 
@@ -102,9 +102,10 @@ async def merge(tx: Tx, from_id: UUID, into_id: UUID) -> None:
         return
     await merge_invitations(tx, from_id, taker)
     for currency in Currency:
-        sheet = await open_sheet(tx, currency, [from_id, taker])
+        sheet = await open_sheet(tx, currency, [from_id])
         if sheet.of(from_id) != from_id:
             return
+        await widen(tx, sheet, [taker])
         await _move(tx, sheet, from_id, sheet.of(taker))
     await tx.session.execute(_MOVE_CHECK_INS, {"giver": from_id, "taker": taker})
     await tx.session.execute(_COUNT_STREAKS, {"taker": taker})

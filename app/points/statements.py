@@ -4,7 +4,8 @@ from sqlalchemy import text
 
 from app.points.tables import EntryKind
 
-_SEQ = "nextval(pg_get_serial_sequence('points_entry', 'seq'))"
+# The name is looked up once a statement, by the subquery: for each row it costs more than the row.
+_SEQ = "nextval((SELECT CAST(pg_get_serial_sequence('points_entry', 'seq') AS regclass)))"
 
 MISSING = text("""
 INSERT INTO points_account (member_id, currency, changed_at)
@@ -14,7 +15,7 @@ ORDER BY member_id
 ON CONFLICT DO NOTHING
 """)
 
-LOCK = text("""
+_LOCK = """
 SELECT a.member_id, a.active, a.pending, a.debt, a.merged_into, EXISTS (
     SELECT FROM points_lot l
     WHERE l.member_id = a.member_id AND l.currency = a.currency
@@ -25,7 +26,9 @@ FROM points_account a
 WHERE a.currency = CAST(:currency AS text) AND a.member_id = ANY(CAST(:members AS uuid[]))
 ORDER BY a.member_id
 FOR UPDATE OF a
-""")
+"""
+LOCK = text(_LOCK)
+LOCK_FREE = text(f"{_LOCK} SKIP LOCKED")
 
 CREDIT = text(f"""
 WITH given AS (

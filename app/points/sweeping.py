@@ -71,11 +71,13 @@ async def _sweep(tx: Tx, due: "Select[UUID, Currency]") -> int:
             lots.c.currency
         )
     )
-    found: dict[Currency, list[UUID]] = {row[0]: list(row[1]) for row in rows}
-    for currency in Currency:
-        if currency in found:
-            await close_sheet(tx, await open_sheet(tx, currency, found[currency]))
-    return sum(len(members) for members in found.values())
+    done = 0
+    for currency, members in sorted((row[0], row[1]) for row in rows):
+        # An account that somebody else holds is left to the next round.
+        sheet = await open_sheet(tx, currency, members, waiting=False)
+        await close_sheet(tx, sheet)
+        done += len(sheet.totals)
+    return done
 
 
 async def warn_of_expiry(
