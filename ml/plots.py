@@ -1,7 +1,4 @@
-"""Back-test plots as PNG files: ROC, calibration and lift, all cutoffs together.
-
-matplotlib is imported when a plot is drawn, with its file-only backend: no display is needed.
-"""
+"""Back-test plots as PNG files, in English or Chinese: ROC, calibration, lift and lead time."""
 
 from __future__ import annotations
 
@@ -10,45 +7,106 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ml import drawing
 from ml.arrays import F64
-from ml.backtest import Report
 from ml.evaluation import ECE_BINS, bins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ml.backtest import Report
+    from ml.drawing import Language
+    from ml.lead import LeadReport
+
+PRECISION: Final = 0.8
+"""How many warnings are right where lead times are drawn."""
+
 _COLOURS: Final = {
-    "product": "#c8452e",
-    "xgboost": "#2b6ca3",
-    "lightgbm": "#5bb5c9",
-    "logistic_rich": "#c987c0",
-    "recency_frequency": "#6f6a2b",
-    "bgnbd": "#3a8f5c",
-    "logistic": "#8a63b0",
-    "rfm": "#b08a2e",
-    "recency": "#8c8c8c",
+    "product": drawing.VERMILION,
+    "cnbd": drawing.PURPLE,
+    "bgnbd": drawing.BLUE,
+    "logistic_rich": drawing.GREEN,
+    "recency_frequency": drawing.SKY,
+    "rfm": drawing.ORANGE,
+    "recency": drawing.GREY,
 }
-_NAMES: Final = {
-    "product": "Linli",
-    "xgboost": "XGBoost alone",
-    "lightgbm": "LightGBM",
-    "logistic_rich": "logistic, all columns",
-    "recency_frequency": "recency × frequency",
-    "bgnbd": "BG/NBD",
-    "logistic": "logistic on RFM",
-    "rfm": "RFM score",
-    "recency": "recency only",
+"""Who is drawn: of models that hardly differ one stands for all."""
+
+NAMES: Final[dict[str, dict[Language, str]]] = {
+    "product": {"en": "Linli", "zh": "邻里"},
+    "cnbd": {"en": "CNBD-k", "zh": "CNBD-k"},
+    "bgnbd": {"en": "BG/NBD", "zh": "BG/NBD"},
+    "logistic_rich": {"en": "logistic, all columns", "zh": "逻辑回归（全部特征）"},
+    "recency_frequency": {"en": "recency × frequency", "zh": "近度×频度表"},
+    "rfm": {"en": "RFM score", "zh": "RFM评分"},
+    "recency": {"en": "recency only", "zh": "仅近度"},
+}
+
+TEXTS: Final[dict[str, dict[Language, str]]] = {
+    "roc": {"en": "Ranking: silent members against staying ones", "zh": "排序：流失会员与留存会员"},
+    "roc_note": {
+        "en": "no order in {days} days; ROC AUC, mean of {cutoffs} cutoffs, with 95% intervals",
+        "zh": "{days}天内无订单；{cutoffs}个截止日的平均ROC AUC及95%区间",
+    },
+    "roc_x": {"en": "share of staying members flagged", "zh": "留存会员中被标记的比例"},
+    "roc_y": {"en": "share of silent members flagged", "zh": "流失会员中被标记的比例"},
+    "calibration": {
+        "en": "Calibration: said and seen",
+        "zh": "校准：预测概率与实际比例",
+    },
+    "calibration_note": {
+        "en": "no order in {days} days; tenths of members; ECE, mean of {cutoffs} cutoffs",
+        "zh": "{days}天内无订单；按会员十等分；{cutoffs}个截止日的平均校准误差ECE",
+    },
+    "calibration_x": {"en": "probability said", "zh": "预测概率"},
+    "calibration_y": {"en": "share that fell silent", "zh": "实际流失比例"},
+    "lift": {"en": "Lift: the riskiest first", "zh": "提升度：从风险最高者开始"},
+    "lift_note": {
+        "en": "no order in {days} days; lift of the riskiest tenth, mean of {cutoffs} cutoffs",
+        "zh": "{days}天内无订单；风险最高十分之一的提升度，{cutoffs}个截止日的平均",
+    },
+    "lift_x": {
+        "en": "share of members flagged, riskiest first",
+        "zh": "按风险从高到低标记的会员比例",
+    },
+    "lift_y": {"en": "silent among flagged / among all", "zh": "被标记者流失率 / 全体流失率"},
+    "lead": {"en": "Lead time: when warnings came", "zh": "提前量：何时发出预警"},
+    "lead_note": {
+        "en": "churned = {silent} silent days, weekly scores, {right:.0%} of warnings right; "
+        "at {early} days or more",
+        "zh": "流失 = 连续{silent}天无订单，每周评分，{right:.0%}的预警正确；"
+        "提前{early}天以上的比例",
+    },
+    "lead_x": {"en": "days before the day of churn", "zh": "距流失日的天数"},
+    "lead_y": {"en": "share of churners warned of by then", "zh": "届时已预警的流失会员比例"},
 }
 
 
-def draw(report: Report, folder: Path) -> list[Path]:
-    """Write roc.png, calibration.png and lift.png into `folder` and say where they are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return [
-        _save(report, folder / "roc.png", _roc),
-        _save(report, folder / "calibration.png", _calibration),
-        _save(report, folder / "lift.png", _lift),
+def draw(report: Report, folder: Path, language: Language = "en") -> list[Path]:
+    """Write roc.png, calibration.png, lift.png and, where there is one, lead.png into `folder`."""
+    facts = {"days": report.horizon_days, "cutoffs": len(report.tests)}
+    painters = {"roc": _roc, "calibration": _calibration, "lift": _lift}
+    written = [
+        drawing.save(
+            folder / f"{name}.png",
+            lambda axes, paint=paint: paint(report, axes, language),
+            title=TEXTS[name][language],
+            note=TEXTS[f"{name}_note"][language].format(**facts),
+        )
+        for name, paint in painters.items()
     ]
+    lead = report.lead
+    if lead is None or PRECISION not in lead.precisions:
+        return written
+    lead_png = drawing.save(
+        folder / "lead.png",
+        lambda axes: _lead(lead, axes, language),
+        title=TEXTS["lead"][language],
+        note=TEXTS["lead_note"][language].format(
+            silent=lead.silent_days, early=lead.early_days, right=PRECISION
+        ),
+    )
+    return [*written, lead_png]
 
 
 def roc_points(outcome: F64, score: F64) -> tuple[F64, F64]:
@@ -62,81 +120,104 @@ def roc_points(outcome: F64, score: F64) -> tuple[F64, F64]:
     )
 
 
+def _drawn(report: Report, figure: str, *, lowest: bool = False) -> list[str]:
+    """Models with a colour, the best by a figure first."""
+    models = [model for model in _COLOURS if model in report.mean]
+    return sorted(models, key=lambda one: report.mean[one][figure] * (1 if lowest else -1))
+
+
 def _pooled(report: Report, model: str) -> tuple[F64, F64]:
     outcome = np.concatenate([test.outcome for test in report.tests])
     return outcome, np.concatenate([test.probability[model] for test in report.tests])
 
 
-def _save(report: Report, path: Path, paint: _Paint) -> Path:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    paint(report, axes)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
-    figure.savefig(path, dpi=130)
-    return path
+def _line(axes: Axes, model: str, x: F64, y: F64, marker: str = "") -> None:
+    first = model == "product"
+    width, above = (2.6, 5) if first else (1.3, 3)
+    axes.plot(x, y, color=_COLOURS[model], lw=width, zorder=above, marker=marker, ms=4.5)
 
 
-def _roc(report: Report, axes: Axes) -> None:
-    for model in reversed(list(report.mean)):
-        false, true = roc_points(*_pooled(report, model))
-        area = report.mean[model]["roc_auc"]
-        axes.plot(false, true, color=_COLOURS[model], label=f"{_NAMES[model]}  {area:.3f}", lw=1.6)
-    axes.plot([0, 1], [0, 1], color="#bbbbbb", lw=1, ls=":")
+def _roc(report: Report, axes: Axes, language: Language) -> None:
+    lines: list[tuple[str, str]] = []
+    for model in _drawn(report, "roc_auc"):
+        _line(axes, model, *roc_points(*_pooled(report, model)))
+        told = report.intervals[model]["roc_auc"]
+        text = f"{NAMES[model][language]}  {told.value:.3f} [{told.low:.3f}, {told.high:.3f}]"
+        lines.append((text, _COLOURS[model]))
+    axes.plot([0, 1], [0, 1], color=drawing.FAINT, lw=1)
+    drawing.key(axes, lines, at=(0.99, 0.05), rises=True)
     axes.set(
-        xlabel="share of active members flagged",
-        ylabel="share of silent members flagged",
-        title=f"ROC, no order in {report.horizon_days} days (AUC: mean over cutoffs)",
+        xlabel=TEXTS["roc_x"][language],
+        ylabel=TEXTS["roc_y"][language],
         xlim=(0, 1),
         ylim=(0, 1.005),
+        aspect="equal",
     )
 
 
-def _calibration(report: Report, axes: Axes) -> None:
-    for model in ("bgnbd", "xgboost", "product"):
+def _calibration(report: Report, axes: Axes, language: Language) -> None:
+    lines: list[tuple[str, str]] = []
+    for model in _drawn(report, "ece", lowest=True):
+        if model not in ("product", "bgnbd", "logistic_rich", report.best_baseline):
+            continue
         outcome, probability = _pooled(report, model)
         group = bins(probability, ECE_BINS)
         used = np.unique(group)
-        said = [probability[group == one].mean() for one in used]
-        seen = [outcome[group == one].mean() for one in used]
-        error = report.mean[model]["ece"]
-        label = f"{_NAMES[model]}  ECE {error:.3f}"
-        axes.plot(said, seen, "o-", color=_COLOURS[model], label=label, lw=1.6, ms=5)
-    axes.plot([0, 1], [0, 1], color="#bbbbbb", lw=1, ls=":")
+        said = np.array([probability[group == one].mean() for one in used])
+        seen = np.array([outcome[group == one].mean() for one in used])
+        _line(axes, model, said, seen, "o")
+        lines.append(
+            (f"{NAMES[model][language]}  {report.mean[model]['ece']:.3f}", _COLOURS[model])
+        )
+    axes.plot([0, 1], [0, 1], color=drawing.FAINT, lw=1)
+    drawing.key(axes, lines, at=(0.99, 0.05), rises=True)
     axes.set(
-        xlabel="probability said",
-        ylabel="share that fell silent",
-        title="Calibration in ten bins, cutoffs pooled (ECE: mean over cutoffs)",
+        xlabel=TEXTS["calibration_x"][language],
+        ylabel=TEXTS["calibration_y"][language],
         xlim=(0, 1),
         ylim=(0, 1),
+        aspect="equal",
     )
 
 
-def _lift(report: Report, axes: Axes) -> None:
-    for model in reversed(list(report.mean)):
+def _lift(report: Report, axes: Axes, language: Language) -> None:
+    lines: list[tuple[str, str]] = []
+    for model in _drawn(report, "lift"):
         outcome, probability = _pooled(report, model)
         ranked = outcome[np.argsort(-probability, kind="stable")]
         taken = np.arange(1, len(ranked) + 1)
         start = max(len(ranked) // 50, 1) - 1
         gain = np.cumsum(ranked) / taken / max(float(outcome.mean()), 1e-9)
-        label = f"{_NAMES[model]}  {report.mean[model]['lift']:.2f}"
-        share = taken[start:] / len(ranked)
-        axes.plot(share, gain[start:], color=_COLOURS[model], label=label, lw=1.6)
-    axes.axhline(1, color="#bbbbbb", lw=1, ls=":")
+        _line(axes, model, taken[start:] / len(ranked), gain[start:])
+        lines.append(
+            (f"{NAMES[model][language]}  {report.mean[model]['lift']:.2f}", _COLOURS[model])
+        )
+    axes.axhline(1, color=drawing.FAINT, lw=1)
+    drawing.key(axes, lines, at=(0.99, 0.95), rises=False)
+    axes.set(xlabel=TEXTS["lift_x"][language], ylabel=TEXTS["lift_y"][language], xlim=(0, 1))
+
+
+def _lead(lead: LeadReport, axes: Axes, language: Language) -> None:
+    chosen = {
+        model: lead.models[model].level(PRECISION) for model in _COLOURS if model in lead.models
+    }
+    lines: list[tuple[str, str]] = []
+    for model in sorted(chosen, key=lambda one: -chosen[one].any_early.value):
+        level = chosen[model]
+        if not len(level.days):
+            continue
+        # From the right: the share of churners whose warning came so many days ahead or more.
+        churners = len(level.days) / max(level.any_recall.value, 1e-9)
+        ahead = level.days[::-1]
+        share = np.arange(1, len(ahead) + 1) / churners
+        x, y = np.append(ahead, 0.0), np.append(share, share[-1])
+        _line(axes, model, x, y)
+        lines.append((f"{NAMES[model][language]}  {level.any_early.value:.0%}", _COLOURS[model]))
+    axes.axvline(lead.early_days, color=drawing.FAINT, lw=1)
+    drawing.key(axes, lines, at=(0.02, 0.95), rises=False)
     axes.set(
-        xlabel="share of members flagged, riskiest first",
-        ylabel="silent among flagged / silent among all",
-        title="Lift, cutoffs pooled (figure: top tenth, mean over cutoffs)",
-        xlim=(0, 1),
+        xlabel=TEXTS["lead_x"][language],
+        ylabel=TEXTS["lead_y"][language],
+        xlim=(lead.silent_days, 0),
+        ylim=(0, None),
     )
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    _Paint = Callable[[Report, Axes], None]
