@@ -81,6 +81,7 @@ bench: $(VENV)/.dev ## Run the benchmarks that docs/benchmarks.md quotes
 lock: $(BIN)/uv ## Resolve the dependencies anew, with hashes and without addresses
 	$(BIN)/uv lock --quiet --upgrade
 	$(BIN)/uv export --quiet --no-emit-project --no-annotate --no-dev --group build -o requirements/run.txt
+	$(BIN)/uv export --quiet --no-emit-project --no-annotate --no-dev --group build --extra dask -o requirements/dask.txt
 	$(BIN)/uv export --quiet --no-emit-project --no-annotate -o requirements/dev.txt
 	printf 'uv==%s\n' "$$($(BIN)/uv --version | cut -d' ' -f2)" | \
 	  $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header - > requirements/bootstrap.txt
