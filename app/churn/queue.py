@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, or_, select, tuple_
+from sqlalchemy import Select, func, literal, or_, select, tuple_
 from sqlalchemy.orm import aliased
 
 from app.churn.tables import (
@@ -90,7 +90,8 @@ def page_query(
     if asked.unacknowledged:
         query = query.where(ChurnAlert.acknowledged_at.is_(None))
     if after is not None:
-        query = query.where(tuple_(key, ChurnAlert.id) < tuple_(*after))
+        place = tuple_(literal(after[0], key.type), literal(after[1], ChurnAlert.id.type))
+        query = query.where(tuple_(key, ChurnAlert.id) < place)
     return query.limit(first + 1)
 
 
