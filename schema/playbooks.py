@@ -28,35 +28,6 @@ describe(
     ACTIVE="Answers alerts.",
     RETIRED="Answers nothing any more.",
 )
-describe(
-    playbooks.Level,
-    "A level of an alert that a playbook answers.",
-    name="PlaybookLevel",
-    L1="A guide or a recommendation.",
-    L2="A targeted coupon; alerts of VIPs begin here.",
-    L3="Somebody speaks to the member.",
-)
-describe(
-    playbooks.Audience,
-    "Whom a measure is for, by stage of the life cycle.",
-    name="PlaybookAudience",
-    NEWCOMER="Members who are new, with or without a first order.",
-    LOW_FREQUENCY="Members who order seldom.",
-    POTENTIAL="Members whose orders or looks are rising.",
-    LAPSED_HIGH_VALUE="Silent members whose orders were large.",
-    VIP="Those with the highest spend.",
-    OTHERS="Everyone for whom the level has no measure of their own.",
-)
-describe(
-    playbooks.MeasureKind,
-    "What a playbook does.",
-    name="PlaybookMeasureKind",
-    MESSAGE="Writes to the member.",
-    COUPON="Gives a coupon of a batch.",
-    POINTS="Gives points.",
-    TASK="Asks staff or the leader to speak to the member.",
-    NOTHING="Does nothing at this level.",
-)
 
 
 @strawberry.type(description="What a playbook does at a level for an audience.")
@@ -149,9 +120,7 @@ class Playbook(Node):
     key: strawberry.Private[UUID]
     community_key: strawberry.Private[UUID | None]
     name: str = strawberry.field(description="The playbook's name.")
-    version: int = strawberry.field(
-        description="Its number, from 1; a change makes the next."
-    )
+    version: int = strawberry.field(description="Its number, from 1; a change makes the next.")
     state: playbooks.PlaybookState = strawberry.field(description="Where the version stands.")
     holdout_permille: int = strawberry.field(
         description="Of 1,000 members, how many get nothing at any level."

@@ -13,6 +13,35 @@ from schema.nodes import MemberPart, global_id
 from schema.scalars import Fen
 
 describe(
+    playbooks.Level,
+    "A level of an alert that a playbook answers.",
+    name="PlaybookLevel",
+    L1="A guide or a recommendation.",
+    L2="A targeted coupon; alerts of VIPs begin here.",
+    L3="Somebody speaks to the member.",
+)
+describe(
+    playbooks.Audience,
+    "Whom a measure is for, by stage of the life cycle.",
+    name="PlaybookAudience",
+    NEWCOMER="Members who are new, with or without a first order.",
+    LOW_FREQUENCY="Members who order seldom.",
+    POTENTIAL="Members whose orders or looks are rising.",
+    LAPSED_HIGH_VALUE="Silent members whose orders were large.",
+    VIP="Those with the highest spend.",
+    OTHERS="Everyone for whom the level has no measure of their own.",
+)
+describe(
+    playbooks.MeasureKind,
+    "What a playbook does.",
+    name="PlaybookMeasureKind",
+    MESSAGE="Writes to the member.",
+    COUPON="Gives a coupon of a batch.",
+    POINTS="Gives points.",
+    TASK="Asks staff or the leader to speak to the member.",
+    NOTHING="Does nothing at this level.",
+)
+describe(
     playbooks.Arm,
     "On which side of a playbook's experiment a member lies.",
     name="PlaybookSide",
