@@ -51,6 +51,7 @@ from schema.coupons_holding import CouponsHoldingMutation
 from schema.coupons_prices import PricesQuery
 from schema.drops import DropsQuery
 from schema.drops_changes import DropsMutation
+from schema.drops_early_changes import DropsEarlyMutation
 from schema.drops_live import DropsSubscription
 from schema.eco import EcoMutation
 from schema.engine.inputs import SoundLiterals
@@ -166,6 +167,7 @@ class Mutation(
     GiftsMutation,
     OccasionsMutation,
     DropsMutation,
+    DropsEarlyMutation,
     ChurnMutation,
     ChurnModelMutation,
     CampaignsMutation,

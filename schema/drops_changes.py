@@ -1,6 +1,6 @@
 """Making drops, opening them and claiming from them, over GraphQL."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -148,19 +148,23 @@ class ClaimDropSuccess:
 
 
 async def _ranks(tx: Tx, input: CreateDropInput) -> dict[str, int]:
-    """The rank of each tier that the input names. Raises TierNotFound."""
-    named = {one.tier for one in input.early_access or ()}
-    named |= set() if input.min_tier is None else {input.min_tier}
+    lowest = set[str]() if input.min_tier is None else {input.min_tier}
+    return await ranks_of(tx, {one.tier for one in input.early_access or ()} | lowest)
+
+
+async def ranks_of(tx: Tx, named: set[str]) -> dict[str, int]:
+    """The rank of each tier that is named. Raises TierNotFound."""
     found = await tiers.tiers_by_code(tx, named) if named else {}
     if len(found) < len(named):
         raise tiers.TierNotFound()
     return {code: row.rank for code, row in found.items()}
 
 
-def _windows(input: CreateDropInput, ranks: Mapping[str, int]) -> list[drops.Window]:
-    return [
-        drops.Window(ranks[one.tier], one.opens_at, one.stock) for one in input.early_access or ()
-    ]
+def windows_of(
+    early: Sequence[DropWindowInput] | None, ranks: Mapping[str, int]
+) -> list[drops.Window]:
+    """The windows that an input stands for."""
+    return [drops.Window(ranks[one.tier], one.opens_at, one.stock) for one in early or ()]
 
 
 @strawberry.type(description="Mutations of drops.")
@@ -198,7 +202,7 @@ class DropsMutation:
                     community_id=community_id,
                     guests_only=bool(input.stages),
                     min_rank=None if input.min_tier is None else ranks[input.min_tier],
-                    early=_windows(input, ranks),
+                    early=windows_of(input.early_access, ranks),
                     by=caller.id,
                 )
                 if input.stages:

@@ -4,17 +4,16 @@ from datetime import datetime
 
 import strawberry
 
-from app import points
-from app.kernel.auth import MemberCaller
-from app.kernel.errors import NotSignedIn
-from app.kernel.idempotency import check_key, once
+from app import drops, points
+from app.kernel.db import Tx
 from app.kernel.table import Json
 from app.members import MemberNotActive, MemberNotFound
+from schema.acting import acting_member, answered
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import Wanted, mutation, shown, wanted
+from schema.fields import Wanted, mutation, wanted
 from schema.guard import MEMBER
-from schema.nodes import MemberPart
+from schema.nodes import MemberPart, global_id, key_of
 from schema.scalars import Points
 
 describe(
@@ -121,43 +120,40 @@ REFUSALS = [
 ]
 
 
+async def _drop(tx: Tx, target: str | None) -> str:
+    """The id of the drop that is shared. Raises DropNotFound unless there is one."""
+    key = key_of(strawberry.ID(target or ""), "Drop", "target")
+    if key not in await drops.by_id(tx, [key]):
+        raise drops.DropNotFound()
+    return global_id("Drop", key)
+
+
 @strawberry.type(description="Mutations of sharing.")
 class SharingMutation:
     @mutation(
         MEMBER,
         ShareSuccess,
-        refusals=[MemberNotActive, MemberNotFound],
+        refusals=[drops.DropNotFound, MemberNotActive, MemberNotFound],
         description="Makes the member's link to a product, a drop or the shop; one a target.",
     )
     async def share(self, info: Info, input: ShareInput) -> ShareSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
-        check_key(input.idempotency_key)
-        async with info.context.begin() as tx:
+        member_id = acting_member(info)
 
-            async def work() -> Json:
-                row = await points.share(
-                    tx,
-                    member_id=caller.id,
-                    target_kind=input.target_kind,
-                    target=input.target,
-                )
-                return {
-                    "code": row.code,
-                    "kind": row.target_kind.value,
-                    "target": row.target,
-                    "at": row.created_at.isoformat(),
-                }
-
-            done = await once(
-                tx,
-                owner_id=caller.id,
-                command="share",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+        async def work(tx: Tx) -> Json:
+            target = input.target
+            if input.target_kind is points.ShareTarget.DROP:
+                target = await _drop(tx, target)
+            row = await points.share(
+                tx, member_id=member_id, target_kind=input.target_kind, target=target
             )
+            return {
+                "code": row.code,
+                "kind": row.target_kind.value,
+                "target": row.target,
+                "at": row.created_at.isoformat(),
+            }
+
+        done = await answered(info, input, work)
         return ShareSuccess(
             share=Share(
                 code=done["code"],
@@ -178,25 +174,14 @@ class SharingMutation:
     async def accept_invitation(
         self, info: Info, input: AcceptInvitationInput
     ) -> AcceptInvitationSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
-        check_key(input.idempotency_key)
-        async with info.context.begin() as tx:
+        member_id = acting_member(info)
 
-            async def work() -> Json:
-                row = await points.accept_invitation(tx, member_id=caller.id, code=input.code)
-                return {"state": row.state.value, "at": row.accepted_at.isoformat()}
+        async def work(tx: Tx) -> Json:
+            row = await points.accept_invitation(tx, member_id=member_id, code=input.code)
+            return {"state": row.state.value, "at": row.accepted_at.isoformat()}
 
-            done = await once(
-                tx,
-                owner_id=caller.id,
-                command="acceptInvitation",
-                key=input.idempotency_key,
-                # Logs never show the code, but another code is another request.
-                given={"code": input.code},
-                work=work,
-            )
+        # Logs never show the code, but another code is another request.
+        done = await answered(info, input, work, given={"code": input.code})
         return AcceptInvitationSuccess(
             invitation=Invitation(
                 state=points.InvitationState(done["state"]),

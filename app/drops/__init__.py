@@ -19,6 +19,7 @@ from app.drops.errors import (
     DropNotFound,
     DropNotOpen,
     DropNotScheduled,
+    EarlyAccessBegun,
     NotInAudience,
     NotOpen,
     NotYetYours,
@@ -65,6 +66,7 @@ from app.drops.tables import (
     EarlyWindow,
     Guest,
 )
+from app.drops.windows import set_early_access
 
 __all__ = [
     "AlreadyClaimed",
@@ -89,6 +91,7 @@ __all__ = [
     "DropSoldOut",
     "DropState",
     "Early",
+    "EarlyAccessBegun",
     "EarlyWindow",
     "Guest",
     "NotInAudience",
@@ -121,6 +124,7 @@ __all__ = [
     "opens_for",
     "page",
     "ranks_by_member",
+    "set_early_access",
     "takes_claims",
     "uncompensated",
     "windows_by_drop",

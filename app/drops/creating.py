@@ -40,7 +40,7 @@ async def create_drop(
     """
     title = checked_text(title, field="title", longest=LONGEST_TITLE)
     await _check(tx, opens_at, closes_at, stock, community_id)
-    windows = _windows(early, opens_at, stock)
+    windows = checked_windows(early, opens_at, stock)
     await _set_aside(tx, batch_id, stock, closes_at)
     drop = Drop(
         id=tx.new_id(),
@@ -57,17 +57,23 @@ async def create_drop(
         early_opens_at=windows[0].opens_at if windows else None,
         early_stock=sum(window.stock for window in windows),
         version=1,
+        terms=1,
         created_by=by,
         created_at=tx.now,
     )
     tx.session.add(drop)
     await tx.session.flush()
+    await store_windows(tx, drop.id, windows)
+    return drop
+
+
+async def store_windows(tx: Tx, drop_id: UUID, windows: Sequence[Window]) -> None:
+    """Write a drop's windows down; it has none so far."""
     tx.session.add_all(
-        EarlyWindow(drop_id=drop.id, opens_at=one.opens_at, rank=one.rank, stock=one.stock)
+        EarlyWindow(drop_id=drop_id, opens_at=one.opens_at, rank=one.rank, stock=one.stock)
         for one in windows
     )
     await tx.session.flush()
-    return drop
 
 
 async def _check(
@@ -89,7 +95,8 @@ async def _check(
         raise CommunityNotFound()
 
 
-def _windows(early: Sequence[Window], opens_at: datetime, stock: int) -> list[Window]:
+def checked_windows(early: Sequence[Window], opens_at: datetime, stock: int) -> list[Window]:
+    """The windows in the order of their instants. Raises InvalidInput where they cannot be."""
     windows = sorted(early, key=lambda window: window.opens_at)
     wrong = windows_fit(windows, opens_at, stock)
     if wrong is not None:

@@ -51,6 +51,14 @@ class NotYetYours(NotBefore):
     en = "It is not your turn yet: come at {at}."
 
 
+class EarlyAccessBegun(Refusal):
+    """Members are claiming early, or may: what was set apart for them stays as it is."""
+
+    code = "EARLY_ACCESS_BEGUN"
+    zh = "提前抢已开始，不能再修改"
+    en = "Early access has begun and cannot be changed any more."
+
+
 class DropNotScheduled(Refusal):
     """Only a drop that has neither opened nor ended can be opened."""
 

@@ -70,6 +70,9 @@ class Drop(Table):
     early_stock: Mapped[int] = mapped_column(server_default=text("0"))
     # Grows with every change, so that a watcher can tell the newer of two pictures.
     version: Mapped[int] = mapped_column(server_default=text("1"))
+    # Grows with every change of who may claim and when, so that processes which remember that
+    # can tell that it is no longer so.
+    terms: Mapped[int] = mapped_column(server_default=text("1"))
     # When the batch got back what was not claimed; only then is the drop done with its batch.
     settled_at: Mapped[datetime | None]
     created_by: Mapped[UUID | None]
@@ -96,8 +99,9 @@ class Claim(Table):
 class EarlyWindow(Table):
     """Early access for higher tiers: from `opens_at` on, `stock` more for those of `rank` or above.
 
-    Windows never change. Of a drop's windows the later ones are for lower ranks, so that whoever
-    could claim in an earlier one still can, and what one leaves over flows into the next.
+    They change until the first begins, never afterwards. Of a drop's windows the later ones are for
+    lower ranks, so that whoever could claim in an earlier one still can, and what one leaves over
+    flows into the next.
     """
 
     __tablename__ = "drop_window"

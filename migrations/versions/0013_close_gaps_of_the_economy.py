@@ -76,6 +76,9 @@ def upgrade() -> None:
     )
 
     _part_runs_by_zone()
+    op.add_column(
+        "coupon_drop", sa.Column("terms", sa.BigInteger(), server_default="1", nullable=False)
+    )
 
 
 def _part_runs_by_zone() -> None:
@@ -110,6 +113,7 @@ def _join_runs() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("coupon_drop", "terms")
     _join_runs()
     op.drop_constraint(op.f("ck_benefit_slot_cancelled"), "benefit_slot", type_="check")
     # What is cancelled must not be bookable: without the mark only a past time is not.
