@@ -10,6 +10,7 @@ PROGRAMS = (
     ("bench.import_orders",),
     ("bench.segments",),
     ("bench.churn",),
+    ("bench.alerts",),
     ("bench.features",),
     ("bench.versions", "--members", "50000"),
     ("bench.home",),

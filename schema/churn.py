@@ -127,7 +127,7 @@ class ChurnAlert(AnsweredAlert, Node):
     cause: churn.AlertCause = strawberry.field(description="What it was raised by.")
     expected_loss_fen: Fen = strawberry.field(
         description="The probability times what the member would spend within the horizon, going "
-        "by their last 90 days."
+        "by their last 90 days: an average order of theirs at least."
     )
     acknowledged_at: datetime | None = strawberry.field(
         description="When somebody of staff first saw it."

@@ -55,10 +55,19 @@ SIGNALLED = 5_000
 
 
 def value_fen(member: Any, horizon_days: Any) -> "ColumnElement[int]":
-    """What a member would spend within a horizon, by their net spend of 90 days; 0 at least."""
+    """What a member would spend within a horizon, by their net spend of 90 days.
+
+    At least an average order of theirs: whoever spent nothing lately is not worth nothing.
+    """
     days = cast(horizon_days, BigInteger)
     net = (
-        select(func.greatest(MemberStage.net90, 0) * days // literal(SPEND_DAYS, Integer))
+        select(
+            func.greatest(
+                MemberStage.net90 * days // literal(SPEND_DAYS, Integer),
+                MemberStage.average_order_fen,
+                0,
+            )
+        )
         .where(MemberStage.member_id == member)
         .correlate_except(MemberStage)
         .scalar_subquery()

@@ -269,7 +269,7 @@ class ChurnAlert(Table):
     escalates_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
     cause: Mapped[AlertCause] = mapped_column(server_default=AlertCause.SCORE.value)
-    # What the member would spend within the horizon, going by their last 90 days.
+    # What the member would spend within the horizon: by their last 90 days, an order at least.
     value_fen: Mapped[int] = mapped_column(server_default=text("0"))
     expected_loss_fen: Mapped[int] = mapped_column(
         Computed("floor(probability * value_fen)::bigint", persisted=True)

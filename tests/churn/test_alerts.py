@@ -209,6 +209,12 @@ async def test_an_alert_knows_what_the_members_leaving_would_cost(
     await give(database, one, 0.9)
     alert = await by_id(database, alert.id)
     assert (alert.value_fen, alert.expected_loss_fen) == (0, 0)
+    async with database.begin() as tx:
+        (await tx.session.get_one(MemberStage, one)).average_order_fen = 2_999
+    clock.advance(days=1)
+    await give(database, one, 0.9)
+    alert = await by_id(database, alert.id)
+    assert (alert.value_fen, alert.expected_loss_fen) == (2_999, 2_699)
 
 
 async def test_no_alert_for_a_member_who_has_ordered_since_the_scores_instant(

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx2
 from starlette.applications import Starlette
 
-from app import ballots, coupons, drops, eco, members, segments, staff, tiers
+from app import ballots, churn, coupons, drops, eco, members, segments, staff, tiers
 from app.kernel.auth import ANONYMOUS, Caller, MemberCaller, Role, StaffCaller, hash_password
 from app.kernel.auth import open_session as open_login
 from app.kernel.db import Database
@@ -288,7 +288,32 @@ async def _somebody_drifts(api: Api) -> Scene:
     return staffs(first=10)
 
 
-@scene("WatchAlerts")
+@scene("TakeOverAlert", "AcknowledgeAlert", "MuteAlert", "CloseAlert")
+async def _an_alert_to_work_on(api: Api) -> Scene:
+    async with api.resources.database.begin() as tx:
+        alert = await make_churn.alert(tx, member_id=(await make_members.member(tx)).id)
+        until = (tx.now + timedelta(days=14)).isoformat()
+    named = {"alertId": global_id("ChurnAlert", alert.id), "idempotencyKey": "key-1"}
+    given = {
+        "TakeOverAlert": named,
+        "AcknowledgeAlert": named,
+        "MuteAlert": {**named, "until": until, "reason": "travels"},
+        "CloseAlert": {**named, "verdict": "FALSE_ALARM", "reason": "on holiday"},
+    }
+    return staffs(input=given)
+
+
+@scene("HandBackAlert")
+async def _an_alert_in_hand(api: Api) -> Scene:
+    async with api.resources.database.begin() as tx:
+        person = (await make_members.member(tx)).id
+        alert = await make_churn.alert(tx, member_id=person)
+        await churn.take_over(tx, alert_id=alert.id, actor_id=STAFF.id)
+    named = {"alertId": global_id("ChurnAlert", alert.id), "idempotencyKey": "key-1"}
+    return staffs(input={"HandBackAlert": {**named, "reason": "is away till Monday"}})
+
+
+@scene("WatchAlerts", "WatchQueue")
 async def _somebody_drifted(api: Api) -> Scene:
     await _somebody_drifts(api)
     return staffs(after=live_cursor(0))
