@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 from ml import booster, logistic, table
 from ml.arrays import F64, Numbers, logit, moved, sigmoid
-from ml.booster import Booster
+from ml.booster import Boost, Booster
 from ml.features import Matrix
 from ml.logistic import Logistic
 from ml.samples import Rows
@@ -20,11 +20,12 @@ RUNGS: Final[tuple[Rung, ...]] = (
     "bgnbd",
     "cnbd",
     "recency_frequency",
+    "mean",
     "logistic",
     "xgboost",
-    "mean",
 )
-"""From the fewest parameters up: on few members the simple ones are hard to beat."""
+"""From the steadiest up: on few members models of few parameters are hard to beat, and a mean errs
+less by chance than the learned models in it."""
 
 MIXED: Final[tuple[Rung, ...]] = ("bgnbd", "cnbd", "logistic", "xgboost")
 """What "mean" is a mean of."""
@@ -63,13 +64,16 @@ class Models:
         return replace(self, weights=weights)
 
 
-def fit(rows: Rows, *, seed: int = 0, threads: int = 1) -> Models:
-    """Train every kind that is trained on rows; the models of buying come with the features."""
+def fit(rows: Rows, *, seed: int = 0, threads: int = 1, boost: Boost = booster.fit) -> Models:
+    """Train every kind that is trained on rows; the models of buying come with the features.
+
+    `boost` grows the trees.
+    """
     return Models(
         rows.names,
         table.fit(rows.shape, rows.outcome),
         logistic.fit(rows.values, rows.outcome),
-        booster.fit(rows.values, rows.outcome, seed=seed, threads=threads),
+        boost(rows.values, rows.outcome, seed=seed, threads=threads),
     )
 
 
@@ -135,7 +139,7 @@ def tested(trials: list[Trial]) -> list[Trial]:
 
 
 def choose(trials: list[Trial], rows: int) -> Rung:
-    """The simplest rung within one standard error of the best on past origins.
+    """The steadiest rung within one standard error of the best on past origins.
 
     Compared by log-loss after each has been given the right base rate, so that a drifting
     season does not decide which model ranks and spreads best; the error is that of the paired

@@ -6,8 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from ml import bgnbd, features, table
+from ml import bgnbd, booster, features, table
 from ml.arrays import DAY, F32, F64, I32, Bools, logit, moved
+from ml.booster import Booster
 from ml.errors import TooLittleHistory
 from ml.expectations import Expectations
 from ml.facts import Facts
@@ -68,6 +69,10 @@ class Past:
         self._samples: dict[int, Sample] = {}
         self._expectations: dict[int, Expectations] = {}
         self._surprises: dict[tuple[int, int], float] = {}
+
+    def boost(self, values: F32, outcome: F64, *, seed: int = 0, threads: int = 1) -> Booster:
+        """Trees of rows; a past that lies on several machines grows them there."""
+        return booster.fit(values, outcome, seed=seed, threads=threads)
 
     def cutoffs(self, as_of: int) -> list[int]:
         """Cutoffs whose windows closed by `as_of`, the latest first.

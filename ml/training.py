@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from ml import calibration, evaluation, features, ladder
+from ml import aft, calibration, evaluation, features, ladder
 from ml.arrays import DAY, F64, sigmoid
 from ml.artifact import About, Artifact, describe
 from ml.errors import TooLittleHistory
@@ -54,7 +54,8 @@ def train_on(
     cutoffs = past.cutoffs(as_of)
     rows = past.rows(cutoffs)
     told(1, steps)
-    fitted = ladder.fit(rows, seed=past.plan.seed, threads=threads)
+    fitted = ladder.fit(rows, seed=past.plan.seed, threads=threads, boost=past.boost)
+    waits = aft.fit(past, rows.values, cutoffs, as_of=as_of, seed=past.plan.seed, threads=threads)
     told(2, steps)
     trials: dict[int, Trial] = {}
     for number, origin in enumerate(_origins(past, as_of)):
@@ -75,6 +76,7 @@ def train_on(
         choice=choice,
         shift=shift,
         about=_about(past, as_of, cutoffs, correction, metrics),
+        waits=waits,
     )
 
 
@@ -96,7 +98,7 @@ def _try(past: Past, origin: int, threads: int) -> Trial | None:
         rows = past.rows(past.cutoffs(origin))
     except TooLittleHistory:
         return None
-    models = ladder.fit(rows, seed=past.plan.seed, threads=threads)
+    models = ladder.fit(rows, seed=past.plan.seed, threads=threads, boost=past.boost)
     sample = past.at(origin)
     odds = models.log_odds(sample.matrix, threads=threads)
     return Trial(sample.matrix.members, sample.outcome, odds)
