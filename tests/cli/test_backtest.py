@@ -67,11 +67,20 @@ def test_json_dump_and_plots(tmp_path: Path, orders: Path):
     answer = json.loads(done.stdout)
     assert answer["rows"]["left_out"] == {"no customer": 1}
     assert [cutoff["day"] for cutoff in answer["cutoffs"]] == [last_cutoff(orders)]
-    named = {"product", "xgboost", "logistic_rich", "bgnbd", "logistic", "recency_frequency"}
-    assert set(answer["mean"]) - {"lightgbm"} == named | {"rfm", "recency"}
+    named = {"product", "xgboost", "logistic_rich", "cnbd", "bgnbd", "logistic"}
+    named |= {"recency_frequency", "rfm", "recency"}
+    assert set(answer["mean"]) - {"lightgbm"} == named
+    for figures in (answer["cutoffs"][0], answer):
+        for model, intervals in figures["intervals"].items():
+            value = figures["models" if "models" in figures else "mean"][model]
+            assert set(intervals) == set(value)
+            assert all(low <= value[one] <= high for one, (low, high) in intervals.items())
+    assert set(answer["gains"]) == set(answer["mean"]) - {"product"}
+    assert answer["gain"]["auc"] == answer["gains"][answer["gain"]["over"]]["auc"]
     assert 0.5 < answer["mean"]["product"]["roc_auc"] < 1
     assert sorted(file.name for file in plots.iterdir()) == [
         "calibration.png",
+        *(["lead.png"] if answer["lead"] else []),
         "lift.png",
         "roc.png",
     ]
@@ -89,13 +98,14 @@ def test_json_dump_and_plots(tmp_path: Path, orders: Path):
 
 def test_table_names_every_model_and_file(tmp_path: Path, orders: Path):
     where = ["--plots", str(tmp_path), "--cutoffs", last_cutoff(orders)]
-    done = RUN.invoke(APP, [str(orders), *where])
+    done = RUN.invoke(APP, [str(orders), *where], env={"COLUMNS": "100"})
     assert done.exit_code == 0, done.output
     for word in ("Linli (as deployed)", "BG/NBD", "RFM score", "recency only", "ROC AUC", "lift"):
         assert word in done.stdout
     assert f"Written: {tmp_path / 'roc.png'}" in done.stdout.replace("\n", "")
     assert "1 × no customer" in done.stdout
-    assert "…" not in done.stdout
+    assert "…" not in done.stdout.replace("…+", "").replace("…-", "")
+    assert max(len(line) for line in done.stdout.splitlines() if "Written" not in line) <= 100
 
 
 @pytest.mark.parametrize(
@@ -103,7 +113,9 @@ def test_table_names_every_model_and_file(tmp_path: Path, orders: Path):
     [
         (["--cutoffs", "tomorrow"], "wants days such as"),
         (["--cutoffs", "2031-01-01"], "ends past the data"),
-        (["--cutoffs", "2020-09-20"], "days of orders"),
+        (["--cutoffs", "2020-09-20"], "Nothing can be learned by the cutoff 2020-09-20"),
+        (["--column", "amount"], "takes ours=theirs"),
+        (["--column", "amount=price"], "no column price"),
         (["--horizon", "500"], "too few days"),
     ],
 )
@@ -121,11 +133,47 @@ def test_wrong_columns_and_missing_files_are_named(tmp_path: Path):
     assert done.exit_code == 2
     said = " ".join(done.stderr.split())
     assert "lacks the columns customer_id, timestamp, amount" in said
+    assert "--column customer_id=NAME" in said
     assert RUN.invoke(APP, [str(tmp_path / "absent.csv")]).exit_code == 2
+
+
+def test_ids_are_dumped_as_the_file_has_them(tmp_path: Path, orders: Path):
+    """Commas, Chinese, and bytes that are no UTF-8; columns by other names, semicolons."""
+    names = {"c1": b'"a,b"', "c2": "王小明".encode(), "c3": b"Zo\xeb", "c4": b"007"}
+    lines = orders.read_bytes().replace(b",", b";").splitlines()
+    lines[0] = b"who;when;paid"
+    file = tmp_path / "strange.csv"
+    file.write_bytes(
+        b"\n".join(
+            b";".join([names.get(p[0].decode(), p[0]), *p[1:]])
+            for p in (line.split(b";") for line in lines)
+        )
+    )
+    dump = tmp_path / "dump.csv"
+    named = ["--column", "customer_id=who", "--column", "timestamp=when", "--column", "amount=paid"]
+    where = ["--cutoffs", last_cutoff(orders), "--dump", str(dump), "--no-lead", "--draws", "20"]
+    done = RUN.invoke(APP, [str(file), *named, *where, "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["lead"] is None
+    assert json.loads(done.stdout)["plots"] == []
+    told = {line.rpartition(b",")[0].rpartition(b",")[0] for line in dump.read_bytes().splitlines()}
+    assert sum(name in told for name in names.values()) >= 2
+    plain = tmp_path / "plain.csv"
+    RUN.invoke(APP, [str(orders), "--cutoffs", where[1], "--dump", str(plain), "--no-lead"])
+    renamed = plain.read_bytes()
+    for old, new in names.items():
+        renamed = renamed.replace(b"\n" + old.encode() + b",", b"\n" + new + b",")
+    assert dump.read_bytes() == renamed
 
 
 def test_help_explains_itself():
     done = RUN.invoke(APP, ["--help"], env={"COLUMNS": "200"})
     assert done.exit_code == 0
-    for word in ("customer_id, timestamp and amount", "--horizon", "--cutoffs", "--plots"):
+    for word in (
+        "customer_id, timestamp and amount",
+        "--horizon",
+        "--cutoffs",
+        "--plots",
+        "--lang",
+    ):
         assert word in done.stdout
