@@ -15,8 +15,9 @@ from typing import Any, Final
 import numpy as np
 
 from ml import booster
+from ml.aft import Waits
 from ml.bgnbd import BgNbd
-from ml.booster import MAX_BIN, PARAMETERS, ROUNDS
+from ml.booster import MAX_BIN, PARAMETERS, ROUNDS, WAIT_ROUNDS, WAITS
 from ml.cnbd import Cnbd
 from ml.errors import CorruptArtifact
 from ml.evaluation import Metrics
@@ -32,7 +33,8 @@ CODE: Final = "2"
 
 _OLD: Final = 1
 _MAGIC: Final = b"LINLIML1"
-_PARTS: Final = ("booster.ubj", "models.json")
+_PARTS: Final = ("booster.ubj", "models.json", "waits.ubj")
+_OLD_PARTS: Final = ("booster.ubj", "models.json")
 _MANIFEST: Final = "manifest.json"
 _SEAL: Final = "manifest.sha256"
 
@@ -60,13 +62,17 @@ class About:
 
 @dataclass(frozen=True, eq=False)
 class Artifact:
-    """A model ready to score: trained parts, the rung that was chosen, and its correction."""
+    """A model ready to score: trained parts, the rung that was chosen, and its correction.
+
+    `waits` tells the days until the next order; models of format 1 have none.
+    """
 
     models: Models
     purchases: Expectations
     choice: Rung
     shift: float
     about: About
+    waits: Waits | None = None
 
     @property
     def version(self) -> str:
@@ -121,7 +127,12 @@ def describe(
         cutoffs=cutoffs,
         seed=plan.seed,
         correction=correction,
-        parameters={"booster": PARAMETERS, "rounds": ROUNDS, "max_bin": MAX_BIN},
+        parameters={
+            "booster": PARAMETERS,
+            "rounds": ROUNDS,
+            "max_bin": MAX_BIN,
+            "waits": WAITS | {"rounds": WAIT_ROUNDS},
+        },
         metrics={str(origin): asdict(metric) for origin, metric in metrics.items()},
         code=CODE,
     )
@@ -146,14 +157,27 @@ def from_bytes(data: bytes) -> Artifact:
 def load(folder: Path) -> Artifact:
     """A model from `Artifact.save`. Raises CorruptArtifact on any damage or missing part."""
     try:
-        names = (*_PARTS, _MANIFEST)
-        parts = {name: (folder / name).read_bytes() for name in names}
+        parts = {_MANIFEST: (folder / _MANIFEST).read_bytes()}
         seal = (folder / _SEAL).read_bytes()
     except OSError as error:
         raise CorruptArtifact(f"A part of the model cannot be read: {error}") from error
     if seal != hashlib.sha256(parts[_MANIFEST]).hexdigest().encode() + b"\n":
         raise CorruptArtifact("The manifest does not match its seal.")
+    try:
+        for name in _listed(parts[_MANIFEST]):
+            parts[name] = (folder / name).read_bytes()
+    except OSError as error:
+        raise CorruptArtifact(f"A part of the model cannot be read: {error}") from error
     return _assemble(parts)
+
+
+def _listed(manifest: bytes) -> tuple[str, ...]:
+    """The parts that a sealed manifest speaks of, among those that there can be."""
+    try:
+        named = json.loads(manifest)["sha256"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptArtifact(f"The manifest cannot be read: {error!r}") from error
+    return tuple(name for name in _PARTS if name in named)
 
 
 def _parts(artifact: Artifact) -> dict[str, bytes]:
@@ -169,7 +193,10 @@ def _parts(artifact: Artifact) -> dict[str, bytes]:
             "intercept": linear.intercept,
         },
     }
-    return {"booster.ubj": artifact.models.booster.to_bytes(), "models.json": _json(models)}
+    parts = {"booster.ubj": artifact.models.booster.to_bytes(), "models.json": _json(models)}
+    if artifact.waits is not None:
+        parts["waits.ubj"] = artifact.waits.trees.to_bytes()
+    return parts
 
 
 def _manifest(artifact: Artifact, parts: dict[str, bytes]) -> dict[str, Any]:
@@ -179,7 +206,7 @@ def _manifest(artifact: Artifact, parts: dict[str, bytes]) -> dict[str, Any]:
         "choice": artifact.choice,
         "shift": artifact.shift,
         "about": asdict(artifact.about),
-        "sha256": {name: hashlib.sha256(parts[name]).hexdigest() for name in _PARTS},
+        "sha256": {n: hashlib.sha256(parts[n]).hexdigest() for n in _PARTS if n in parts},
     }
 
 
@@ -195,13 +222,16 @@ def _assemble(parts: dict[str, bytes]) -> Artifact:
         for name, expected in manifest["sha256"].items():
             if hashlib.sha256(parts[name]).hexdigest() != expected:
                 raise CorruptArtifact(f"Part {name} of the model is damaged.")
-        return _read(manifest, json.loads(parts["models.json"]), parts["booster.ubj"])
+        known = _OLD_PARTS if manifest["format"] == _OLD else _PARTS
+        trees = {name: parts[name] for name in known if name.endswith(".ubj")}
+        return _read(manifest, json.loads(parts["models.json"]), trees)
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptArtifact(f"The model is incomplete: {error!r}") from error
 
 
-def _read(manifest: dict[str, Any], models: dict[str, Any], trees: bytes) -> Artifact:
+def _read(manifest: dict[str, Any], models: dict[str, Any], trees: dict[str, bytes]) -> Artifact:
     linear, about = models["logistic"], manifest["about"]
+    waits = trees.get("waits.ubj")
     if manifest["choice"] not in RUNGS:
         raise CorruptArtifact(f"Kind {manifest['choice']} of model is not known.")
     tuples = {"window": tuple(about["window"]), "cutoffs": tuple(about["cutoffs"])}
@@ -216,12 +246,13 @@ def _read(manifest: dict[str, Any], models: dict[str, Any], trees: bytes) -> Art
                 weight=np.array(linear["weight"], dtype=np.float64),
                 intercept=float(linear["intercept"]),
             ),
-            booster=booster.from_bytes(trees),
+            booster=booster.from_bytes(trees["booster.ubj"]),
         ),
         purchases=_expected(models["purchases"]),
         choice=manifest["choice"],
         shift=float(manifest["shift"]),
         about=About(**(about | tuples)),
+        waits=None if waits is None else Waits(booster.from_bytes(waits)),
     )
 
 

@@ -10,18 +10,21 @@ from ml.arrays import F64, I32, sigmoid
 from ml.artifact import Artifact
 from ml.explain import Reason
 from ml.facts import Facts
+from ml.features import Matrix
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
     """One entry a member: code, probability of no order in the horizon, and reasons.
 
-    `reasons` are empty but for those most at risk, as was asked for.
+    `reasons` are empty but for those most at risk, as was asked for. `next_order_days` is the
+    median of the days until the next order (see `ml.aft`); NaN by models that cannot tell it.
     """
 
     members: I32
     probability: F64
     reasons: list[list[Reason]]
+    next_order_days: F64
 
 
 def score(
@@ -58,4 +61,10 @@ def score(
     told = explain.reasons(artifact.models, matrix, chosen, threads=threads)
     for row, reason in zip(chosen, told, strict=True):
         reasons[row] = reason
-    return Scores(matrix.members, probability, reasons)
+    return Scores(matrix.members, probability, reasons, _days(artifact, matrix, threads))
+
+
+def _days(artifact: Artifact, matrix: Matrix, threads: int) -> F64:
+    if artifact.waits is None:
+        return np.full(len(matrix.members), np.nan)
+    return artifact.waits.days(matrix.only(artifact.models.names), threads=threads)

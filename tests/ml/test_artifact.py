@@ -1,5 +1,8 @@
+import hashlib
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ml import artifact as artifacts
@@ -7,6 +10,7 @@ from ml.arrays import DAY
 from ml.artifact import Artifact
 from ml.errors import CorruptArtifact
 from ml.facts import Facts
+from ml.samples import Past, Plan
 from ml.scoring import score
 from tests.ml.conftest import AS_OF
 
@@ -32,7 +36,7 @@ def test_the_manifest_says_what_the_model_is(artifact: Artifact):
     assert manifest["about"]["horizon_days"] == 45
     assert manifest["about"]["as_of"] == AS_OF
     assert manifest["about"]["window"][1] < AS_OF
-    assert set(manifest["sha256"]) == {"booster.ubj", "models.json"}
+    assert set(manifest["sha256"]) == {"booster.ubj", "models.json", "waits.ubj"}
     assert all(0 < m["roc_auc"] < 1 for m in manifest["about"]["metrics"].values())
 
 
@@ -51,7 +55,9 @@ def test_a_cut_off_model_is_found(artifact: Artifact, length: int):
         artifacts.from_bytes(artifact.to_bytes()[:length])
 
 
-@pytest.mark.parametrize("name", ["booster.ubj", "models.json", "manifest.json", "manifest.sha256"])
+@pytest.mark.parametrize(
+    "name", ["booster.ubj", "models.json", "waits.ubj", "manifest.json", "manifest.sha256"]
+)
 def test_a_damaged_or_missing_file_is_found(tmp_path: Path, artifact: Artifact, name: str):
     artifact.save(tmp_path)
     data = (tmp_path / name).read_bytes()
@@ -67,3 +73,48 @@ def test_versions_differ_where_models_do(facts: Facts, artifact: Artifact):
     from ml.training import train
 
     assert train(facts, as_of=AS_OF - DAY).version != artifact.version
+
+
+def to_first_format(folder: Path) -> None:
+    """What the program wrote before it knew CNBD-k, weights and waits."""
+    (folder / "waits.ubj").unlink()
+    models = json.loads((folder / "models.json").read_text())
+    models = {"purchases": models["purchases"]["bgnbd"], "logistic": models["logistic"]}
+    (folder / "models.json").write_text(json.dumps(models))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    sums = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for name in ("booster.ubj", "models.json")
+    }
+    manifest |= {"format": 1, "sha256": sums, "choice": "mean", "shift": 0.0}
+    text = json.dumps(manifest)
+    (folder / "manifest.json").write_text(text)
+    seal = hashlib.sha256(text.encode()).hexdigest()
+    (folder / "manifest.sha256").write_text(seal + "\n")
+
+
+def test_a_model_of_the_first_format_scores_by_its_even_mean(
+    tmp_path: Path, facts: Facts, artifact: Artifact
+):
+    artifact.save(tmp_path)
+    to_first_format(tmp_path)
+    old = artifacts.load(tmp_path)
+    matrix = Past(facts, Plan()).matrix(AS_OF)
+    odds = old.models.log_odds(matrix, threads=1)
+    even = (odds["bgnbd"] + odds["logistic"] + odds["xgboost"]) / 3
+    assert np.allclose(odds["mean"], even)
+    bgnbd = artifact.models.log_odds(matrix, threads=1)["bgnbd"]
+    assert score(old, facts, as_of=AS_OF).next_order_days.shape == bgnbd.shape
+    assert np.isnan(score(old, facts, as_of=AS_OF).next_order_days).all()
+
+
+def test_a_model_that_lost_its_waits_is_damaged(tmp_path: Path, artifact: Artifact):
+    artifact.save(tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    del manifest["sha256"]["waits.ubj"]
+    text = json.dumps(manifest)
+    (tmp_path / "manifest.json").write_text(text)
+    seal = hashlib.sha256(text.encode()).hexdigest()
+    (tmp_path / "manifest.sha256").write_text(seal + "\n")
+    with pytest.raises(CorruptArtifact, match=r"waits\.ubj"):
+        artifacts.load(tmp_path)

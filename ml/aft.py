@@ -1,0 +1,119 @@
+"""When will a member order again: an accelerated failure time model of the days until then.
+
+Waits that had not ended by the day of training are right-censored: it is known only that they are
+longer. Evaluated beside what a person would reckon: the member's own median interval from the last
+order on.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ml import booster
+from ml.arrays import DAY, F32, F64, I32, Bools
+from ml.booster import Booster
+from ml.facts import Facts
+from ml.features import Matrix
+from ml.samples import Past
+
+LONGEST: Final = 1_825.0
+"""Five years: no wait is told longer."""
+
+_SOONEST: Final = 0.5
+_MOST_PAIRED: Final = 3_000
+
+
+@dataclass(frozen=True, eq=False)
+class Waits:
+    """Trees for the logarithm of the days until the next order."""
+
+    trees: Booster
+
+    def days(self, values: F32, *, threads: int = 0) -> F64:
+        """The median of the days until each row's next order, from half a day to five years."""
+        log_days = self.trees.log_odds(values, threads=threads)
+        return np.clip(np.exp(np.clip(log_days, -20, 20)), _SOONEST, LONGEST)
+
+
+@dataclass(frozen=True, eq=False)
+class Waited:
+    """Days that members waited from a cutoff, and whether their next order ended the wait."""
+
+    days: F64
+    came: Bools
+
+
+def waited(facts: Facts, cutoff: int, as_of: int, members: I32) -> Waited:
+    """How long each of `members` waited from `cutoff` for the next order known at `as_of`."""
+    later = (facts.order_at >= cutoff) & facts.seen(as_of)
+    soonest = np.full(len(facts.member_ids), as_of, dtype=np.int64)
+    np.minimum.at(soonest, facts.order_member[later], facts.order_at[later])
+    came = np.zeros(len(facts.member_ids), dtype=np.bool_)
+    came[facts.order_member[later]] = True
+    days = (soonest[members] - cutoff) / DAY
+    return Waited(np.maximum(days, _SOONEST), came[members])
+
+
+def fit(
+    past: Past, values: F32, cutoffs: list[int], *, as_of: int, seed: int = 0, threads: int = 1
+) -> Waits:
+    """Learn from the samples of `cutoffs`, whose `values` are stacked, as of an instant."""
+    seen = [(cutoff, past.at(cutoff).matrix.members) for cutoff in cutoffs]
+    each = [waited(past.facts, cutoff, as_of, members) for cutoff, members in seen]
+    days = np.concatenate([one.days for one in each])
+    came = np.concatenate([one.came for one in each])
+    return Waits(booster.fit_waits(values, days, came, seed=seed, threads=threads))
+
+
+def own_rhythm(matrix: Matrix) -> F64:
+    """Days until each member is due by the own median interval; of one order all members' median.
+
+    Those overdue are due at once.
+    """
+    interval = matrix.column("interval_median")
+    usual = float(np.nanmedian(interval)) if np.isfinite(interval).any() else LONGEST
+    return np.maximum(
+        np.where(np.isfinite(interval), interval, usual) - matrix.column("recency"), 0
+    )
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How well days were told, over waits that are followed for `within` days at the most.
+
+    `concordance` is Harrell's: of two members, is the one who waited longer told so. `error` is the
+    mean absolute error in days, where longer waits count as `within`, told or come.
+    """
+
+    concordance: float
+    error: float
+    within: float
+
+
+def measure(seen: Waited, told: F64, within: float) -> Timing:
+    """Judge days told of members who were all followed for `within` days, if no order came before.
+
+    Waits that did come are not judged alone: they are the short ones, and to say "at once" of
+    everybody would do well there. Of very many members every n-th is paired.
+    """
+    came, days = seen.came & (seen.days < within), np.minimum(seen.days, within)
+    error = np.abs(np.minimum(told, within) - days)
+    stride = max(-(-len(told) // _MOST_PAIRED), 1)
+    return Timing(
+        _concordance(days[::stride], came[::stride], told[::stride]),
+        float(error.mean()) if len(error) else float("nan"),
+        within,
+    )
+
+
+def _concordance(days: F64, came: Bools, told: F64) -> float:
+    """Among pairs of which one surely waited longer, the share told so; ties count half."""
+    longer = (days[None, :] > days[:, None]) | (
+        (days[None, :] == days[:, None]) & ~came[None, :] & came[:, None]
+    )
+    pairs = longer & came[:, None]
+    difference = told[None, :] - told[:, None]
+    right = (difference > 0) + 0.5 * (difference == 0)
+    total = int(pairs.sum())
+    return float(right[pairs].sum() / total) if total else float("nan")
