@@ -1,7 +1,7 @@
 """Facts from a file of orders or order lines: CSV, gzipped CSV or Parquet, read in batches."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,7 +100,22 @@ def read(
             f"{path.name} has refunds but no orders: all amounts are negative. Orders need "
             "positive ones."
         )
-    return facts, tally
+    return _sorted(facts), tally
+
+
+def _sorted(facts: Facts) -> Facts:
+    """The same facts with codes in the order of the ids.
+
+    Draws of members go by codes, so neither the order of the rows nor customers who come later
+    may decide them.
+    """
+    ids = list(facts.member_ids)
+    order = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
+    code = np.empty(len(ids), dtype=np.int32)
+    code[order] = np.arange(len(ids), dtype=np.int32)
+    return replace(
+        facts, member_ids=[ids[place] for place in order], order_member=code[facts.order_member]
+    )
 
 
 def _said(error: BaseException) -> str:
