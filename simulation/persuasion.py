@@ -53,9 +53,9 @@ class Measures:
                 strength[member - first] = value
         return strength
 
-    def __len__(self) -> int:
-        """In how many weeks something is done."""
-        return len(self._by_week)
+    def __contains__(self, week: int) -> bool:
+        """Whether something is done in a week."""
+        return week in self._by_week
 
 
 def persuadable(seed: int, habits: Habits, part: int) -> Floats:
@@ -65,16 +65,22 @@ def persuadable(seed: int, habits: Habits, part: int) -> Floats:
     return 1.0 / (1.0 + np.exp(-(liking + own - 0.7)))
 
 
-def moved(seed: int, part: int, state: State, habits: Habits, measures: Measures) -> State:
-    """The state at the beginning of a week, after what was done in the week before it."""
+def moved(
+    seed: int, part: int, state: State, habits: Habits, done: tuple[Measures, Floats]
+) -> State:
+    """The state at the beginning of a week, after what was done in the week before it.
+
+    `done` is that with how far each member can be persuaded.
+    """
+    measures, open_to = done
     strength = measures.of(state.week - 1, habits)
     if strength is None:
         return state
     # Members have the same draw whatever is done, so that two worlds differ by what was done only.
     rng = generator(seed, Stream.PERSUASION, state.week - 1, 2 * part + 1)
     draws = rng.random(len(habits))
-    open_to = np.select([state.phase == DRIFTING, state.phase == SILENT], [1.0, _SILENT_SHARE], 0.0)
-    stays = draws < strength * persuadable(seed, habits, part) * open_to
+    within = np.select([state.phase == DRIFTING, state.phase == SILENT], [1.0, _SILENT_SHARE], 0.0)
+    stays = draws < strength * open_to * within
     was_silent = stays & (state.phase == SILENT)
     return replace(
         state,

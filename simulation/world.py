@@ -4,7 +4,7 @@ The past does not depend on how far the world is run: what `blocks(until=t)` yie
 later run yields about the time before t. A world can be continued: `blocks(until, since)`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,11 +15,12 @@ from simulation.lives import State
 from simulation.persuasion import Measures
 from simulation.roster import Habits
 from simulation.streams import Ints, Stream, generator
-from simulation.tables import Block, Table, joined
+from simulation.tables import NEVER, Block, Table, joined
 
 MONTH = timedelta(days=30.4375)
 _PERIOD = 4  # weeks in a block
 _TAIL = 14 * seasons.DAY  # after that, nothing more happens to an order
+_NONE = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,26 @@ class World:
                 if len(block):
                     yield block
 
+    def what_if(
+        self, weeks: Sequence[int], length: int, measures: Measures, luck: int = 0
+    ) -> Iterator[tuple[int, Table]]:
+        """For each week: the orders of some weeks from it on, had other measures been taken then.
+
+        Until the week the world is as it was, with what was done in it; from its first instant on,
+        `measures` alone count. Answers (week, table of member and paid_at in epoch seconds) for
+        orders that were paid, and neither cancelled nor sent back as a whole (those count whose
+        goods went back one by one until none was left). Another `luck` draws the same lives anew
+        from there; 0 goes on with the world's own draws.
+        """
+        wanted = set(weeks)
+        for part in range(self.roster.parts):
+            run = _Run(self, part)
+            for week in range(max(wanted, default=-1) + 1):
+                if week in wanted and run.state is not None:
+                    fork = _Run(self, part, run.state, measures, luck)
+                    yield week, fork.bought(range(week, week + length))
+                run.advance(week)
+
     def truth(self, member: int, at: datetime) -> Latent:
         """The latent state of one member at an instant. Raises KeyError for nobody's key."""
         if not 0 <= member < len(self.roster):
@@ -135,9 +156,19 @@ class World:
 class _Run:
     """One part of the members on its way through the weeks."""
 
-    def __init__(self, world: World, part: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        part: int,
+        state: State | None = None,
+        measures: Measures | None = None,
+        luck: int = 0,
+    ) -> None:
         self.world, self.part = world, part
-        self.state: State | None = None
+        self.state = state
+        self._measures = measures
+        # Far from every seed that somebody gives.
+        self._draws = world.seed + (luck << 40)
         self._habits: Habits | None = None
         self._people: Table | None = None
         self._joined: Ints = world.roster.joined[world.roster.members_of(part)]
@@ -174,12 +205,28 @@ class _Run:
         monday = world.monday(week)
         days = seasons.days(world.seed, monday, week, world.places)
         pace = lives.pace(state, habits)
-        rng = generator(world.seed, Stream.ORDERS, week, self.part)
+        rng = generator(self._draws, Stream.ORDERS, week, self.part)
         placed = orders.week_of(rng, habits, state, pace, (monday, days))
         lived = orders.lived(placed, len(habits))
-        after = lives.step(world.seed, self.part, state, habits, lived)
-        self.state = persuasion.moved(world.seed, self.part, after, habits, world.measures)
+        self.state = lives.step(self._draws, self.part, state, habits, lived)
+        measures = world.measures if self._measures is None else self._measures
+        if week in measures:
+            done = measures, persuasion.persuadable(world.seed, habits, self.part)
+            self.state = persuasion.moved(self._draws, self.part, self.state, habits, done)
         return sheets.Week(habits, state, pace, monday, days, placed)
+
+    def bought(self, weeks: range) -> Table:
+        """Live some weeks on; what members paid for in them and kept."""
+        found = [Table({"member": _NONE, "paid_at": _NONE})]
+        for week in weeks:
+            scene = self.advance(week)
+            if scene is not None:
+                placed = scene.orders
+                kept = (placed.paid < NEVER) & (placed.cancelled == NEVER)
+                kept &= ~((placed.refunded < NEVER) & placed.whole)
+                member = scene.habits.key[placed.member[kept]]
+                found.append(Table({"member": member, "paid_at": placed.paid[kept]}))
+        return joined(found)
 
     def _joining(self, low: int, high: int) -> dict[str, Table]:
         """Members who join in [low, high) and the leaders among them."""

@@ -9,6 +9,7 @@ from simulation import World
 START = datetime(2025, 1, 6, tzinfo=UTC)
 DONE = START + timedelta(weeks=20, days=3)
 MEMBERS = 3_000
+DAY = timedelta(days=1)
 
 
 def world() -> World:
@@ -68,3 +69,39 @@ def test_a_few_can_be_persuaded_well_and_many_hardly() -> None:
     shares = np.array([one.persuadable for one in world().truths(DONE)])
     assert 0.1 < np.mean(shares > 0.6) < 0.35
     assert np.mean(shares < 0.4) > 0.4
+
+
+def test_going_on_from_a_week_is_what_the_world_itself_does() -> None:
+    """Without another luck and with the world's own measures, nothing is otherwise."""
+    made = treated(0.7)
+    week, ahead = 20, 4
+    ((at, bought),) = made.what_if([week], ahead, made.measures)
+    assert at == week
+    begin, end = made.monday(week), made.monday(week + ahead)
+    orders = [block.orders for block in made.blocks(datetime.fromtimestamp(end, UTC) + 21 * DAY)]
+    status = {
+        (member, paid): told
+        for table in orders
+        if len(table)
+        for member, paid, placed, told in zip(
+            table["member"].tolist(),
+            table["paid_at"].astype(np.int64).tolist(),
+            table["placed_at"].astype(np.int64).tolist(),
+            table["status"].tolist(),
+            strict=True,
+        )
+        if begin <= placed < end and told not in ("PLACED", "CANCELLED")
+    }
+    pairs = set(zip(bought["member"].tolist(), bought["paid_at"].tolist(), strict=True))
+    assert pairs <= set(status)
+    assert {status[left] for left in set(status) - pairs} == {"REFUNDED"}
+    emptied = [pair for pair in pairs if status[pair] == "REFUNDED"]
+    assert len(emptied) < 0.02 * len(pairs)
+
+
+def test_another_luck_goes_on_from_the_same_lives() -> None:
+    made = world()
+    tables = [dict(made.what_if([20], 6, made.measures, luck))[20] for luck in (0, 1, 2)]
+    counts = [len(table) for table in tables]
+    assert len(set(counts)) > 1
+    assert max(counts) < 1.1 * min(counts)
