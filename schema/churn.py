@@ -163,7 +163,7 @@ class ChurnAlert(AnsweredAlert, Node):
         description="Who of staff works on it, or did when it ended; null for nobody.", shared=True
     )
     async def owner(self, info: Info) -> Colleague:
-        return await colleague(info, self.row.owner_id)
+        return await colleague(info, self.row.taken_by)
 
     @field(description="The member it is about.", shared=True)
     async def member(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")]:

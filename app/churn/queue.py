@@ -37,7 +37,7 @@ class AlertsAsked:
     """Which alerts; without a state all that are open. A hold that is over is nobody's any more."""
 
     state: AlertState | None = None
-    owner_id: UUID | None = None
+    taken_by: UUID | None = None
     unacknowledged: bool = False
     # Held by nobody.
     free: bool = False
@@ -83,10 +83,10 @@ def page_query(
     key, wanted = order_key(order), state or asked.state
     query = select(ChurnAlert).order_by(key.desc(), ChurnAlert.id.desc())
     query = query.where(ChurnAlert.state.in_(OPEN_STATES if wanted is None else (wanted,)))
-    if asked.owner_id is not None:
-        query = query.where(ChurnAlert.owner_id == asked.owner_id, ChurnAlert.held_until > read.now)
+    if asked.taken_by is not None:
+        query = query.where(ChurnAlert.taken_by == asked.taken_by, ChurnAlert.held_until > read.now)
     if asked.free:
-        query = query.where(or_(ChurnAlert.owner_id.is_(None), ChurnAlert.held_until <= read.now))
+        query = query.where(or_(ChurnAlert.taken_by.is_(None), ChurnAlert.held_until <= read.now))
     if asked.unacknowledged:
         query = query.where(ChurnAlert.acknowledged_at.is_(None))
     if after is not None:

@@ -65,7 +65,7 @@ async def take_over(tx: Tx, *, alert_id: UUID, actor_id: UUID) -> ChurnAlert:
     await _require_free(tx, row, actor_id)
     if row.acknowledged_at is None:
         row.acknowledged_at, row.acknowledged_by = tx.now, actor_id
-    row.owner_id, row.taken_at, row.held_until = actor_id, tx.now, tx.now + HOLD
+    row.taken_by, row.taken_at, row.held_until = actor_id, tx.now, tx.now + HOLD
     _note(tx, row, AlertActionKind.TAKEN_OVER, actor_id, until=row.held_until)
     tx.emit(AlertTakenOver(row.id, row.member_id, row.state.value))
     return row
@@ -81,11 +81,11 @@ async def hand_back(
     """
     said = checked_reason(reason) if reason is not None and reason.strip() else None
     row = await _open_alert(tx, alert_id)
-    if row.owner_id is None:
+    if row.taken_by is None:
         raise AlertNotTaken()
-    if row.owner_id != actor_id and not anybodys:
+    if row.taken_by != actor_id and not anybodys:
         raise NotAllowed()
-    row.owner_id = row.taken_at = row.held_until = None
+    row.taken_by = row.taken_at = row.held_until = None
     _note(tx, row, AlertActionKind.HANDED_BACK, actor_id, reason=said)
     tx.emit(AlertHandedBack(row.id, row.member_id, row.state.value))
     return row
@@ -170,7 +170,7 @@ async def release_due(tx: Tx) -> int:
         select(ChurnAlert.id)
         .where(
             ChurnAlert.state.in_(OPEN_STATES),
-            ChurnAlert.owner_id.is_not(None),
+            ChurnAlert.taken_by.is_not(None),
             ChurnAlert.held_until <= tx.now,
         )
         .order_by(ChurnAlert.member_id)
@@ -190,7 +190,7 @@ async def release_due(tx: Tx) -> int:
     await tx.session.execute(
         update(ChurnAlert)
         .where(among(ChurnAlert.id, released))
-        .values(owner_id=None, taken_at=None, held_until=None)
+        .values(taken_by=None, taken_at=None, held_until=None)
     )
     ended = AlertActionKind.HOLD_ENDED
     tx.session.add_all(
@@ -222,9 +222,9 @@ async def _open_alert(tx: Tx, alert_id: UUID) -> ChurnAlert:
 async def _require_free(tx: Tx, row: ChurnAlert, actor_id: UUID) -> None:
     """Refuse whoever would act on an alert that somebody else holds."""
     held_until = row.held_until
-    if row.owner_id in (None, actor_id) or held_until is None or held_until <= tx.now:
+    if row.taken_by in (None, actor_id) or held_until is None or held_until <= tx.now:
         return
-    raise AlertTaken(owner=await _name(tx, row.owner_id), at=held_until)
+    raise AlertTaken(owner=await _name(tx, row.taken_by), at=held_until)
 
 
 async def _name(tx: Tx, account: UUID | None) -> str:

@@ -237,9 +237,9 @@ class ChurnAlert(Table):
         Index(None, "state", "expected_loss_fen", "id"),
         Index(
             "ix_churn_alert_owner",
-            "owner_id",
+            "taken_by",
             "held_until",
-            postgresql_where=text(f"owner_id IS NOT NULL AND {_OPEN}"),
+            postgresql_where=text(f"taken_by IS NOT NULL AND {_OPEN}"),
         ),
         CheckConstraint(f"(closed_at IS NULL) = ({_OPEN})", name="closed_when_over"),
         CheckConstraint("probability BETWEEN 0 AND 1", name="probability"),
@@ -248,7 +248,7 @@ class ChurnAlert(Table):
             "(acknowledged_at IS NULL) = (acknowledged_by IS NULL)", name="acknowledged_by_somebody"
         ),
         CheckConstraint(
-            "(owner_id IS NULL) = (taken_at IS NULL) AND (owner_id IS NULL) = (held_until IS NULL)",
+            "(taken_by IS NULL) = (taken_at IS NULL) AND (taken_by IS NULL) = (held_until IS NULL)",
             name="taken_for_a_time",
         ),
         CheckConstraint("taken_at < held_until", name="held_after_taken"),
@@ -278,7 +278,7 @@ class ChurnAlert(Table):
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[UUID | None]
     # The staff account that works on it; until then it does not move up by itself.
-    owner_id: Mapped[UUID | None]
+    taken_by: Mapped[UUID | None]
     taken_at: Mapped[datetime | None]
     held_until: Mapped[datetime | None]
     # Until then the member gets no other alert.

@@ -44,7 +44,7 @@ def _alerts() -> None:
         ),
         sa.Column("acknowledged_at", INSTANT, nullable=True),
         sa.Column("acknowledged_by", sa.Uuid(), nullable=True),
-        sa.Column("owner_id", sa.Uuid(), nullable=True),
+        sa.Column("taken_by", sa.Uuid(), nullable=True),
         sa.Column("taken_at", INSTANT, nullable=True),
         sa.Column("held_until", INSTANT, nullable=True),
         sa.Column("muted_until", INSTANT, nullable=True),
@@ -55,7 +55,7 @@ def _alerts() -> None:
         ("acknowledged_by_somebody", "(acknowledged_at IS NULL) = (acknowledged_by IS NULL)"),
         (
             "taken_for_a_time",
-            "(owner_id IS NULL) = (taken_at IS NULL) AND (owner_id IS NULL) = (held_until IS NULL)",
+            "(taken_by IS NULL) = (taken_at IS NULL) AND (taken_by IS NULL) = (held_until IS NULL)",
         ),
         ("held_after_taken", "taken_at < held_until"),
         ("muted_until", "muted_until IS NULL OR state = 'MUTED'"),
@@ -75,8 +75,8 @@ def _alerts() -> None:
     op.create_index(
         "ix_churn_alert_owner",
         "churn_alert",
-        ["owner_id", "held_until"],
-        postgresql_where=sa.text(f"owner_id IS NOT NULL AND {OPEN}"),
+        ["taken_by", "held_until"],
+        postgresql_where=sa.text(f"taken_by IS NOT NULL AND {OPEN}"),
     )
 
 
@@ -154,7 +154,7 @@ def downgrade() -> None:
         "muted_until",
         "held_until",
         "taken_at",
-        "owner_id",
+        "taken_by",
         "acknowledged_by",
         "acknowledged_at",
         "expected_loss_fen",

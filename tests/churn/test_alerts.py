@@ -278,14 +278,14 @@ async def test_an_alert_in_hand_does_not_move_up_before_72_hours(
     await escalate(database)
     clock.now += HOURS_72 - timedelta(hours=1)
     held = await take(database, alert.id, who)
-    assert (held.owner_id, held.held_until) == (who, clock.now + HOURS_72)
+    assert (held.taken_by, held.held_until) == (who, clock.now + HOURS_72)
     assert (held.acknowledged_by, held.acknowledged_at) == (who, clock.now)
     clock.now += HOURS_72 - MOMENT
     assert await escalate(database) == 0, "the level's own time ended long ago"
     clock.now += MOMENT
     assert await escalate(database) == 1
     after = await by_id(database, alert.id)
-    assert (after.state, after.owner_id, after.held_until) == ("L2", None, None)
+    assert (after.state, after.taken_by, after.held_until) == ("L2", None, None)
     assert after.acknowledged_by == who
     assert await history(database, alert.id) == ["OPEN", "L1", "TAKEN_OVER", "L2", "HOLD_ENDED"]
 
@@ -341,10 +341,10 @@ async def test_what_a_colleague_holds_is_theirs_until_the_hold_ends(
     again = await take(database, alert.id, first)
     assert again.held_until == clock.now + HOURS_72, "its owner may hold it for longer"
     clock.now += HOURS_72
-    assert (await take(database, alert.id, second)).owner_id == second, "before any job ran"
+    assert (await take(database, alert.id, second)).taken_by == second, "before any job ran"
     async with database.begin() as tx:
         back = await churn.hand_back(tx, alert_id=alert.id, actor_id=first, anybodys=True)
-        assert back.owner_id is None
+        assert back.taken_by is None
         with pytest.raises(churn.AlertNotTaken):
             await churn.hand_back(tx, alert_id=alert.id, actor_id=first, anybodys=True)
 

@@ -220,7 +220,7 @@ class Life:
         assert (score is not None and score.raised) == self.plain.latched
         for row, alert in zip(rows, plain, strict=True):
             self.newest = row.id
-            owner = None if row.owner_id is None else row.owner_id.int
+            owner = None if row.taken_by is None else row.taken_by.int
             seen = None if row.acknowledged_by is None else row.acknowledged_by.int
             found = (row.state.value, row.cause.value, row.probability, row.trigger, row.as_of)
             assert found == (

@@ -167,8 +167,8 @@ async def test_each_mutation_once_a_key_with_history_and_audit(api: Api, clock: 
     ]
     log = await changes(database)
     assert log["acknowledgeAlert"]["acknowledged_by"] == (None, str(zhou.id))
-    assert log["takeOverAlert"]["owner_id"] == (None, str(zhou.id))
-    assert log["handBackAlert"]["owner_id"] == (str(zhou.id), None)
+    assert log["takeOverAlert"]["taken_by"] == (None, str(zhou.id))
+    assert log["handBackAlert"]["taken_by"] == (str(zhou.id), None)
     assert log["muteAlert"]["state"] == ("OPEN", "MUTED")
     assert "closeAlert" not in log, "what was refused changed nothing"
 
@@ -240,7 +240,7 @@ async def test_who_may_only_look_and_who_may_not_even_that(api: Api, owner: Staf
             assert refused["code"] == "NOT_ALLOWED"
     async with api.resources.database.read() as read:
         row = (await churn.alert_by_id(read, [keys["a"]]))[keys["a"]]
-        assert (row.state, row.owner_id) == ("OPEN", None)
+        assert (row.state, row.taken_by) == ("OPEN", None)
 
 
 async def test_signals_are_told_with_the_members_numbers(

@@ -28,7 +28,7 @@ WITH people AS (
   RETURNING id),
 numbered AS (SELECT id, row_number() OVER () AS n FROM people)
 INSERT INTO churn_alert (member_id, id, state, probability, trigger, horizon_days, reasons,
-    raised_at, as_of, closed_at, value_fen, owner_id, taken_at, held_until)
+    raised_at, as_of, closed_at, value_fen, taken_by, taken_at, held_until)
 SELECT id, gen_random_uuid(), CASE n % 3 WHEN 0 THEN 'L1' ELSE 'RECOVERED' END,
     0.5 + random() / 2, 0.7, 45, '[]', :now, :now, CASE n % 3 WHEN 0 THEN NULL ELSE now() END,
     n * 10, CASE n % 50 WHEN 0 THEN CAST(:held AS uuid) END,
@@ -78,7 +78,7 @@ async def test_pages_of_the_queue_come_from_an_index(
                 assert used[1].startswith(
                     (f"ix_churn_alert_{name}", f"ix_churn_alert_state_{column}")
                 ), used
-        mine = await plan_of(read, churn.AlertsAsked(owner_id=HELD), order, None)
+        mine = await plan_of(read, churn.AlertsAsked(taken_by=HELD), order, None)
         # A person holds few: they are found by their holder, and sorted.
         used = [node.get("Index Name", node["Node Type"]) for node in nodes(mine)]
         assert "Seq Scan" not in used, used

@@ -64,6 +64,6 @@ async def test_holds_end_by_the_job(
         await release_alerts.body(work, plan="alerts held", due_at=clock.now.isoformat())
         async with database.read() as read:
             row = (await churn.alert_by_id(read, [alert.id]))[alert.id]
-            assert (row.owner_id is not None) == held
+            assert (row.taken_by is not None) == held
             facts = select(func.count()).where(OutboxRow.kind == "churn.alert_handed_back")
             assert await read.session.scalar(facts) == (0 if held else 1)
