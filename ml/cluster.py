@@ -1,9 +1,9 @@
 """Training and scoring on several machines by Dask: each worker has a part of the members.
 
 Features are a member's own, so that parts need nothing of each other; models of buying are fitted
-to the same drawn members as on one machine; trees are grown by xgboost's own all-reduce over the
-workers. Whoever calls holds the facts: what a worker that died had is sent again, and the answer
-is the same. Dask is an extra and imported here alone, where it is used.
+to the same drawn members as on one machine; trees are grown from the same rows, many of them by
+xgboost's own all-reduce over the workers. Whoever calls holds the facts: what a worker that died
+had is sent again, and the answer is the same. Dask is an extra and imported here alone.
 """
 
 import math
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml import features, labels
-from ml.arrays import F32, F64, I32, I64, Numbers
+from ml.arrays import F32, F64, I32
 from ml.artifact import Artifact
 from ml.booster import MAX_BIN, PARAMETERS, ROUNDS, Booster
-from ml.errors import ModelError
+from ml.cutting import cut
+from ml.errors import NoCluster
 from ml.expectations import Expectations
 from ml.explain import Reason
 from ml.facts import Facts
@@ -34,12 +35,11 @@ if TYPE_CHECKING:
 
 _PARTS_A_WORKER: Final = 4
 _TRIES: Final = 4
+SPREAD_FROM: Final = 50_000
+"""Rows from which trees are grown on the workers: below, starting them costs more than growing."""
+
 _PATIENCE: Final = 60
 """Seconds to wait for a worker when none is there."""
-
-
-class NoCluster(ModelError):
-    """The cluster cannot be used; the text says why and what mends it."""
 
 
 @contextmanager
@@ -68,51 +68,15 @@ def _await_workers(client: "Client") -> None:
         raise NoCluster(f"The cluster has had no worker for {_PATIENCE} seconds.") from error
 
 
-def cut(facts: Facts, members: Numbers) -> Facts:
-    """The rows of some members (codes, ascending), who become 0, 1, 2 …; of sorted facts."""
-    orders, lines, events = facts.starts
-    rows, owner = _ranges(orders[members], orders[members + 1])
-    line_rows, line_owner = _ranges(lines[members], lines[members + 1])
-    event_rows, event_owner = _ranges(events[members], events[members + 1])
-    sizes = orders[members + 1] - orders[members]
-    moved = (np.cumsum(sizes) - sizes) - orders[members]
-    columns = {
-        name: getattr(facts, name)[part]
-        for names, part in (
-            (_ORDER_COLUMNS, rows),
-            (("line_product", "line_category"), line_rows),
-            (("event_at", "event_kind", "event_seconds"), event_rows),
-        )
-        for name in names
-    }
-    return Facts(
-        member_ids=np.arange(len(members)),
-        order_member=owner.astype(np.int32),
-        line_order=(facts.line_order[line_rows] + moved[line_owner]).astype(np.int32),
-        event_member=event_owner.astype(np.int32),
-        utc_offset=facts.utc_offset,
-        **columns,
-    )
+def _losses() -> tuple[type[BaseException], ...]:
+    """What is raised where a worker died, or what it held is gone."""
+    from concurrent.futures import CancelledError
 
+    from distributed import CancelledError as Gone
+    from distributed import KilledWorker
+    from distributed.comm import CommClosedError
 
-_ORDER_COLUMNS: Final = (
-    "order_at",
-    "order_fen",
-    "order_items",
-    "order_discount_fen",
-    "order_refund_fen",
-    "order_refund_at",
-    "order_products",
-    "order_gone_at",
-)
-
-
-def _ranges(starts: I64, ends: I64) -> tuple[I64, I64]:
-    """All rows from each start to its end, and which range each is of."""
-    sizes = ends - starts
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    before = np.cumsum(sizes) - sizes
-    return np.arange(int(sizes.sum())) - before[owner] + starts[owner], owner
+    return (CancelledError, Gone, KilledWorker, CommClosedError)
 
 
 class Parts:
@@ -151,12 +115,6 @@ class Parts:
         A part whose worker died is sent to another and worked on there. Raises NoCluster when
         that keeps happening or nobody is left, and whatever the work itself raises.
         """
-        from concurrent.futures import CancelledError
-
-        from distributed import CancelledError as Gone
-        from distributed import KilledWorker
-        from distributed.comm import CommClosedError
-
         for _ in range(_TRIES):
             try:
                 futures = [
@@ -167,7 +125,7 @@ class Parts:
                 ]
                 done: Any = self.client.gather(futures)
                 return list(done)
-            except (CancelledError, Gone, KilledWorker, CommClosedError):
+            except _losses():
                 _await_workers(self.client)
                 self._send()
         raise NoCluster(f"Workers of the cluster were lost {_TRIES} times.")
@@ -207,7 +165,9 @@ class ClusterPast(Past):
         self._rates[cutoff] = silent / len(members) if len(members) else float("nan")
 
     def boost(self, values: F32, outcome: F64, *, seed: int = 0, threads: int = 1) -> Booster:
-        """Trees of rows, grown by all workers together."""
+        """Trees of rows, grown by all workers together where there are enough for it to pay."""
+        if len(values) < SPREAD_FROM:
+            return super().boost(values, outcome, seed=seed, threads=threads)
         return boost(self._parts.client, values, outcome, seed=seed)
 
     def _matrix(self, at: int, members: I32) -> Matrix:
@@ -264,7 +224,7 @@ def boost(client: "Client", values: F32, outcome: F64, *, seed: int = 0) -> Boos
                 )
                 parameters = PARAMETERS | {"seed": seed}
                 grown = spread.train(client, parameters, matrix, num_boost_round=ROUNDS)
-        except (XGBoostError, OSError, RuntimeError, TimeoutError):
+        except (XGBoostError, OSError, RuntimeError, *_losses()):
             continue
         return Booster(grown["booster"])
     raise NoCluster(f"Trees could not be grown on the cluster in {_TRIES} tries.")
@@ -315,7 +275,8 @@ def score(
     reasons: list[list[Reason]] = [[] for _ in range(len(members))]
     for row, reason in zip(chosen, (one for part in told for one in part), strict=True):
         reasons[row] = reason
-    return Scores(members, probability, reasons)
+    days: F64 = np.concatenate([part.next_order_days for part in scored])
+    return Scores(members, probability, reasons, days)
 
 
 def _probabilities(artifact: Artifact, facts: Facts, as_of: int) -> Scores:
