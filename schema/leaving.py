@@ -6,19 +6,20 @@ from uuid import UUID
 import strawberry
 
 from app import leaving, members
-from app.kernel.auth import MemberCaller, Role
-from app.kernel.errors import InvalidInput, NotSignedIn, TooManyAttempts
-from app.kernel.idempotency import once
+from app.kernel.auth import Role
+from app.kernel.db import Tx
+from app.kernel.errors import InvalidInput, TooManyAttempts
 from app.kernel.table import Json
 from app.staff import subject
 from app.wechat import WeChatRefused, WeChatUnavailable
+from schema.acting import acting_member, answered
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import mutation, query, shown
+from schema.fields import mutation, query
 from schema.guard import MEMBER, staff
 from schema.members import Member, member_of
 from schema.nodes import global_id, key_of
-from schema.proofs import prove_phone, prove_wechat
+from schema.proofs import Proof, prove_phone, prove_wechat, proved
 
 describe(
     leaving.ExportState,
@@ -88,6 +89,10 @@ class CloseMyAccountInput:
     wechat_code: str | None = strawberry.field(
         default=None, description="The code of wx.login(), instead of phone and code."
     )
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="A key of the client's; sent again with it, it gets the first answer.",
+    )
 
 
 @strawberry.type(description="The account will be closed.")
@@ -102,6 +107,10 @@ class KeepMyAccountInput:
     reason: str | None = strawberry.field(
         default=None, description="What changed the member's mind, if they say; it is not kept."
     )
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="A key of the client's; sent again with it, it gets the first answer.",
+    )
 
 
 @strawberry.type(description="The account stays open.")
@@ -113,6 +122,10 @@ class KeepMyAccountSuccess:
 class FreezeMemberInput:
     member_id: strawberry.ID = strawberry.field(description="The member.")
     reason: str = strawberry.field(description="Why, up to 200 characters; the audit log keeps it.")
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="A key of the client's; sent again with it, it gets the first answer.",
+    )
 
 
 @strawberry.type(description="The member may look, and not act; their sessions have ended.")
@@ -124,6 +137,10 @@ class FreezeMemberSuccess:
 class UnfreezeMemberInput:
     member_id: strawberry.ID = strawberry.field(description="The member.")
     reason: str = strawberry.field(description="Why, up to 200 characters; the audit log keeps it.")
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="A key of the client's; sent again with it, it gets the first answer.",
+    )
 
 
 @strawberry.type(description="The member may act again.")
@@ -131,18 +148,19 @@ class UnfreezeMemberSuccess:
     member: Member = strawberry.field(description="The member.")
 
 
-def _me(info: Info) -> UUID:
-    caller = info.context.caller
-    if not isinstance(caller, MemberCaller):
-        raise NotSignedIn()
-    return caller.id
+async def _row(info: Info, key: UUID) -> Member:
+    async with info.context.read() as read:
+        found = (await members.by_id(read, [key])).get(key)
+    if found is None:
+        raise members.MemberNotFound()
+    return member_of(found)
 
 
 @strawberry.type(description="Queries of leaving.")
 class LeavingQuery:
     @query(MEMBER, description="The newest copy of one's data that was asked for, if any.")
     async def my_data_export(self, info: Info) -> DataExport | None:
-        row = await info.context.one(leaving.newest_by_member, _me(info))
+        row = await info.context.one(leaving.newest_by_member, acting_member(info))
         return None if row is None else export_of(row)
 
 
@@ -172,22 +190,15 @@ class LeavingMutation:
         description="Has a copy made of everything of the signed-in member, once a day.",
     )
     async def export_my_data(self, info: Info, input: ExportMyDataInput) -> ExportMyDataSuccess:
-        me = _me(info)
-        async with info.context.begin() as tx:
+        me = acting_member(info)
 
-            async def work() -> Json:
-                made = await leaving.request_export(tx, member_id=me)
-                return {"id": str(made.id)}
+        async def work(tx: Tx) -> Json:
+            made = await leaving.request_export(tx, member_id=me)
+            return {"id": str(made.id)}
 
-            done = await once(
-                tx,
-                owner_id=me,
-                command="exportMyData",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
-            )
-            row = await tx.session.get(leaving.DataExport, (me, UUID(done["id"])))
+        done = await answered(info, input, work)
+        async with info.context.database.read() as read:
+            row = await read.session.get(leaving.DataExport, (me, UUID(done["id"])))
         if row is None:
             raise members.MemberClosed()
         return ExportMyDataSuccess(export=export_of(row))
@@ -203,20 +214,27 @@ class LeavingMutation:
     async def close_my_account(
         self, info: Info, input: CloseMyAccountInput
     ) -> CloseMyAccountSuccess:
-        me = _me(info)
-        if input.wechat_code is not None:
-            proof = await prove_wechat(info, input.wechat_code)
-        elif input.phone is not None and input.code is not None:
-            proof = await prove_phone(info, input.phone, input.code)
-        else:
+        me = acting_member(info)
+        phone, code, wechat_code = input.phone, input.code, input.wechat_code
+        if wechat_code is None and (phone is None or code is None):
             raise InvalidInput(field="code", reason="phone and code, or wechatCode")
-        async with info.context.begin() as tx:
+
+        async def prove() -> Proof:
+            if wechat_code is not None:
+                return await prove_wechat(info, wechat_code)
+            return await prove_phone(info, phone or "", code or "")
+
+        async def work(tx: Tx, proof: Proof) -> Json:
             held = await proof.held(tx, info.context.vault)
             if held is None or held.member_id != me:
                 raise members.NotYourIdentity()
             await proof.used(tx)
             erase_at = await members.request_closure(tx, member_id=me)
-        return CloseMyAccountSuccess(erase_at=erase_at)
+            return {"erase_at": erase_at.isoformat()}
+
+        given = {"phone": phone, "code": code, "wechat_code": wechat_code}
+        done = await proved(info, input, prove, work, given=given)
+        return CloseMyAccountSuccess(erase_at=datetime.fromisoformat(done["erase_at"]))
 
     @mutation(
         MEMBER,
@@ -225,9 +243,14 @@ class LeavingMutation:
         description="Takes the wish to close one's account back, while there is time.",
     )
     async def keep_my_account(self, info: Info, input: KeepMyAccountInput) -> KeepMyAccountSuccess:
-        async with info.context.begin() as tx:
-            row = await members.keep(tx, member_id=_me(info))
-        return KeepMyAccountSuccess(member=member_of(row))
+        me = acting_member(info)
+
+        async def work(tx: Tx) -> Json:
+            await members.keep(tx, member_id=me)
+            return {}
+
+        await answered(info, input, work)
+        return KeepMyAccountSuccess(member=await _row(info, me))
 
     @mutation(
         staff(Role.SUPPORT),
@@ -237,10 +260,14 @@ class LeavingMutation:
     )
     async def freeze_member(self, info: Info, input: FreezeMemberInput) -> FreezeMemberSuccess:
         key = key_of(input.member_id, "Member", "memberId")
-        async with info.context.begin(about=subject(members.Member, key)) as tx:
-            row, ended = await members.freeze(tx, member_id=key, reason=input.reason)
-        info.context.resources.callers.end(*ended)
-        return FreezeMemberSuccess(member=member_of(row))
+
+        async def work(tx: Tx) -> Json:
+            _, ended = await members.freeze(tx, member_id=key, reason=input.reason)
+            return {"ended": [str(session) for session in ended]}
+
+        done = await answered(info, input, work, about=subject(members.Member, key))
+        info.context.resources.callers.end(*(UUID(session) for session in done["ended"]))
+        return FreezeMemberSuccess(member=await _row(info, key))
 
     @mutation(
         staff(Role.SUPPORT),
@@ -252,6 +279,10 @@ class LeavingMutation:
         self, info: Info, input: UnfreezeMemberInput
     ) -> UnfreezeMemberSuccess:
         key = key_of(input.member_id, "Member", "memberId")
-        async with info.context.begin(about=subject(members.Member, key)) as tx:
-            row = await members.unfreeze(tx, member_id=key, reason=input.reason)
-        return UnfreezeMemberSuccess(member=member_of(row))
+
+        async def work(tx: Tx) -> Json:
+            await members.unfreeze(tx, member_id=key, reason=input.reason)
+            return {}
+
+        await answered(info, input, work, about=subject(members.Member, key))
+        return UnfreezeMemberSuccess(member=await _row(info, key))

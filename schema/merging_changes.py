@@ -7,21 +7,22 @@ import orjson
 import strawberry
 
 from app import members, merging
-from app.kernel.auth import MemberCaller, Role, StaffCaller
+from app.kernel.auth import Role
 from app.kernel.crypto import Unreadable
 from app.kernel.db import Tx
-from app.kernel.errors import NotAllowed, NotSignedIn, TooManyAttempts
+from app.kernel.errors import TooManyAttempts
 from app.kernel.idempotency import check_key, digest_of, once
 from app.kernel.table import Json
 from app.staff import subject
 from app.wechat import WeChatRefused, WeChatUnavailable
+from schema.acting import acting_member, acting_staff
 from schema.context import Info, note_made
 from schema.fields import mutation, shown
 from schema.guard import MEMBER, staff
 from schema.members import Member, member_of
 from schema.merging import MergeFigure, moves_of
 from schema.nodes import key_of
-from schema.proofs import Proof, prove_phone, prove_wechat
+from schema.proofs import Proof, prove_phone, prove_wechat, proved
 
 _OFFER = "merge_offer"
 _PAIR_REFUSALS = (
@@ -67,6 +68,10 @@ class MergeOffer:
 class ConnectPhoneInput:
     phone: str = strawberry.field(description="The phone that the code was sent to.")
     code: str = strawberry.field(description="The six digits of requestPhoneCode.")
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="A key of the client's; sent again with it, it gets the first answer.",
+    )
 
 
 @strawberry.type(description="The phone is proved.")
@@ -80,6 +85,10 @@ class ConnectPhoneSuccess:
 @strawberry.input(description="A WeChat account that the signed-in member wants to sign in by too.")
 class ConnectWechatInput:
     code: str = strawberry.field(description="The code of wx.login().")
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="A key of the client's; sent again with it, it gets the first answer.",
+    )
 
 
 @strawberry.type(description="The WeChat account is proved.")
@@ -104,13 +113,6 @@ class MergeMyAccountsSuccess:
     moves: list[MergeFigure] = strawberry.field(description="What moved.")
 
 
-def _me(info: Info) -> UUID:
-    caller = info.context.caller
-    if not isinstance(caller, MemberCaller):
-        raise NotSignedIn()
-    return caller.id
-
-
 async def _row(info: Info, key: UUID) -> Member:
     async with info.context.read() as read:
         found = (await members.by_id(read, [key])).get(key)
@@ -119,33 +121,47 @@ async def _row(info: Info, key: UUID) -> Member:
     return member_of(found)
 
 
-async def _connect(info: Info, proof: Proof) -> MergeOffer | None:
+async def _connect(info: Info, tx: Tx, proof: Proof) -> Json:
     """Connect what was proved to the signed-in member, or offer the account that has it."""
-    me, vault = _me(info), info.context.vault
-    async with info.context.begin() as tx:
-        await proof.used(tx)
-        await members.require_active(tx, me)
-        member = await tx.session.get_one(members.Member, me)
+    me, vault = acting_member(info), info.context.vault
+    await proof.used(tx)
+    await members.require_active(tx, me)
+    member = await tx.session.get_one(members.Member, me)
+    held = await proof.held(tx, vault)
+    if held is None:
+        await members.link(
+            tx, vault=vault, member=member, kind=proof.kind, app=proof.app, value=proof.value
+        )
         held = await proof.held(tx, vault)
-        if held is None:
-            await members.link(
-                tx, vault=vault, member=member, kind=proof.kind, app=proof.app, value=proof.value
-            )
-            held = await proof.held(tx, vault)
-        if held is None or held.member_id == me:
-            if proof.kind is members.IdentityKind.PHONE:
-                member.phone_verified_at = member.phone_verified_at or tx.now
-            return None
-        return await _offer(info, tx, held.member_id, me)
+    if held is None or held.member_id == me:
+        if proof.kind is members.IdentityKind.PHONE:
+            member.phone_verified_at = member.phone_verified_at or tx.now
+        return {"offer": None}
+    return {"offer": _offer(info, tx, held.member_id, me)}
 
 
-async def _offer(info: Info, tx: Tx, other_id: UUID, me: UUID) -> MergeOffer:
-    other = await tx.session.get_one(members.Member, other_id)
-    ends_at = tx.now + members.OFFER_LIFETIME
-    said = {"from": str(other_id), "into": str(me), "ends": ends_at.isoformat()}
+def _offer(info: Info, tx: Tx, other_id: UUID, me: UUID) -> Json:
+    ends_at = (tx.now + members.OFFER_LIFETIME).isoformat()
+    said = {"from": str(other_id), "into": str(me), "ends": ends_at}
+    return {
+        # Sealed, and of use to this member alone until it ends.
+        "token": info.context.vault.seal(_OFFER, orjson.dumps(said).decode()),
+        "ends_at": ends_at,
+        "of": str(other_id),
+    }
+
+
+async def _told(info: Info, answer: Json) -> MergeOffer | None:
+    """The offer of an answer, if it has one."""
+    said: Json | None = answer["offer"]
+    if said is None:
+        return None
+    other = await info.context.one(members.by_id, UUID(said["of"]))
+    if other is None:
+        raise members.MemberNotFound()
     return MergeOffer(
-        token=info.context.vault.seal(_OFFER, orjson.dumps(said).decode()),
-        ends_at=ends_at,
+        token=said["token"],
+        ends_at=datetime.fromisoformat(said["ends_at"]),
         nickname=other.nickname,
         registered_at=other.registered_at,
     )
@@ -158,7 +174,7 @@ def _offered(info: Info, token: str) -> UUID:
     except (Unreadable, ValueError):
         raise members.OfferEnded() from None
     now = info.context.database.clock()
-    if UUID(said["into"]) != _me(info) or datetime.fromisoformat(said["ends"]) <= now:
+    if UUID(said["into"]) != acting_member(info) or datetime.fromisoformat(said["ends"]) <= now:
         raise members.OfferEnded()
     return UUID(said["from"])
 
@@ -173,9 +189,7 @@ class MergingMutation:
         "up, the higher tier stays, of two votes or claims the later. It cannot be undone.",
     )
     async def merge_members(self, info: Info, input: MergeMembersInput) -> MergeMembersSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotAllowed()
+        staff_id = acting_staff(info)
         into_id = key_of(input.survivor_id, "Member", "survivorId")
         from_id = key_of(input.merged_id, "Member", "mergedId")
         check_key(input.idempotency_key)
@@ -191,14 +205,14 @@ class MergingMutation:
                         from_id=from_id,
                         into_id=into_id,
                         actor_kind="staff",
-                        actor_id=caller.id,
+                        actor_id=staff_id,
                         reason=input.reason,
                     )
                     return made.figures
 
                 return await once(
                     tx,
-                    owner_id=caller.id,
+                    owner_id=staff_id,
                     command="mergeMembers",
                     key=input.idempotency_key,
                     given=shown(input),
@@ -224,9 +238,15 @@ class MergingMutation:
         sensitive=True,
     )
     async def connect_phone(self, info: Info, input: ConnectPhoneInput) -> ConnectPhoneSuccess:
-        proof = await prove_phone(info, input.phone, input.code)
-        offer = await _connect(info, proof)
-        return ConnectPhoneSuccess(member=await _row(info, _me(info)), offer=offer)
+        done = await proved(
+            info,
+            input,
+            lambda: prove_phone(info, input.phone, input.code),
+            lambda tx, proof: _connect(info, tx, proof),
+            given={"phone": input.phone, "code": input.code},
+        )
+        member = await _row(info, acting_member(info))
+        return ConnectPhoneSuccess(member=member, offer=await _told(info, done))
 
     @mutation(
         MEMBER,
@@ -244,9 +264,15 @@ class MergingMutation:
         sensitive=True,
     )
     async def connect_wechat(self, info: Info, input: ConnectWechatInput) -> ConnectWechatSuccess:
-        proof = await prove_wechat(info, input.code)
-        offer = await _connect(info, proof)
-        return ConnectWechatSuccess(member=await _row(info, _me(info)), offer=offer)
+        done = await proved(
+            info,
+            input,
+            lambda: prove_wechat(info, input.code),
+            lambda tx, proof: _connect(info, tx, proof),
+            given={"code": input.code},
+        )
+        member = await _row(info, acting_member(info))
+        return ConnectWechatSuccess(member=member, offer=await _told(info, done))
 
     @mutation(
         MEMBER,
@@ -258,7 +284,7 @@ class MergingMutation:
     async def merge_my_accounts(
         self, info: Info, input: MergeMyAccountsInput
     ) -> MergeMyAccountsSuccess:
-        me = _me(info)
+        me = acting_member(info)
         check_key(input.idempotency_key)
         from_id = _offered(info, input.offer)
 

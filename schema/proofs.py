@@ -1,13 +1,19 @@
 """Proving that one has a phone or a WeChat account, outside of signing in."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from app import members
+from app.kernel.auth import Anonymous
 from app.kernel.crypto import Vault
 from app.kernel.db import Tx
-from app.wechat import WeChatUnavailable
+from app.kernel.errors import NotSignedIn
+from app.kernel.idempotency import answer_of
+from app.kernel.table import Json
+from app.wechat import WeChatRefused, WeChatUnavailable
+from schema.acting import Keyed, MaybeKeyed, answered
 from schema.brakes import Attempt, attempt, owner_came, phone_of
-from schema.context import Info
+from schema.context import Info, current_action
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,52 @@ class Proof:
         await self.counted.succeeded(tx)
         if self.phone is not None:
             await owner_came(tx, self.phone)
+
+
+async def proved(
+    info: Info,
+    input: Keyed | MaybeKeyed,
+    prove: Callable[[], Awaitable[Proof]],
+    work: Callable[[Tx, Proof], Awaitable[Json]],
+    *,
+    given: Mapping[str, str | None],
+) -> Json:
+    """Prove an identity and do the work with it, once for the input's key.
+
+    A code works once: sent again with its key, the first answer comes without another proof.
+    `given` are what the caller has said, as keyed fingerprints: codes are short, and a plain
+    digest would tell them. Raises what the proof and the work refuse.
+    """
+    caller, action = info.context.caller, current_action.get()
+    if isinstance(caller, Anonymous):
+        raise NotSignedIn()
+    if action is None:
+        raise LookupError("no mutation is under way")
+    vault = info.context.vault
+    said = {name: text and vault.blind(name, text) for name, text in given.items()}
+
+    async def earlier() -> Json | None:
+        async with info.context.read() as read:
+            return await answer_of(
+                read,
+                owner_id=caller.id,
+                command=action.name,
+                key=input.idempotency_key,
+                given=said,
+            )
+
+    answer = await earlier()
+    if answer is not None:
+        return answer
+    try:
+        proof = await prove()
+    except (members.CodeRefused, WeChatRefused):
+        # Its double may have used the code up just now.
+        answer = await earlier()
+        if answer is None:
+            raise
+        return answer
+    return await answered(info, input, lambda tx: work(tx, proof), given=said)
 
 
 async def prove_phone(info: Info, phone: str, code: str) -> Proof:

@@ -281,11 +281,16 @@ class Code(Table):
 class PersonLimit(Table):
     """The n-th coupon of a template that went to a person, who may come by several accounts.
 
-    A person is the blind index of a phone or of a WeChat id. The row outlives the account.
+    A person is the blind index of a phone or of a WeChat id, as `kind:issuer:blind`. The row
+    outlives the account.
     """
 
     __tablename__ = "coupon_person"
-    __table_args__ = (Index(None, "coupon_id"), CheckConstraint("nth > 0", name="nth"))
+    __table_args__ = (
+        Index(None, "coupon_id"),
+        Index(None, "person"),
+        CheckConstraint("nth > 0", name="nth"),
+    )
 
     template_id: Mapped[UUID] = mapped_column(ForeignKey("coupon_template.id"), primary_key=True)
     person: Mapped[str] = mapped_column(primary_key=True)

@@ -15,7 +15,7 @@ from sqlalchemy import Index, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.kernel.db import Tx
+from app.kernel.db import Read, Tx
 from app.kernel.errors import IdempotencyKeyReused, InvalidInput
 from app.kernel.table import Json, Table
 
@@ -46,6 +46,32 @@ def digest_of(given: Mapping[str, object]) -> str:
     """What tells a command's inputs apart: SHA-256 of their JSON, in hexadecimal."""
     packed = orjson.dumps(dict(given), default=str, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(packed).hexdigest()
+
+
+async def answer_of(
+    read: Read, *, owner_id: UUID, command: str, key: str | None, given: Mapping[str, object]
+) -> Json | None:
+    """What a key was answered; None while it was not, and without a key.
+
+    For commands that use something up before their work, which a double would not have any more.
+    Raises IdempotencyKeyReused, InvalidInput.
+    """
+    if key is None:
+        return None
+    check_key(key)
+    row = await read.session.execute(
+        select(IdempotencyRow.digest, IdempotencyRow.answer).where(
+            IdempotencyRow.owner_id == owner_id,
+            IdempotencyRow.command == command,
+            IdempotencyRow.key == key,
+        )
+    )
+    earlier = row.one_or_none()
+    if earlier is None:
+        return None
+    if earlier.digest != digest_of(given):
+        raise IdempotencyKeyReused()
+    return earlier.answer or {}
 
 
 async def once(

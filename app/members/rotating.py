@@ -2,7 +2,8 @@
 
 Whatever a key of the rings made is read; `rekey` makes it anew by their first keys, a batch a
 transaction, so that it may be killed and started again. Tables that keep a fingerprint of an
-identity (columns `kind`, `app`, `blind`) change with the identity, in its transaction.
+identity (columns `kind`, `app`, `blind`, or all three in one text `person`) change with the
+identity, in its transaction.
 """
 
 from collections.abc import Sequence
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Table as SchemaTable
-from sqlalchemy import column, delete, func, or_, select, update, values
+from sqlalchemy import case, column, delete, func, or_, select, update, values
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.kernel.crypto import Unreadable, Vault
 from app.kernel.db import Read, Tx
 from app.kernel.table import Table
-from app.members.tables import Identity, PhoneCode
+from app.members.tables import Identity, IdentityKind, PhoneCode
 
 START = UUID(int=0)
 
@@ -127,6 +128,15 @@ async def _store(tx: Tx, vault: Vault, fresh: Sequence[tuple[str, str, str, str,
         if table.name == Identity.__tablename__:
             changed |= {"sealed": new.c.sealed, "index_kid": vault.index_kid}
         await tx.session.execute(update(table).where(same).values(changed))
+    issuer = case((new.c.kind == IdentityKind.STORE_CARD.value, new.c.app), else_="")
+    name = new.c.kind + ":" + issuer + ":"
+    for table in _naming_persons():
+        mine = table.c.person == name + new.c.before
+        await tx.session.execute(update(table).where(mine).values(person=name + new.c.after))
+
+
+def _naming_persons() -> list[SchemaTable]:
+    return [table for table in Table.metadata.sorted_tables if "person" in table.columns]
 
 
 def _fingerprinted() -> list[SchemaTable]:

@@ -76,6 +76,7 @@ def upgrade() -> None:
     )
 
     _part_runs_by_zone()
+    op.create_index(op.f("ix_coupon_person_person"), "coupon_person", ["person"])
     op.add_column(
         "coupon_drop", sa.Column("terms", sa.BigInteger(), server_default="1", nullable=False)
     )
@@ -114,6 +115,7 @@ def _join_runs() -> None:
 
 def downgrade() -> None:
     op.drop_column("coupon_drop", "terms")
+    op.drop_index(op.f("ix_coupon_person_person"), table_name="coupon_person")
     _join_runs()
     op.drop_constraint(op.f("ck_benefit_slot_cancelled"), "benefit_slot", type_="check")
     # What is cancelled must not be bookable: without the mark only a past time is not.

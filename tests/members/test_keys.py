@@ -8,13 +8,14 @@ from uuid import UUID
 
 from sqlalchemy import func, select, text
 
-from app import leaving, members
+from app import coupons, leaving, members
 from app.kernel.config import Settings
 from app.kernel.crypto import Vault
 from app.kernel.db import Database
 from app.members import Identity, IdentityKind, Member
 from cli.doctor import look_at_keys
 from cli.keys import rotate_all
+from tests.make import coupons as make_coupons
 from tests.make import members as make_members
 
 OLD, NEW, OLD_INDEX, NEW_INDEX = (os.urandom(32) for _ in range(4))
@@ -128,6 +129,24 @@ async def test_fingerprints_elsewhere_change_with_the_identity(database: Databas
     async with database.read() as read:
         found = await read.session.scalar(text("SELECT blind FROM invited_identity"))
     assert found == AFTER.blind(IdentityKind.PHONE, phone(1))
+
+
+async def test_a_person_s_limit_of_a_coupon_outlives_the_rotation(database: Database) -> None:
+    async with database.begin() as tx:
+        one = (await make_members.member(tx)).id
+        await members.link_phone(tx, vault=BEFORE, member_id=one, phone=phone(1))
+        template = await make_coupons.template(tx, per_member=5, per_identity=1)
+        batch = await make_coupons.batch(tx, template_id=template.id)
+        await make_coupons.coupon(tx, member_id=one, batch_id=batch.id)
+    await rotate_all(database, WRITES, batch=10, told=lambda _: None)
+    async with database.read() as read:
+        person = await read.session.scalar(text("SELECT person FROM coupon_person"))
+    assert person == f"PHONE::{AFTER.blind(IdentityKind.PHONE, phone(1))}"
+    async with database.begin() as tx:
+        grants = await coupons.grant(
+            tx, batch_id=batch.id, member_ids=[one], source=coupons.Source.STAFF
+        )
+    assert not grants.granted
 
 
 async def test_the_doctor_tells_of_keys_that_are_missing_and_of_old_ones(
