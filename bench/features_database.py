@@ -1,9 +1,10 @@
 """Facts for the features out of PostgreSQL; see `bench.features`."""
 
 import asyncio
+import os
 import resource
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,19 @@ _FILL = (
               (ARRAY['SESSION', 'BROWSE', 'SEARCH', 'MESSAGE_OPEN'])[1 + (random() * 3)::int],
               (random() * 300)::int
        FROM generate_series(1, CAST(:events AS int)) AS n, member""",
+)
+# One member in 25 orders, and one order in 500 is refunded.
+_DAY = (
+    """INSERT INTO member_order (member_id, id, source, order_no, channel, placed_at, paid_at,
+                                 total_fen)
+       SELECT id, gen_random_uuid(), 'day', id::text, 'APP', :as_of, :as_of, 900 FROM member
+       WHERE hashtext(id::text) % 25 = 0""",
+    """INSERT INTO order_line
+         (member_id, order_id, line_no, quantity, paid_fen, sku, name, category)
+       SELECT member_id, id, n, 1, 300, 'S' || n, 'an article', 'c'
+       FROM member_order, generate_series(1, 3) AS n WHERE source = 'day'""",
+    """UPDATE member_order SET refunded_fen = 400, refunded_at = CAST(:as_of AS timestamptz)
+       WHERE hashtext(id::text) % 500 = 0""",
 )
 # The same columns as the product reads, and nothing done with them.
 _FLOOR = (
@@ -142,7 +156,7 @@ def _features(facts: churn.ChurnFacts, threads: int) -> int:
     return len(matrix.members)
 
 
-async def _measure(url: str, postmaster: int, threads: int) -> None:
+async def _measure(url: str, postmaster: int, threads: int, folder: Path) -> None:
     database = Database(url, pool_size=2)
     print(f"  {'':<38}{'wall':>9}{'CPU here':>9}{'server':>9}{'peak':>12}")
     for warm in (False, True):  # the first time fills the server's caches
@@ -160,7 +174,30 @@ async def _measure(url: str, postmaster: int, threads: int) -> None:
     watch = _Watch(postmaster)
     members = _features(facts, threads)
     watch.tell(f"features of {members:,} members")
+    del facts
+    await _nights(database, postmaster, folder / "kept")
     await database.close()
+
+
+async def _nights(database: Database, postmaster: int, kept: Path) -> None:
+    """The night that writes the file, and the one after a day's orders and refunds."""
+    watch = _Watch(postmaster)
+    await churn.read_facts(database, as_of=AS_OF, zone=ZONE, kept=kept)
+    watch.tell("read_facts, the first night")
+    async with database.begin() as tx:
+        await tx.session.execute(text("SET LOCAL session_replication_role = replica"))
+        for statement in _DAY:
+            names = {"as_of": AS_OF} if ":as_of" in statement else {}
+            await tx.session.execute(text(statement), names)
+    since = AS_OF - timedelta(days=90)
+    watch = _Watch(postmaster)
+    facts = await churn.read_facts(
+        database, as_of=AS_OF + timedelta(days=1), zone=ZONE, kept=kept, events_since=since
+    )
+    watch.tell("read_facts, the next night")
+    new = int((facts.order_at >= AS_OF.timestamp()).sum())
+    size = os.path.getsize(kept) / 2**20
+    print(f"    {new:,} members had ordered since; the file has {size:,.0f} MiB")
 
 
 def from_database(members: int, lines: int, events: int, threads: int, folder: Path) -> None:
@@ -171,6 +208,6 @@ def from_database(members: int, lines: int, events: int, threads: int, folder: P
         orders = max(lines // (3 * members), 1)
         asyncio.run(_fill(server.url, members, orders, max(events // members, 1)))
         print(f"from PostgreSQL (filled in {time.perf_counter() - started:.0f} s)", flush=True)
-        asyncio.run(_measure(server.url, server.pid, threads))
+        asyncio.run(_measure(server.url, server.pid, threads, folder))
     finally:
         server.stop()

@@ -45,7 +45,8 @@ _MAY_MARK = """
 @dataclass(frozen=True, eq=False)
 class Bought:
     """All orders and lines of one snapshot: `member` and `order` are positions, instants are
-    PostgreSQL's microseconds, infinity where there is none. `read` says how many rows were read."""
+    PostgreSQL's microseconds, infinity where there is none. An order's `items` are its pieces and
+    `products` its different articles. `read` says how many rows were read."""
 
     orders: Columns
     lines: Columns
@@ -84,6 +85,7 @@ async def _whole(driver: "asyncpg.Connection", members: Places) -> Bought:
     known = lines["order"] >= 0
     if not known.all():
         lines = {name: column[known] for name, column in lines.items()}
+    orders["items"], orders["products"] = _counted(lines, len(orders["at"]))
     return Bought(orders, lines, len(known) + len(orders["at"]))
 
 
@@ -100,6 +102,8 @@ async def _renewed(
     if left + len(orders["at"]) != counted[0]:
         return None
     moved = np.where(stays, np.cumsum(stays) - 1, left + replaced).astype(np.int32)
+    for name in ("items", "products"):
+        orders[name] = np.zeros(len(orders["at"]), dtype=np.int32)
     merged = {
         name: np.concatenate([column[stays], orders[name]]) for name, column in old.orders.items()
     }
@@ -111,7 +115,25 @@ async def _renewed(
     together = {
         name: np.concatenate([column[keep], lines[name]]) for name, column in before.items()
     }
+    touched = np.arange(len(merged["at"])) >= left  # orders that were read, or lines of theirs
+    touched[lines["order"]] = True
+    few = np.flatnonzero(touched[together["order"]])
+    again = _counted({name: column[few] for name, column in together.items()}, len(touched))
+    for name, counts in zip(("items", "products"), again, strict=True):
+        merged[name] = np.where(touched, counts, merged[name])
     return Bought(merged, together, len(orders["at"]) + len(lines["order"]))
+
+
+def _counted(lines: Columns, orders: int) -> tuple[Column, Column]:
+    """How many pieces and how many different articles each order has."""
+    order = lines["order"]
+    pieces = np.bincount(order, weights=lines["quantity"], minlength=orders)
+    keys = (order.astype(np.int64) << 32) | (lines["product"].astype(np.int64) & 0xFFFF_FFFF)
+    keys.sort()
+    new = np.ones(len(keys), dtype=np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=new[1:])
+    products = np.bincount(keys[new] >> 32, minlength=orders)
+    return np.clip(pieces, 0, 2**31 - 1).astype(np.int32), products.astype(np.int32)
 
 
 def found(ids: Column, wanted: Column) -> Column:
@@ -184,7 +206,7 @@ def _lines(chosen: ColumnElement[bool]) -> "Select[*tuple[Any, ...]]":
 
 
 def _save(kept: Path, bought: Bought, members: Column, about: dict[str, Any]) -> None:
-    """Write the file whole or not at all: the one before stays good, only more has changed since."""
+    """Write the file whole or not at all: the one before stays good, if further behind."""
     columns: Columns = {"members": members}
     columns |= {f"order_{name}": column for name, column in bought.orders.items()}
     columns |= {f"line_{name}": column for name, column in bought.lines.items()}
@@ -209,7 +231,7 @@ def _opened(kept: Path, whose: str, members: Places) -> tuple[Bought, int] | Non
             if (about["format"], about["whose"]) != (FORMAT, whose):
                 return None
             place = members.of(file["members"])
-            orders = {name: file[f"order_{name}"] for name in _ORDERS}
+            orders = {name: file[f"order_{name}"] for name in (*_ORDERS, "items", "products")}
             lines = {name: file[f"line_{name}"] for name in _LINES}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -16,15 +16,20 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import numpy as np
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
+    DateTime,
+    FromClause,
     Select,
     SmallInteger,
     case,
+    column,
     func,
-    literal,
     literal_column,
     select,
+    true,
     union_all,
+    values,
 )
 from sqlalchemy import Integer as Whole
 from sqlalchemy import cast as sql_cast
@@ -118,10 +123,7 @@ async def read_facts(
         events = await _read_events(driver, members, as_of, events_since)
     refunds["order"] = found(own, refunds["order"])
     offset = as_of.astimezone(ZoneInfo(zone)).utcoffset()
-    quantity, products = _per_order(lines, len(orders["at"]))
-    orders |= {"items": quantity, "products": products}
     _refunded(orders, refunds)
-    del lines["quantity"]
     return ChurnFacts(
         member_ids=ids,
         **{f"order_{name}": column for name, column in orders.items()},
@@ -163,7 +165,7 @@ def _as_known(bought: Bought, places: Column, as_of: datetime) -> tuple[Columns,
         lines["order"] = moved[lines["order"]]
         known = lines["order"] >= 0
         lines = {name: column[known] for name, column in lines.items()}
-    del lines["line_no"]
+    del lines["line_no"], lines["quantity"]
     return orders, lines, orders.pop("id")
 
 
@@ -207,42 +209,41 @@ def _befallen(as_of: datetime, since: datetime | None) -> "Select[*tuple[Any, ..
     has expired then, whether or not it has been told so yet.
     """
     arrived = func.coalesce(Order.delivered_at, Order.settled_at)
+    late = Order.late | func.coalesce(Order.delivered_at > Order.promised_at, False)
     unused = Coupon.state.in_((CouponState.WAITING, CouponState.ACTIVE, CouponState.EXPIRED))
-    late = Order.late | (Order.delivered_at > Order.promised_at)
-    kinds: tuple[tuple[int, Any, ColumnElement[Any], ColumnElement[bool]], ...] = (
-        (LATE, Order.member_id, arrived, late),
-        (SPOILED, Order.member_id, arrived, Order.spoiled.is_(True)),
-        (COMPLAINT, Order.member_id, arrived + COMPLAINT_SEEN, Order.complaint.is_(True)),
-        (COUPON_GRANTED, Coupon.member_id, Coupon.granted_at.expression, literal(True)),
-        (COUPON_USED, Redemption.member_id, Redemption.at.expression, literal(True)),
-        (COUPON_USED, Return.member_id, Return.redeemed_at.expression, literal(True)),
-        (COUPON_EXPIRED, Coupon.member_id, Coupon.expires_at.expression, unused),
+    # One pass over the orders, most of which had no fault, and one over the coupons.
+    fault = _either(
+        (LATE, arrived, late),
+        (SPOILED, arrived, Order.spoiled.expression),
+        (COMPLAINT, arrived + COMPLAINT_SEEN, Order.complaint.expression),
     )
+    coupon = _either(
+        (COUPON_GRANTED, Coupon.granted_at.expression, true()),
+        (COUPON_EXPIRED, Coupon.expires_at.expression, unused),
+    )
+    used = literal_column(str(COUPON_USED))
     every = union_all(
-        *(
-            select(
-                member.label("member"),
-                at.label("at"),
-                sql_cast(literal_column(str(number)), SmallInteger).label("kind"),
-                sql_cast(literal_column("0"), Whole).label("seconds"),
-            ).where(chosen)
-            for number, member, at, chosen in kinds
-        )
+        select(Order.member_id.label("member"), fault.c.at.label("at"), fault.c.kind)
+        .join(fault, fault.c.holds)
+        .where(late | Order.spoiled | Order.complaint),
+        select(Coupon.member_id, coupon.c.at, coupon.c.kind).join(coupon, coupon.c.holds),
+        select(Redemption.member_id, Redemption.at, used),
+        select(Return.member_id, Return.redeemed_at, used),
     ).subquery()
-    query = select(every.c.member, every.c.at, every.c.kind, every.c.seconds)
+    query = select(
+        every.c.member,
+        every.c.at,
+        sql_cast(every.c.kind, SmallInteger),
+        sql_cast(literal_column("0"), Whole),
+    )
     return query.where(every.c.at < as_of, *(() if since is None else (every.c.at >= since,)))
 
 
-def _per_order(lines: Columns, orders: int) -> tuple[Column, Column]:
-    """How many pieces and how many different articles each order has."""
-    order = lines["order"]
-    pieces = np.bincount(order, weights=lines["quantity"], minlength=orders)
-    keys = (order.astype(np.int64) << 32) | (lines["product"].astype(np.int64) & 0xFFFF_FFFF)
-    keys.sort()
-    new = np.ones(len(keys), dtype=np.bool_)
-    np.not_equal(keys[1:], keys[:-1], out=new[1:])
-    products = np.bincount(keys[new] >> 32, minlength=orders)
-    return np.clip(pieces, 0, 2**31 - 1).astype(np.int32), products.astype(np.int32)
+def _either(*cases: tuple[int, ColumnElement[Any], ColumnElement[bool]]) -> FromClause:
+    """A line for each case of a row: its kind, its instant, and whether it holds."""
+    rows = [(literal_column(str(number)), at, holds) for number, at, holds in cases]
+    names = column("kind", Whole), column("at", DateTime(True)), column("holds", Boolean)
+    return values(*names, name="cases").data(rows).lateral()
 
 
 def _refunded(orders: Columns, refunds: Columns) -> None:
@@ -270,8 +271,8 @@ def _refunded(orders: Columns, refunds: Columns) -> None:
     for name in ("fen", "discount_fen", "items", "products"):
         behind[name] = np.zeros_like(behind[name])
     behind |= {"refund_fen": fen[again], "refund_at": at[again]}
-    for name, column in orders.items():
-        orders[name] = np.concatenate([column, behind[name]])
+    for name, first in orders.items():
+        orders[name] = np.concatenate([first, behind[name]])
 
 
 def _latest(orders: Columns, member: Column, at: Column) -> Column:
