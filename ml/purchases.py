@@ -22,10 +22,12 @@ class Purchases:
         self, words: list[bytes], codes: I64, at: I64, amount: F64, items: I64, products: I64
     ) -> None:
         """Take lines whose customer is words[code]; a negative amount is a refund."""
-        used, place = np.unique(codes, return_inverse=True)
+        used = np.flatnonzero(np.bincount(codes, minlength=len(words)))
+        place = np.empty(len(words), dtype=np.int64)
+        place[used] = np.arange(len(used))
         found = [self._codes.setdefault(words[code], len(self._codes)) for code in used]
         fen = np.round(amount * 100).astype(np.int64)
-        member = np.array(found, dtype=np.int64)[place]
+        member = np.array(found, dtype=np.int64)[place[codes]]
         lines = np.stack([member, at, fen, items, products], axis=1)
         self._lines.append(lines[fen >= 0])
         self._refunds.append(lines[fen < 0][:, :3])
