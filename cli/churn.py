@@ -42,6 +42,14 @@ AsOf = Annotated[
         "of the data where that is long past.",
     ),
 ]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        help="The address of a Dask scheduler (tcp://10.0.0.5:8786) whose workers shall do it; "
+        "needs the extra `linli[dask]`. docs/scale.md says when it pays.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -50,6 +58,7 @@ def train(
     horizon: Annotated[
         int, typer.Option("--horizon", min=7, max=180, help="How many days ahead it looks.")
     ] = 45,
+    dask: Dask = None,
     json: AsJson = False,
 ) -> None:
     """Train the churn model on the orders and events in the database.
@@ -59,21 +68,21 @@ def train(
     is, if it wins beside the one in force on windows that neither had learned from.
     """
     with _refusals(), open_stores("linli train") as settings:
-        trained = asyncio.run(_train(settings, as_of, horizon))
+        trained = asyncio.run(_train(settings, as_of, horizon, dask))
     if json:
         typer.echo(json_text.dumps(asdict(trained), default=str, ensure_ascii=False, indent=2))
         return
     _show_model(trained)
 
 
-def score(as_of: AsOf = None, json: AsJson = False) -> None:
+def score(as_of: AsOf = None, dask: Dask = None, json: AsJson = False) -> None:
     """Score every member with a recent order and raise alerts for those about to leave.
 
     Scores older than those in force are ignored. An alert is raised when a member's probability
     of placing no order rises through the trigger, once a rise.
     """
     with _refusals(), open_stores("linli score") as settings:
-        scored, top = asyncio.run(_score(settings, as_of))
+        scored, top = asyncio.run(_score(settings, as_of, dask))
     if json:
         answer = {**_plain(scored), "alerts": [_alert(row, name) for row, name in top]}
         typer.echo(json_text.dumps(answer, default=str, ensure_ascii=False, indent=2))
@@ -85,7 +94,8 @@ def score(as_of: AsOf = None, json: AsJson = False) -> None:
 def _refusals() -> Generator[None]:
     """Say plainly what stands in the way, and how to mend it."""
     from app.kernel.errors import Refusal
-    from ml.errors import TooLittleHistory
+    from ml.errors import NoCluster, TooLittleHistory
+    from workers.models import ModelWorkFailed
 
     try:
         yield
@@ -93,6 +103,10 @@ def _refusals() -> Generator[None]:
         SAYS.print(f"[red]Too little history:[/] {error}", highlight=False)
         SAYS.print("Import or simulate some months of orders, then train again.")
         raise typer.Exit(3) from error
+    except (NoCluster, ModelWorkFailed) as error:
+        SAYS.print(f"[red]Error:[/] {error}", highlight=False)
+        SAYS.print("Nothing was changed; the scores so far stay in force.")
+        raise typer.Exit(1) from error
     except Refusal as error:
         SAYS.print(f"[red]Error:[/] {error}", highlight=False)
         SAYS.print("The scores so far stay in force. `linli train` makes a new model.")
@@ -117,7 +131,9 @@ def _bar(what: str) -> Generator[Callable[[int, int], None]]:
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
-async def _train(settings: Settings, as_of: str | None, horizon: int) -> "Trained":
+async def _train(
+    settings: Settings, as_of: str | None, horizon: int, dask: str | None
+) -> "Trained":
     from workers.training import train_model
 
     zone = settings.time_zone
@@ -125,12 +141,17 @@ async def _train(settings: Settings, as_of: str | None, horizon: int) -> "Traine
         at = await as_of_or_data_end(database, as_of, zone)
         with _bar("Reading and training") as progress:
             return await train_model(
-                database, as_of=at, zone=zone, progress=progress, horizon_days=horizon
+                database,
+                as_of=at,
+                zone=zone,
+                progress=progress,
+                horizon_days=horizon,
+                cluster=dask,
             )
 
 
 async def _score(
-    settings: Settings, as_of: str | None
+    settings: Settings, as_of: str | None, dask: str | None
 ) -> "tuple[Scored, list[tuple[ChurnAlert, str]]]":
     from app import churn, members
     from workers.churn import score_members
@@ -139,7 +160,9 @@ async def _score(
     async with open_database(settings) as database:
         at = await as_of_or_data_end(database, as_of, zone)
         with _bar("Scoring members") as progress:
-            scored = await score_members(database, as_of=at, zone=zone, progress=progress)
+            scored = await score_members(
+                database, as_of=at, zone=zone, progress=progress, cluster=dask
+            )
         async with database.read() as read:
             rows = (await churn.alerts_page(read, state=None, after=None, first=TOP))[:TOP]
             names = await members.by_id(read, [row.member_id for row in rows])

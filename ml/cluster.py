@@ -43,8 +43,12 @@ _PATIENCE: Final = 60
 
 
 @contextmanager
-def connected(address: str) -> "Generator[Client]":
-    """A client of the scheduler at an address such as tcp://10.0.0.5:8786. Raises NoCluster."""
+def connected(address: str, *, seconds: float = 20) -> "Generator[Client]":
+    """A client of the scheduler at an address such as tcp://10.0.0.5:8786.
+
+    Raises NoCluster when Dask is not installed, nobody answers within `seconds`, or no worker
+    comes.
+    """
     try:
         from distributed import Client
     except ImportError as error:
@@ -53,7 +57,7 @@ def connected(address: str) -> "Generator[Client]":
             "(requirements/dask.txt) on this machine and on every worker."
         ) from error
     try:
-        client = Client(address, timeout=20, set_as_default=False)
+        client = Client(address, timeout=seconds, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise NoCluster(f"No Dask scheduler answers at {address}: {error}") from error
     with client:

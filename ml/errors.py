@@ -13,5 +13,9 @@ class CorruptArtifact(ModelError):
     """The bytes or files of a model are damaged, incomplete or of an unknown version."""
 
 
+class NoCluster(ModelError):
+    """The machines that shall do the work cannot; the text says why and what mends it."""
+
+
 class UnreadableFile(ModelError):
     """A file of orders cannot be used; the text says what is wrong and what is expected."""

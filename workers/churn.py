@@ -57,18 +57,20 @@ async def score_members(
     zone: str,
     progress: Progress = silently,
     facts: Reading | None = None,
+    cluster: str | None = None,
 ) -> Scored:
     """Score every member with a recent order as of an instant, and raise and close alerts.
 
     Scores go in by batches of 5,000; a run that was killed is simply repeated. The night's drift
     is recorded with them. `facts` gives them where they were read before. Raises NoModel,
     ModelDamaged, ModelUnusable and ModelWorkFailed, after which the earlier scores are in force.
+    `cluster` is the address of a Dask scheduler whose workers shall do it, or NoCluster.
     """
     opened = await usable_model(database, zone=zone)
     async with database.read() as read:
         trigger = await churn.lowest_trigger(read)
     known = await read_once(database, facts, as_of=as_of, zone=zone)
-    scores = await in_thread(lambda: _score(opened, known, as_of, trigger))
+    scores = await in_thread(lambda: _score(opened, known, as_of, trigger, cluster))
     done, total = churn.Stored(), len(scores.members)
     horizon = opened.artifact.about.horizon_days
     for start in range(0, total, churn.BATCH):
@@ -90,11 +92,21 @@ async def score_members(
     return Scored(opened.row.version, as_of, horizon, done)
 
 
-def _score(opened: Opened, facts: churn.ChurnFacts, as_of: datetime, trigger: float) -> "Scores":
+def _score(
+    opened: Opened,
+    facts: churn.ChurnFacts,
+    as_of: datetime,
+    trigger: float,
+    cluster: str | None,
+) -> "Scores":
+    at, arrays = int(as_of.timestamp()), as_arrays(facts)
+    if cluster is not None:
+        from ml.cluster import score as score_there
+
+        return score_there(cluster, opened.artifact, arrays, as_of=at, reasons_above=trigger)
     from ml.scoring import score
 
-    at = int(as_of.timestamp())
-    return score(opened.artifact, as_arrays(facts), as_of=at, reasons_above=trigger)
+    return score(opened.artifact, arrays, as_of=at, reasons_above=trigger)
 
 
 def _told(reason: Any) -> Json:

@@ -144,10 +144,10 @@ async def _settle(
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Do what models do in a thread. Raises TooLittleHistory, ModelWorkFailed."""
+    """Do what models do in a thread. Raises TooLittleHistory, NoCluster, ModelWorkFailed."""
     try:
         return await asyncio.to_thread(work)
     except Exception as error:
-        if type(error).__name__ == "TooLittleHistory":
+        if type(error).__name__ in {"TooLittleHistory", "NoCluster"}:
             raise
         raise ModelWorkFailed(_why(error)) from error

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -42,19 +43,21 @@ async def train_model(
     threads: int | None = None,
     horizon_days: int = 45,
     facts: Reading | None = None,
+    cluster: str | None = None,
 ) -> Trained:
     """Train on what was known at `as_of` and store the model; by default with every core.
 
     The first is put in force, later ones if they win (see `ml.rivals`). `facts` gives the facts
     where they were read before. Few rows are learned from faster by one thread: several mostly
     wait for each other. Raises ml.errors.TooLittleHistory when no window has closed that could be
-    learned from, ModelWorkFailed when the models' code fails.
+    learned from, ModelWorkFailed when the models' code fails. `cluster` is the address of a Dask
+    scheduler whose workers shall do it; NoCluster when they cannot.
     """
     known = await read_once(database, facts, as_of=as_of, zone=zone)
     cores = threads or os.cpu_count() or 1
 
     def work() -> tuple["Artifact", Json]:
-        return _train(known, as_of, horizon_days, progress, cores)
+        return _train(known, as_of, horizon_days, progress, cores, cluster)
 
     artifact, manifest = await in_thread(work)
     version = f"{as_of:%Y%m%d}-{artifact.version}"
@@ -86,13 +89,23 @@ async def train_model(
 
 
 def _train(
-    facts: churn.ChurnFacts, as_of: datetime, horizon_days: int, progress: Progress, threads: int
+    facts: churn.ChurnFacts,
+    as_of: datetime,
+    horizon_days: int,
+    progress: Progress,
+    threads: int,
+    cluster: str | None,
 ) -> "tuple[Artifact, Json]":
     from ml import drift
     from ml.scoring import score
-    from ml.training import train
 
     arrays, at = as_arrays(facts), int(as_of.timestamp())
+    if cluster is None:
+        from ml.training import train
+    else:
+        from ml.cluster import train as train_there
+
+        train = partial(train_there, cluster)
     artifact = train(
         arrays, as_of=at, horizon_days=horizon_days, threads=threads, progress=progress
     )
