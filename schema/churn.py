@@ -13,7 +13,7 @@ from app.kernel.auth import Role
 from app.kernel.table import Json
 from schema.churn_signals import ChurnSignal, all_words, signal_of, spoken
 from schema.context import Info
-from schema.fields import field
+from schema.fields import Wanted, field, wanted
 from schema.guard import staff
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
 from schema.playbooks_alerts import AnsweredAlert
@@ -29,11 +29,14 @@ WATCHERS = staff(Role.CAMPAIGN_MANAGER, Role.SUPPORT, Role.ANALYST)
 KIND = "ChurnAlert"
 
 
-async def colleague(info: Info, key: UUID | None) -> "StaffAccount | None":
+def colleague(key: UUID | None) -> "Wanted[StaffAccount | None] | None":
     """The staff account of an id; None for nobody, and for accounts that are no more."""
+    return None if key is None else Wanted(accounts.by_id, key, _account_of)
+
+
+def _account_of(row: accounts.StaffAccount | None) -> "StaffAccount | None":
     from schema.sessions import StaffAccount  # its module has members in it, and they alerts
 
-    row = None if key is None else await info.context.one(accounts.by_id, key)
     if row is None:
         return None
     return StaffAccount(
@@ -73,8 +76,7 @@ class ChurnOfMember(MemberPart):
         allow=WATCHERS,
     )
     async def signals(self, info: Info) -> list[ChurnSignal]:
-        rows = await info.context.one(churn.open_signals_by_member, self.key)
-        return [signal_of(row) for row in rows or ()]
+        return signals_of(await info.context.one(churn.open_signals_by_member, self.key))
 
 
 @strawberry.type(description="One step in an alert's history.")
@@ -84,9 +86,9 @@ class ChurnAlertStep:
     reason: str | None = strawberry.field(description="Why, where staff did it.")
     actor_key: strawberry.Private[UUID | None] = None
 
-    @field(description="Who of staff did it; null for what came by itself.", shared=True)
-    async def actor(self, info: Info) -> Colleague:
-        return await colleague(info, self.actor_key)
+    @wanted(description="Who of staff did it; null for what came by itself.", shared=True)
+    def actor(self, info: Info) -> Wanted[Colleague] | None:
+        return colleague(self.actor_key)
 
 
 @strawberry.type(description="An entry of an alert's history: a state entered, or something done.")
@@ -102,9 +104,9 @@ class ChurnAlertEntry:
     until: datetime | None = strawberry.field(description="Of a take-over: the end of the hold.")
     reason: str | None = strawberry.field(description="Why, where somebody said.")
 
-    @field(description="Who of staff did it; null for what came by itself.", shared=True)
-    async def actor(self, info: Info) -> Colleague:
-        return await colleague(info, self.actor_key)
+    @wanted(description="Who of staff did it; null for what came by itself.", shared=True)
+    def actor(self, info: Info) -> Wanted[Colleague] | None:
+        return colleague(self.actor_key)
 
 
 @strawberry.type(description="A warning that a member is about to leave; one open a member.")
@@ -140,30 +142,32 @@ class ChurnAlert(AnsweredAlert, Node):
         description="Until when its member gets no other alert, where it was muted for a time."
     )
 
-    @field(
+    @wanted(
         description="The weightiest facts behind it and the signals of its time, in the reader's "
         "language.",
         shared=True,
     )
-    async def reasons(self, info: Info) -> list[str]:
-        signals = await info.context.one(churn.signals_by_alert, self.key)
-        row = self.row
-        return all_words(row.reasons, signals or (), row.cause, info.context.locale)
+    def reasons(self, info: Info) -> Wanted[list[str]]:
+        row, locale = self.row, info.context.locale
+        return Wanted(
+            churn.signals_by_alert,
+            self.key,
+            lambda signals: all_words(row.reasons, signals or (), row.cause, locale),
+        )
 
-    @field(description="The member's signals that were open at some time of it.", shared=True)
-    async def signals(self, info: Info) -> list[ChurnSignal]:
-        rows = await info.context.one(churn.signals_by_alert, self.key)
-        return [signal_of(row) for row in rows or ()]
+    @wanted(description="The member's signals that were open at some time of it.", shared=True)
+    def signals(self, info: Info) -> Wanted[list[ChurnSignal]]:
+        return Wanted(churn.signals_by_alert, self.key, signals_of)
 
-    @field(description="Who of staff first saw it.", shared=True)
-    async def acknowledged_by(self, info: Info) -> Colleague:
-        return await colleague(info, self.row.acknowledged_by)
+    @wanted(description="Who of staff first saw it.", shared=True)
+    def acknowledged_by(self, info: Info) -> Wanted[Colleague] | None:
+        return colleague(self.row.acknowledged_by)
 
-    @field(
+    @wanted(
         description="Who of staff works on it, or did when it ended; null for nobody.", shared=True
     )
-    async def owner(self, info: Info) -> Colleague:
-        return await colleague(info, self.row.taken_by)
+    def owner(self, info: Info) -> Wanted[Colleague] | None:
+        return colleague(self.row.taken_by)
 
     @field(description="The member it is about.", shared=True)
     async def member(self, info: Info) -> Annotated["Member", strawberry.lazy("schema.members")]:
@@ -174,22 +178,38 @@ class ChurnAlert(AnsweredAlert, Node):
             raise LookupError(f"member {self.member_key} of an alert")
         return member_of(row)
 
-    @field(description="The states that it went through, oldest first.", shared=True)
-    async def steps(self, info: Info) -> list[ChurnAlertStep]:
-        rows = await info.context.one(churn.steps_by_alert, self.key)
-        return [
-            ChurnAlertStep(state=row.state, at=row.at, reason=row.reason, actor_key=row.actor_id)
-            for row in rows or ()
-        ]
+    @wanted(description="The states that it went through, oldest first.", shared=True)
+    def steps(self, info: Info) -> Wanted[list[ChurnAlertStep]]:
+        return Wanted(churn.steps_by_alert, self.key, steps_of)
 
-    @field(
+    @wanted(
         description="Its history, oldest first: states, and the newest hundred of what was done.",
         shared=True,
     )
-    async def history(self, info: Info) -> list[ChurnAlertEntry]:
-        steps = await info.context.one(churn.steps_by_alert, self.key)
-        actions = await info.context.one(churn.actions_by_alert, self.key)
-        return history_of(steps or (), actions or ())
+    def history(self, info: Info) -> Wanted[list[ChurnAlertEntry]]:
+        key = self.key
+        return Wanted(
+            churn.steps_by_alert,
+            key,
+            lambda steps: Wanted(
+                churn.actions_by_alert,
+                key,
+                lambda actions: history_of(steps or (), actions or ()),
+            ),
+        )
+
+
+def signals_of(rows: Sequence[churn.ChurnSignal] | None) -> list[ChurnSignal]:
+    """The GraphQL values of signals."""
+    return [signal_of(row) for row in rows or ()]
+
+
+def steps_of(rows: Sequence[churn.ChurnAlertStep] | None) -> list[ChurnAlertStep]:
+    """The GraphQL values of the states that an alert went through."""
+    return [
+        ChurnAlertStep(state=row.state, at=row.at, reason=row.reason, actor_key=row.actor_id)
+        for row in rows or ()
+    ]
 
 
 def history_of(
