@@ -129,9 +129,17 @@ async def redis(valkey: ValkeyServer) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture(scope="session")
-def settings(postgres: PostgresServer, valkey: ValkeyServer) -> Settings:
+def settings(
+    postgres: PostgresServer, valkey: ValkeyServer, tmp_path_factory: pytest.TempPathFactory
+) -> Settings:
     """Settings of the test stores, whatever the environment says."""
-    return Settings(_env_file=None, env="test", database_url=postgres.url, redis_url=valkey.url)
+    return Settings(
+        _env_file=None,
+        env="test",
+        data_dir=tmp_path_factory.mktemp("data"),
+        database_url=postgres.url,
+        redis_url=valkey.url,
+    )
 
 
 @dataclass(slots=True)

@@ -155,11 +155,15 @@ class _Night:
     def __init__(self, work: Work, as_of: datetime) -> None:
         self.database, self.as_of = work.database, as_of
         self.zone = work.settings.time_zone
+        # Orders of the nights before: a help that may be missing, on whichever machine this runs.
+        self.kept = work.settings.data_dir / "churn" / "orders"
         self._facts: churn.ChurnFacts | None = None
 
     async def facts(self) -> churn.ChurnFacts:
         if self._facts is None:
-            self._facts = await churn.read_facts(self.database, as_of=self.as_of, zone=self.zone)
+            self._facts = await churn.read_facts(
+                self.database, as_of=self.as_of, zone=self.zone, kept=self.kept
+            )
         return self._facts
 
     async def tell(self, step: str, why: str) -> None:
