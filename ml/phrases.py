@@ -135,6 +135,45 @@ def _discounts(raw: Raw) -> Said | None:
     )
 
 
+def _faults(code: str, zh: str, en: str, column: str) -> Phrase:
+    """A phrase about a number of orders, from one up."""
+
+    def phrase(raw: Raw) -> Said | None:
+        number = raw[column]
+        if not number >= 1:
+            return None
+        orders = "order" if number == 1 else "orders"
+        return code, zh.format(f"{number:.0f}单"), en.format(f"{number:.0f} {orders}")
+
+    return phrase
+
+
+def _coupons_expired(raw: Raw) -> Said | None:
+    """Coupons ran out unused, and none was used meanwhile."""
+    number = raw["coupons_expired_90"]
+    if not number >= 1 or raw["coupons_used_90"] > 0:
+        return None
+    coupons = "coupon" if number == 1 else "coupons"
+    return (
+        "coupons_expired",
+        f"近90天有{number:.0f}张优惠券过期未用",
+        f"{number:.0f} {coupons} expired unused in the last 90 days",
+    )
+
+
+def _narrower(raw: Raw) -> Said | None:
+    """Fewer categories lately than the year had; said of members who still order."""
+    lately, year = raw["categories_90"], raw["categories_365"]
+    if not (year >= 3 and 1 <= lately <= year / 2):
+        return None
+    return (
+        "fewer_categories",
+        f"近90天只买过{lately:.0f}个品类，近一年买过{year:.0f}个",
+        f"Bought from {lately:.0f} of the {year:.0f} categories of the last year "
+        "in the last 90 days",
+    )
+
+
 def _left_group(raw: Raw) -> Said | None:
     if not raw["group_leaves_90"] > 0:
         return None
@@ -172,6 +211,18 @@ PHRASES: Final[dict[str, tuple[Phrase, ...]]] = {
     "basket": (_small_basket,),
     "refund": (_refund,),
     "discount": (_discounts,),
+    "delivery": (
+        _faults("complaint", "近期有{}被投诉", "{} with a complaint lately", "complaints_90"),
+        _faults(
+            "spoiled",
+            "近90天有{}商品损坏",
+            "{} with spoiled goods in the last 90 days",
+            "spoiled_90",
+        ),
+        _faults("late", "近90天有{}配送迟到", "{} delivered late in the last 90 days", "late_90"),
+    ),
+    "coupons": (_coupons_expired,),
+    "breadth": (_narrower,),
     "logins": (
         _fall(
             "logins_fell",

@@ -1,6 +1,7 @@
 """Probabilities of falling silent for members as of now, with reasons for those most at risk."""
 
 import math
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,7 @@ def score(
         members,
         purchases=artifact.purchases,
         horizon_days=artifact.about.horizon_days,
+        threads=threads or os.cpu_count() or 1,
     )
     odds = artifact.models.log_odds(matrix, threads=threads)[artifact.choice]
     probability = sigmoid(odds + artifact.shift)

@@ -73,6 +73,31 @@ def test_nothing_is_said_of_a_member_without_numbers():
             "近30天消费减少50%",
             "Spending in the last 30 days fell by 50%",
         ),
+        ("delivery", {"complaints_90": 1}, "近期有1单被投诉", "1 order with a complaint lately"),
+        (
+            "delivery",
+            {"spoiled_90": 1, "late_90": 3},
+            "近90天有1单商品损坏",
+            "1 order with spoiled goods in the last 90 days",
+        ),
+        (
+            "delivery",
+            {"late_90": 2},
+            "近90天有2单配送迟到",
+            "2 orders delivered late in the last 90 days",
+        ),
+        (
+            "coupons",
+            {"coupons_expired_90": 2},
+            "近90天有2张优惠券过期未用",
+            "2 coupons expired unused in the last 90 days",
+        ),
+        (
+            "breadth",
+            {"categories_90": 2, "categories_365": 5},
+            "近90天只买过2个品类，近一年买过5个",
+            "Bought from 2 of the 5 categories of the last year in the last 90 days",
+        ),
     ],
 )
 def test_phrases_tell_the_members_own_numbers(
@@ -95,6 +120,9 @@ def test_phrases_tell_the_members_own_numbers(
         ("browsing", {"browses_28": 12, "browses_29_56": 10}),
         ("spend", {"spend_30": 0, "spend_31_60": 100}),  # no order at all is told by others
         ("basket", {"basket_last": 10, "basket_mean": 100}),  # a single basket has no average
+        ("coupons", {"coupons_expired_90": 2, "coupons_used_90": 1}),
+        ("breadth", {"categories_90": 3, "categories_365": 5}),
+        ("breadth", {"categories_90": 0, "categories_365": 5}),  # no order is told by others
     ],
 )
 def test_phrases_keep_silent_where_the_numbers_do_not_bear_them_out(
