@@ -125,7 +125,10 @@ def _search(k: int, seen: Rhythms, share: F64, pull: float, start: F64) -> tuple
         value = -(share * each).sum() + pull * (theta**2).sum()
         return float(value), -(slope @ share) * np.exp(theta) + 2 * pull * theta
 
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-_REACH, _REACH)] * 4)
+    bounds = [(-_REACH, _REACH)] * 4
+    found = minimize(
+        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-8}
+    )
     return np.asarray(found.x, dtype=np.float64), float(found.fun)
 
 

@@ -12,7 +12,7 @@ from ml.arrays import F32, F64, I32
 from ml.event_features import events
 from ml.expectations import Expectations
 from ml.facts import Facts
-from ml.history import fold
+from ml.history import Days, fold
 from ml.labels import population as everyone
 from ml.line_features import breadth
 from ml.order_features import Columns, basket, habit, rhythm, weeks, windows
@@ -48,11 +48,16 @@ def days_needed(name: str) -> int:
 
 
 def fit_expectations(facts: Facts, as_of: int, *, seed: int = 0) -> Expectations:
-    """BG/NBD and CNBD-k as of an instant, of 20,000 members drawn by `seed` at most."""
+    """BG/NBD and CNBD-k as of an instant, of the members of `drawn_days`."""
+    return expectations.fit(drawn_days(facts, as_of, seed=seed))
+
+
+def drawn_days(facts: Facts, as_of: int, *, seed: int = 0) -> Days:
+    """Order-days before `as_of` of all members with any, of 20,000 drawn by `seed` at most."""
     ordered = np.zeros(len(facts.member_ids), dtype=np.bool_)
     ordered[facts.order_member[facts.seen(as_of)]] = True
     members = draw(np.flatnonzero(ordered).astype(np.int32), _EXPECTED_MEMBERS, seed)
-    return expectations.fit(fold(facts, as_of, members))
+    return fold(facts, as_of, members)
 
 
 def draw(members: I32, most: int, seed: int) -> I32:

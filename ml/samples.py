@@ -8,6 +8,7 @@ import numpy as np
 
 from ml import bgnbd, booster, features, table
 from ml.arrays import DAY, F32, F64, I32, Bools, logit, moved
+from ml.bgnbd import BgNbd
 from ml.booster import Booster
 from ml.errors import TooLittleHistory
 from ml.expectations import Expectations
@@ -68,6 +69,7 @@ class Past:
         self.plan = plan
         self._samples: dict[int, Sample] = {}
         self._expectations: dict[int, Expectations] = {}
+        self._bgnbd: dict[int, BgNbd] = {}
         self._surprises: dict[tuple[int, int], float] = {}
 
     def boost(self, values: F32, outcome: F64, *, seed: int = 0, threads: int = 1) -> Booster:
@@ -126,7 +128,7 @@ class Past:
         if len(members) < _FEWEST_MEMBERS:
             return float("nan")
         counts = bgnbd.counts(fold(self.facts, cutoff, members))
-        odds = logit(bgnbd.silent(self.expectations(cutoff).bgnbd, counts, days))
+        odds = logit(bgnbd.silent(self._buying(cutoff), counts, days))
         half = 0.5 / len(members)
         rate = float(churned(self.facts, cutoff, days, members).mean())
         return moved(odds, min(max(rate, half), 1 - half))
@@ -155,6 +157,15 @@ class Past:
             fitted = features.fit_expectations(self.facts, at, seed=self.plan.seed)
             self._expectations[at] = fitted
         return self._expectations[at]
+
+    def _buying(self, at: int) -> BgNbd:
+        """BG/NBD alone, where no more is wanted."""
+        if at in self._expectations:
+            return self._expectations[at].bgnbd
+        if at not in self._bgnbd:
+            known = features.drawn_days(self.facts, at, seed=self.plan.seed)
+            self._bgnbd[at] = bgnbd.fit(bgnbd.counts(known))
+        return self._bgnbd[at]
 
     def _matrix(self, at: int, members: I32) -> Matrix:
         return features.build(
