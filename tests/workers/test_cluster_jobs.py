@@ -6,7 +6,6 @@ import pytest
 
 from app import churn
 from app.kernel.db import Database
-from ml.errors import NoCluster
 from tests.conftest import TestClock
 from tests.make.shops import shop
 from workers.churn import score_members
@@ -34,13 +33,3 @@ async def test_a_cluster_trains_and_scores_what_one_machine_does(
     assert there == here, "the same bytes are the same version"
     assert again.stored == churn.Stored(ignored=scored.stored.stored)
     assert fresh.stored.stored > 200
-
-
-async def test_an_address_where_nobody_is_changes_nothing(
-    database: Database, clock: TestClock
-) -> None:
-    await shop(database)
-    with pytest.raises(NoCluster, match="No Dask scheduler answers"):
-        await train_model(database, as_of=clock.now, zone=ZONE, cluster="tcp://127.0.0.1:9")
-    async with database.read() as read:
-        assert await churn.champion(read) is None
