@@ -66,6 +66,14 @@ def plain(report: "Report", tally: "Tally", images: list[Path]) -> dict[str, Any
         "intervals": {m: _intervals(figures) for m, figures in report.intervals.items()},
         "gain": {"over": report.best_baseline, **_plain_gain(report.gain)},
         "gains": {model: _plain_gain(gain) for model, gain in report.gains.items()},
+        "when": {
+            who: {
+                "within_days": told.within,
+                "concordance": _number(told.concordance),
+                "mean_absolute_error_days": _number(told.error),
+            }
+            for who, told in report.timing.items()
+        },
         "lead": None if report.lead is None else _plain_lead(report.lead),
         "plots": [str(image) for image in images],
     }
@@ -178,6 +186,15 @@ def show(report: "Report", tally: "Tally", written: list[Path]) -> None:
         f"AUC gain of Linli over the best baseline ({_NAMES[report.best_baseline]}): "
         f"{gain.mean:+.4f} (95% interval {gain.low:+.4f} to {gain.high:+.4f}, paired)",
     )
+    timing = report.timing
+    if "product" in timing and isfinite(timing["product"].concordance):
+        product, rhythm = timing["product"], timing["own_rhythm"]
+        _say(
+            out,
+            f"Days until the next order, followed for {product.within:.0f}: concordance "
+            f"{product.concordance:.3f}, off by {product.error:.1f} days on average; by each "
+            f"customer's own median interval {rhythm.concordance:.3f} and {rhythm.error:.1f}.",
+        )
     if report.lead is not None:
         out.print(_by_lead(report.lead))
         out.print(_by_rule(report.lead))

@@ -1,20 +1,21 @@
 """What models would have been worth: the same past cutoffs for the product and the baselines."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 
-from ml import evaluation, lead
+from ml import aft, evaluation, lead
+from ml.aft import Timing
 from ml.arrays import DAY, F64, I32
 from ml.bootstrap import DRAWS, FIGURES, Bootstrap, Interval, interval
 from ml.contenders import BASELINES, MODELS, Contenders
 from ml.errors import TooLittleHistory
 from ml.evaluation import Gain, Metrics
 from ml.facts import Facts
-from ml.features import draw
+from ml.features import Matrix, draw
 from ml.lead import LeadReport
 from ml.samples import Past, Plan
 from ml.silences import WEEK, Silences, weeks_of
@@ -43,6 +44,7 @@ class Test:
     choice: str
     correction: str
     trained_on: tuple[int, ...]
+    timing: dict[str, Timing]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ class Report:
     """All cutoffs, the mean figures of each model, and the product's gain in ROC AUC.
 
     `gains` is over each other model and `gain` over the best baseline, paired: the same draws of
-    members for both.
+    members for both. `timing` is how well the days until the next order were told.
     """
 
     horizon_days: int
@@ -63,6 +65,7 @@ class Report:
     gain: Gain
     gains: dict[str, Gain]
     lead: LeadReport | None = None
+    timing: dict[str, Timing] = field(default_factory=dict[str, Timing])
 
 
 def default_cutoffs(facts: Facts, horizon_days: int) -> list[int]:
@@ -201,6 +204,7 @@ def _report(
         gains[best],
         gains,
         lead.report(silences, since=min(tested), draws=draws, seed=plan.seed),
+        _timing([test.timing for test in tests]),
     )
 
 
@@ -224,8 +228,27 @@ def _test(
         trained.choice,
         trained.correction,
         trained.trained_on,
+        _timed(past, cutoff, sample.matrix, trained),
     )
     return test, drawn
+
+
+def _timed(past: Past, cutoff: int, matrix: Matrix, trained: Contenders) -> dict[str, Timing]:
+    """How well the days until the next order were told, over waits of the horizon at most."""
+    within = float(past.plan.horizon_days)
+    seen = aft.waited(past.facts, cutoff, cutoff + past.plan.horizon_days * DAY, matrix.members)
+    return {who: aft.measure(seen, told, within) for who, told in trained.days(matrix).items()}
+
+
+def _timing(tests: list[dict[str, Timing]]) -> dict[str, Timing]:
+    return {
+        who: Timing(
+            float(np.mean([one[who].concordance for one in tests])),
+            float(np.mean([one[who].error for one in tests])),
+            tests[0][who].within,
+        )
+        for who in tests[0]
+    }
 
 
 def _gain(mean: dict[str, dict[str, float]], drawn: dict[str, dict[str, F64]], other: str) -> Gain:

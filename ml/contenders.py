@@ -3,7 +3,7 @@
 from contextlib import suppress
 from typing import Final
 
-from ml import baselines
+from ml import aft, baselines
 from ml.arrays import F64, sigmoid
 from ml.features import Matrix
 from ml.samples import Past
@@ -45,6 +45,15 @@ class Contenders:
         with suppress(ImportError):
             rows = past.rows(list(self.trained_on))
             self._others["lightgbm"] = baselines.lightgbm(rows, seed=past.plan.seed)
+
+    def days(self, matrix: Matrix) -> dict[str, F64]:
+        """Days until each row's next order, by the product and by the member's own rhythm."""
+        answer = {"own_rhythm": aft.own_rhythm(matrix)}
+        waits = self._artifact.waits
+        if waits is not None:
+            values = matrix.only(self._artifact.models.names)
+            answer["product"] = waits.days(values, threads=self._threads)
+        return answer
 
     def said(self, matrix: Matrix) -> dict[str, F64]:
         """The probability of falling silent of each row, by every model of `MODELS` there is."""
