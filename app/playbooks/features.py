@@ -80,21 +80,26 @@ PLAYBOOK_OF_ALERT = """
     ) p
 """
 
+# The page is cut first, so that nothing is asked about members who are not on it.
 _OPEN_SQL = f"""
+    WITH a AS MATERIALIZED (
+        SELECT c.* FROM churn_alert c
+        WHERE c.state IN ('OPEN', 'L1', 'L2', 'L3')
+          AND c.member_id > :after {{only}}
+          AND (NOT :unranked OR NOT EXISTS (
+              SELECT FROM alert_rank r WHERE r.member_id = c.member_id AND r.alert_id = c.id))
+        ORDER BY c.member_id
+        LIMIT :at_most
+    )
     SELECT a.member_id, a.id, a.probability, worth.value_fen, p.experiment_id,
            {AS_JSON} AS features
-    FROM churn_alert a
+    FROM a
     JOIN member m ON m.id = a.member_id
     {PLAYBOOK_OF_ALERT.replace("CROSS JOIN LATERAL", "LEFT JOIN LATERAL")} ON true
     {FACTS}
-    WHERE a.state IN ('OPEN', 'L1', 'L2', 'L3')
-      AND a.member_id > :after {{only}}
-      AND (NOT :unranked OR NOT EXISTS (
-          SELECT FROM alert_rank r WHERE r.member_id = a.member_id AND r.alert_id = a.id))
     ORDER BY a.member_id
-    LIMIT :at_most
     """
-_OPEN, _OPEN_ONE = (text(_OPEN_SQL.format(only=only)) for only in ("", "AND a.id = :only"))
+_OPEN, _OPEN_ONE = (text(_OPEN_SQL.format(only=only)) for only in ("", "AND c.id = :only"))
 _FIRST = UUID(int=0)
 
 

@@ -41,6 +41,16 @@ _PEOPLE = text(
     WHERE m.id = ANY(CAST(:ids AS uuid[]))
     """
 )
+_NOTE_COUPONS = text(
+    """
+    UPDATE playbook_action a SET coupon_id = g.coupon_id
+    FROM unnest(
+        CAST(:member_ids AS uuid[]), CAST(:alert_ids AS uuid[]), CAST(:levels AS text[]),
+        CAST(:coupon_ids AS uuid[])
+    ) AS g(member_id, alert_id, level, coupon_id)
+    WHERE a.member_id = g.member_id AND a.alert_id = g.alert_id AND a.level = g.level
+    """
+)
 # What stands for a category that nobody knows.
 _SEASON = {"zh": "当季好物", "en": "what is in season"}
 
@@ -100,18 +110,17 @@ async def _give_from(tx: Tx, batch_id: UUID, acts: Sequence[Act]) -> int:
 
 
 async def _note_coupons(tx: Tx, acts: Sequence[Act], granted: Mapping[UUID, UUID]) -> None:
-    rows = [
-        {
-            "member_id": act.member_id,
-            "alert_id": act.alert_id,
-            "level": act.level,
-            "coupon_id": granted[act.member_id],
-        }
-        for act in acts
-        if act.member_id in granted
-    ]
-    if rows:
-        await tx.session.execute(update(PlaybookAction), rows)
+    given = [act for act in acts if act.member_id in granted]
+    if given:
+        await tx.session.execute(
+            _NOTE_COUPONS,
+            {
+                "member_ids": [act.member_id for act in given],
+                "alert_ids": [act.alert_id for act in given],
+                "levels": [act.level for act in given],
+                "coupon_ids": [granted[act.member_id] for act in given],
+            },
+        )
 
 
 async def _note_refusals(

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import any_, delete, exists, literal, select
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import any_, delete, exists, literal, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
 
 from app.churn import OPEN_STATES, ChurnAlert
 from app.kernel.db import Tx
 from app.playbooks.features import OpenAlert
 from app.playbooks.rules import priority_fen
-from app.playbooks.tables import AlertRank, RankedBy
+from app.playbooks.tables import AlertRank
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,39 +24,50 @@ class Ranked:
     model_id: UUID | None = None
 
 
+_STORE = text(
+    """
+    INSERT INTO alert_rank (member_id, alert_id, probability, value_fen, loss_fen, effect, model_id,
+                            ranked_by, priority_fen, at)
+    SELECT g.member_id, g.alert_id, g.probability, g.value_fen, g.loss_fen, g.effect, g.model_id,
+           CASE WHEN g.effect IS NULL THEN 'EXPECTED_LOSS' ELSE 'UPLIFT' END, g.priority_fen, :now
+    FROM unnest(
+        CAST(:member_ids AS uuid[]), CAST(:alert_ids AS uuid[]), CAST(:probability AS float8[]),
+        CAST(:value_fen AS bigint[]), CAST(:loss_fen AS bigint[]), CAST(:effect AS float8[]),
+        CAST(:model_ids AS uuid[]), CAST(:priority_fen AS bigint[])
+    ) AS g(member_id, alert_id, probability, value_fen, loss_fen, effect, model_id, priority_fen)
+    ORDER BY g.member_id
+    ON CONFLICT (member_id) DO UPDATE SET
+        alert_id = excluded.alert_id, probability = excluded.probability,
+        value_fen = excluded.value_fen, loss_fen = excluded.loss_fen, effect = excluded.effect,
+        model_id = excluded.model_id, ranked_by = excluded.ranked_by,
+        priority_fen = excluded.priority_fen, at = excluded.at
+    WHERE alert_rank.at <= excluded.at
+    """
+)
+
+
 async def store_ranks(tx: Tx, ranked: Sequence[Ranked]) -> int:
     """Put alerts in their places (at most some thousand, by member); answers how many."""
-    rows = [_row(tx, one) for one in ranked]
-    if not rows:
+    if not ranked:
         return 0
-    statement = insert(AlertRank).values(rows)
-    names = [name for name in rows[0] if name != "member_id"]
-    await tx.session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[AlertRank.member_id],
-            set_={name: statement.excluded[name] for name in names},
-            where=AlertRank.at <= statement.excluded.at,
-        )
-    )
-    return len(rows)
-
-
-def _row(tx: Tx, one: Ranked) -> dict[str, object]:
-    alert = one.alert
-    loss = round(alert.probability * alert.value_fen)
-    by = RankedBy.EXPECTED_LOSS if one.effect is None else RankedBy.UPLIFT
-    return {
-        "member_id": alert.member_id,
-        "alert_id": alert.alert_id,
-        "probability": alert.probability,
-        "value_fen": alert.value_fen,
-        "loss_fen": loss,
-        "effect": one.effect,
-        "model_id": one.model_id,
-        "ranked_by": by,
-        "priority_fen": priority_fen(loss, alert.value_fen, one.effect),
-        "at": tx.now,
+    alerts = [one.alert for one in ranked]
+    losses = [round(alert.probability * alert.value_fen) for alert in alerts]
+    given = {
+        "now": tx.now,
+        "member_ids": [alert.member_id for alert in alerts],
+        "alert_ids": [alert.alert_id for alert in alerts],
+        "probability": [alert.probability for alert in alerts],
+        "value_fen": [alert.value_fen for alert in alerts],
+        "loss_fen": losses,
+        "effect": [one.effect for one in ranked],
+        "model_ids": [one.model_id for one in ranked],
+        "priority_fen": [
+            priority_fen(loss, one.alert.value_fen, one.effect)
+            for loss, one in zip(losses, ranked, strict=True)
+        ],
     }
+    await tx.session.execute(_STORE, given)
+    return len(ranked)
 
 
 async def forget_ranks(tx: Tx, *, at_most: int = 5_000) -> int:
