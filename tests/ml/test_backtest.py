@@ -1,3 +1,6 @@
+import doctest
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -55,6 +58,18 @@ def test_roc_points_enclose_the_area_with_ties():
     false, true = roc_points(outcome, score)
     assert list(zip(false, true, strict=True)) == [(0, 0), (0, 0.5), (0.5, 1), (1, 1)]
     assert np.trapezoid(true, false) == pytest.approx(0.875)
+
+
+def test_the_page_says_what_is_so():
+    """The examples of the section on evaluation give what it says they give."""
+    page = (Path(__file__).parents[2] / "docs" / "churn.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Evaluation")[2].partition("\n## ")[0]
+    found = doctest.DocTestParser().get_doctest(section, {}, "evaluation", "docs/churn.md", 0)
+    assert len(found.examples) > 5
+    said: list[str] = []
+    doctest.DocTestRunner().run(found, out=said.append)
+    assert not said, "".join(said)
+    assert all(f"`{model}`" in section for model in MODELS)
 
 
 @pytest.mark.real
