@@ -122,7 +122,7 @@ _CONDITIONAL = _Parts(
 # the keys also makes all coupons come before the first of them. A key that another transaction has
 # stored meanwhile fails the whole statement (there it belongs to another drop's claim, since this
 # drop is held), and the caller tries again.
-def _statement(parts: _Parts) -> str:
+def _judging(parts: _Parts) -> str:
     return f"""
 WITH asked AS MATERIALIZED (
     SELECT * FROM unnest($3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[])
@@ -181,6 +181,10 @@ WITH asked AS MATERIALIZED (
             LIMIT 1)
         LIMIT 1
     ) AS i ON true{parts.join}
+"""
+
+
+_GIVING = f"""
 ), turn AS MATERIALIZED (
     SELECT n.*, count(*) FILTER (WHERE n.may) OVER (
                ORDER BY n.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ahead
@@ -250,7 +254,11 @@ WITH asked AS MATERIALIZED (
     ) AS p(fact_id, kind, version, state, remaining, happened)
     WHERE p.happened
 )
-SELECT coalesce(j.verdict, CASE
+"""
+
+
+def _telling(parts: _Parts) -> str:
+    return f"""SELECT coalesce(j.verdict, CASE
            WHEN g.id IS NOT NULL THEN '{Outcome.GIVEN}'
            WHEN t.ahead >= s.open_stock THEN {parts.gone}
            WHEN NOT t.may THEN '{coupons.CouponLimitReached.code}'
@@ -264,6 +272,10 @@ LEFT JOIN turn AS t ON t.place = j.place
 LEFT JOIN given AS g ON g.member_id = j.member_id
 ORDER BY j.place
 """
+
+
+def _statement(parts: _Parts) -> str:
+    return _judging(parts) + _GIVING + _telling(parts)
 
 
 FREE = _statement(_FREE)
