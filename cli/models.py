@@ -274,7 +274,6 @@ def _plain(row: "ModelVersion") -> dict[str, Any]:
     return {
         **{name: getattr(row, name) for name in names},
         **{name: getattr(row, name) for name in instants},
-        "kind": row.kind.value,
         "role": row.role.value,
     }
 

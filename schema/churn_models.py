@@ -36,13 +36,6 @@ describe(
     CHALLENGER="It has to win against the one in force first.",
     RETIRED="Another has taken its place.",
 )
-describe(
-    churn.ModelKind,
-    "What a model answers.",
-    name="ModelKind",
-    CHURN="Who will place no order within the horizon.",
-    UPLIFT="Whom a measure would make stay.",
-)
 
 
 def number_in(values: object, name: str) -> float | None:
@@ -162,7 +155,6 @@ def evidence_of(stored: Json | None) -> ModelEvidence | None:
 @strawberry.type(description="A trained model: what it learned from, how it did, and its role.")
 class ChurnModel(Node):
     version: str = strawberry.field(description="Its name: the day and a digest of its content.")
-    kind: churn.ModelKind = strawberry.field(description="What it answers.")
     role: churn.ModelRole = strawberry.field(description="What it is used for.")
     trained_as_of: datetime = strawberry.field(
         description="Nothing at or after this instant was seen in training."
@@ -199,7 +191,6 @@ def model_of(row: churn.ModelVersion) -> ChurnModel:
     return ChurnModel(
         id=global_id(KIND, row.id),
         version=row.version,
-        kind=row.kind,
         role=row.role,
         trained_as_of=row.trained_as_of,
         created_at=row.created_at,

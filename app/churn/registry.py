@@ -18,7 +18,7 @@ from app.churn.errors import (
 from app.churn.events import ModelPutInForce, ModelRegistered
 from app.churn.evidence import beside, wins
 from app.churn.manifests import manifest_hash, plain
-from app.churn.tables import ModelKind, ModelRole, ModelVersion
+from app.churn.tables import ModelRole, ModelVersion
 from app.churn.versions import champion, in_turn
 from app.kernel.db import Tx
 from app.kernel.sets import lock_name
@@ -36,7 +36,6 @@ async def register_model(
     metrics: Json,
     artifact: bytes,
     evidence: Json | None = None,
-    kind: ModelKind = ModelKind.CHURN,
 ) -> ModelVersion:
     """Store a model, and put it in force if it is the first or has won.
 
@@ -61,16 +60,15 @@ async def register_model(
         sha256=hashlib.sha256(artifact).hexdigest(),
         artifact=artifact,
         created_at=tx.now,
-        kind=kind,
         evidence=None if evidence is None else plain(evidence),
     )
     tx.session.add(row)
     await tx.session.flush()
-    rival = await champion(tx, kind=kind)
+    rival = await champion(tx)
     if rival is None or rival.unusable_since is not None or _has_won(row, rival):
         await _put_in_force(tx, row)
     else:
-        await _retire(tx, ModelRole.CHALLENGER, kind)
+        await _retire(tx, ModelRole.CHALLENGER)
         row.role = ModelRole.CHALLENGER
         await tx.session.flush()
     tx.emit(ModelRegistered(model_id=row.id, version=version, role=row.role.value))
@@ -91,7 +89,7 @@ async def judge(tx: Tx, *, model_id: UUID, evidence: Json) -> ModelVersion:
     await tx.session.flush()
     if row.role is not ModelRole.CHALLENGER:
         return row
-    rival = await champion(tx, kind=row.kind)
+    rival = await champion(tx)
     if rival is None or rival.unusable_since is not None or _has_won(row, rival):
         await _put_in_force(tx, row)
     return row
@@ -108,7 +106,7 @@ async def promote(tx: Tx, *, model_id: UUID) -> ModelVersion:
         raise AlreadyInForce(version=row.version)
     if not await _is_stored_whole(tx, row) or row.unusable_since is not None:
         raise ModelDamaged(version=row.version)
-    rival = await champion(tx, kind=row.kind)
+    rival = await champion(tx)
     if rival is not None and rival.unusable_since is None:
         if not beside(row.evidence, rival.version):
             raise NoEvidence(version=row.version, rival=rival.version)
@@ -129,7 +127,7 @@ async def roll_back(tx: Tx, *, model_id: UUID) -> ModelVersion:
     row = await _locked(tx, model_id)
     if row.role is not ModelRole.CHAMPION:
         raise NotInForce()
-    for earlier in (await in_turn(tx, kind=row.kind))[1:]:
+    for earlier in (await in_turn(tx))[1:]:
         if earlier.unusable_since is None and await _is_stored_whole(tx, earlier):
             row.rolled_back_at = tx.now
             await _put_in_force(tx, earlier)
@@ -178,7 +176,7 @@ def _has_won(row: ModelVersion, rival: ModelVersion) -> bool:
 
 
 async def _put_in_force(tx: Tx, row: ModelVersion) -> None:
-    await _retire(tx, ModelRole.CHAMPION, row.kind)
+    await _retire(tx, ModelRole.CHAMPION)
     row.role = ModelRole.CHAMPION
     row.promoted_at = tx.now
     row.rolled_back_at = None
@@ -186,10 +184,10 @@ async def _put_in_force(tx: Tx, row: ModelVersion) -> None:
     tx.emit(ModelPutInForce(model_id=row.id, version=row.version))
 
 
-async def _retire(tx: Tx, role: ModelRole, kind: ModelKind) -> None:
+async def _retire(tx: Tx, role: ModelRole) -> None:
     await tx.session.execute(
         update(ModelVersion)
-        .where(ModelVersion.role == role, ModelVersion.kind == kind)
+        .where(ModelVersion.role == role)
         .values(role=ModelRole.RETIRED)
         .execution_options(synchronize_session="fetch")
     )

@@ -32,15 +32,6 @@ class ModelRole(StrEnum):
     RETIRED = "RETIRED"
 
 
-class ModelKind(StrEnum):
-    """What a model answers; each kind has a champion and a challenger of its own."""
-
-    # Who will place no order within the horizon.
-    CHURN = "CHURN"
-    # Whom a measure would make stay.
-    UPLIFT = "UPLIFT"
-
-
 class AlertState(StrEnum):
     """How far an alert has come. The first four are open, the others closed for good."""
 
@@ -82,13 +73,13 @@ class ModelVersion(Table):
         Index(None, "version", unique=True),
         Index(
             "uq_model_version_champion",
-            "kind",
+            "role",
             unique=True,
             postgresql_where=text("role = 'CHAMPION'"),
         ),
         Index(
             "uq_model_version_challenger",
-            "kind",
+            "role",
             unique=True,
             postgresql_where=text("role = 'CHALLENGER'"),
         ),
@@ -110,7 +101,6 @@ class ModelVersion(Table):
     # 0.5 to 1.5 MB; read by the scoring job alone.
     artifact: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
     created_at: Mapped[datetime]
-    kind: Mapped[ModelKind] = mapped_column(server_default=ModelKind.CHURN.value)
     # Of the manifest's values in one fixed spelling; models from before it was kept have none.
     manifest_sha256: Mapped[str | None]
     # How it did beside the model in force, on windows that neither had learned from.

@@ -10,35 +10,31 @@ from sqlalchemy.orm import undefer
 
 from app.churn.errors import ModelDamaged, NoModel
 from app.churn.manifests import manifest_hash
-from app.churn.tables import ModelKind, ModelRole, ModelVersion
+from app.churn.tables import ModelRole, ModelVersion
 from app.kernel.db import Read
 
 MOST_FALLBACKS = 3
 """How many models that were in force once are tried when the one in force cannot be used."""
 
 
-async def champion(read: Read, *, kind: ModelKind = ModelKind.CHURN) -> ModelVersion | None:
+async def champion(read: Read) -> ModelVersion | None:
     """The model in force, without its bytes; None before the first training."""
-    return await _of_role(read, ModelRole.CHAMPION, kind)
+    return await _of_role(read, ModelRole.CHAMPION)
 
 
-async def challenger(read: Read, *, kind: ModelKind = ModelKind.CHURN) -> ModelVersion | None:
+async def challenger(read: Read) -> ModelVersion | None:
     """The model that has to win first, without its bytes; None when there is none."""
-    return await _of_role(read, ModelRole.CHALLENGER, kind)
+    return await _of_role(read, ModelRole.CHALLENGER)
 
 
-async def _of_role(read: Read, role: ModelRole, kind: ModelKind) -> ModelVersion | None:
-    return await read.session.scalar(
-        select(ModelVersion).where(ModelVersion.role == role, ModelVersion.kind == kind)
-    )
+async def _of_role(read: Read, role: ModelRole) -> ModelVersion | None:
+    return await read.session.scalar(select(ModelVersion).where(ModelVersion.role == role))
 
 
-async def last_trained(read: Read, *, kind: ModelKind = ModelKind.CHURN) -> datetime | None:
+async def last_trained(read: Read) -> datetime | None:
     """As of when the newest model that can be used was trained, in force or not; None of none."""
     return await read.session.scalar(
-        select(func.max(ModelVersion.trained_as_of)).where(
-            ModelVersion.kind == kind, ModelVersion.unusable_since.is_(None)
-        )
+        select(func.max(ModelVersion.trained_as_of)).where(ModelVersion.unusable_since.is_(None))
     )
 
 
@@ -77,7 +73,7 @@ def is_whole(row: ModelVersion) -> bool:
     return row.manifest_sha256 is None or manifest_hash(row.manifest) == row.manifest_sha256
 
 
-async def in_turn(read: Read, *, kind: ModelKind = ModelKind.CHURN) -> list[ModelVersion]:
+async def in_turn(read: Read) -> list[ModelVersion]:
     """The model in force, then those that were before it, the latest first; without bytes.
 
     Those that staff took out of force are not among them.
@@ -85,7 +81,6 @@ async def in_turn(read: Read, *, kind: ModelKind = ModelKind.CHURN) -> list[Mode
     former = (
         select(ModelVersion)
         .where(
-            ModelVersion.kind == kind,
             ModelVersion.role == ModelRole.RETIRED,
             ModelVersion.promoted_at.is_not(None),
             ModelVersion.rolled_back_at.is_(None),
@@ -93,7 +88,7 @@ async def in_turn(read: Read, *, kind: ModelKind = ModelKind.CHURN) -> list[Mode
         .order_by(ModelVersion.promoted_at.desc(), ModelVersion.id.desc())
         .limit(MOST_FALLBACKS)
     )
-    first = await champion(read, kind=kind)
+    first = await champion(read)
     rows = list(await read.session.scalars(former))
     return rows if first is None else [first, *rows]
 

@@ -12,7 +12,6 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 ADDED = (
-    ("kind", sa.Text()),
     ("manifest_sha256", sa.Text()),
     ("evidence", postgresql.JSONB()),
     ("promoted_at", sa.DateTime(timezone=True)),
@@ -30,28 +29,12 @@ def _checked(name: str, *values: str) -> sa.Enum:
     return sa.Enum(*values, name=name, native_enum=False, create_constraint=True, length=32)
 
 
-def _one_a(column: str) -> None:
-    for role in ("champion", "challenger"):
-        name = f"uq_model_version_{role}"
-        op.drop_index(name, table_name="model_version")
-        op.create_index(
-            name,
-            "model_version",
-            [column],
-            unique=True,
-            postgresql_where=sa.text(f"role = '{role.upper()}'"),
-        )
-
-
 def upgrade() -> None:
-    kind = _checked("kind", "CHURN", "UPLIFT")
-    op.add_column("model_version", sa.Column("kind", kind, server_default="CHURN", nullable=False))
-    for name, type_ in ADDED[1:]:
+    for name, type_ in ADDED:
         op.add_column("model_version", sa.Column(name, type_, nullable=True))
     op.execute("UPDATE model_version SET promoted_at = created_at WHERE role = 'CHAMPION'")
     for name, condition in CHECKS.items():
         op.create_check_constraint(op.f(f"ck_model_version_{name}"), "model_version", condition)
-    _one_a("kind")
     op.create_index(
         op.f("ix_churn_score_history_as_of"),
         "churn_score_history",
@@ -125,11 +108,7 @@ def downgrade() -> None:
     op.drop_table("drift_alarm")
     op.drop_table("churn_night")
     op.drop_index(op.f("ix_churn_score_history_as_of"), table_name="churn_score_history")
-    # The version before knows one kind alone.
-    op.execute("UPDATE model_version SET role = 'RETIRED' WHERE kind <> 'CHURN'")
-    _one_a("role")
     for name in CHECKS:
         op.drop_constraint(op.f(f"ck_model_version_{name}"), "model_version", type_="check")
-    op.drop_constraint(op.f("ck_model_version_kind"), "model_version", type_="check")
     for name, _ in reversed(ADDED):
         op.drop_column("model_version", name)

@@ -41,9 +41,7 @@ async def roles(database: Database) -> dict[str, str]:
         return {row.version: row.role for row in rows}
 
 
-async def register(
-    database: Database, version: str, evidence: Json | None = None, *, kind: str = "CHURN"
-) -> UUID:
+async def register(database: Database, version: str, evidence: Json | None = None) -> UUID:
     async with database.begin() as tx:
         row = await churn.register_model(
             tx,
@@ -53,7 +51,6 @@ async def register(
             metrics={"roc_auc": 0.77, "brier": 0.17},
             artifact=version.encode(),
             evidence=evidence,
-            kind=churn.ModelKind(kind),
         )
         return row.id
 
@@ -77,13 +74,6 @@ async def test_a_model_only_challenges_until_it_has_won(database: Database) -> N
     await register(database, "c", tried("a", LOST))
     found = await roles(database)
     assert (found["a"], found["few"], found["c"]) == ("RETIRED", "CHALLENGER", "CHAMPION")
-
-
-async def test_each_kind_has_a_champion_of_its_own(database: Database) -> None:
-    await register(database, "a")
-    await register(database, "u", kind="UPLIFT")
-    await register(database, "u2", kind="UPLIFT")
-    assert await roles(database) == {"a": "CHAMPION", "u": "CHAMPION", "u2": "CHALLENGER"}
 
 
 async def test_models_registered_at_once_leave_one_champion(database: Database) -> None:

@@ -200,7 +200,9 @@ TYPES: dict[str, dict[Who, str]] = {
         ALL: "at growth growthThen move state missingGrowth missingToKeep tier nextInWords "
         "keepInWords"
     },
-    "TierRun": {ALL: "zone month state cutoff members startedAt previewedAt publishedAt counts moves"},
+    "TierRun": {
+        ALL: "zone month state cutoff members startedAt previewedAt publishedAt counts moves"
+    },
     "TierMoveCount": {ALL: "kind fromCode toCode members"},
     "TierMove": {ALL: "kind fromCode toCode growth threshold applied reason member"},
     "Benefit": {ALL: "code name description kind needsBooking partner"},
@@ -322,7 +324,7 @@ TYPES: dict[str, dict[Who, str]] = {
     "ChurnAlertRaised": {ALL: "cursor alert"},
     "ChurnAlertChanged": {ALL: "cursor change alert"},
     "ChurnModel": {
-        ALL: "id version kind role trainedAsOf createdAt promotedAt rolledBackAt problem choice "
+        ALL: "id version role trainedAsOf createdAt promotedAt rolledBackAt problem choice "
         "horizonDays orders members program sha256 features figures evidence"
     },
     "ModelFigures": {ALL: "rocAuc prAuc brier ece lift baseRate"},
