@@ -54,8 +54,8 @@ async def playbook(
     tx: Tx, measures: Sequence[MeasureDraft], *, active: bool = True, **design: Any
 ) -> playbooks.Playbook:
     """A playbook in force, with nobody held out unless told otherwise."""
-    shares = {"holdout_permille": 0, "level_holdout_permille": 0}
-    draft = playbooks.PlaybookDraft(name="挽留", measures=measures, **{**shares, **design})
+    given: dict[str, Any] = {"holdout_permille": 0, "level_holdout_permille": 0, **design}
+    draft = playbooks.PlaybookDraft(name="挽留", measures=measures, **given)
     row = await playbooks.create_playbook(tx, draft=draft, by=None)
     return await playbooks.activate_playbook(tx, playbook_id=row.id) if active else row
 

@@ -112,11 +112,8 @@ async def test_each_audience_gets_its_own_and_the_rest_what_is_for_others(
     )
     assert found[unknown].audience is Audience.OTHERS
     async with database.read() as read:
-        balances = dict(
-            (
-                await read.session.execute(select(points.Account.member_id, points.Account.active))
-            ).tuples()
-        )
+        accounts = (await read.session.scalars(select(points.Account))).all()
+        balances = {account.member_id: account.active for account in accounts}
     assert balances == {newcomer: 50}
 
 

@@ -4,6 +4,7 @@ import math
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -62,7 +63,7 @@ async def act(database: Database, row: playbooks.Playbook, told: list[Acted]) ->
                 )
 
 
-async def running(database: Database, **design: object) -> playbooks.Playbook:
+async def running(database: Database, **design: Any) -> playbooks.Playbook:
     async with database.begin() as tx:
         return await make.playbook(tx, [make.message()], **design)
 
