@@ -40,6 +40,7 @@ from app.coupons import Coupon, CouponState, Redemption, Return
 from app.kernel.db import Database
 from app.members import Member
 from app.orders import Activity, ActivityKind, Order, Refund
+from app.points import CheckIn
 
 KIND_CODES: Final = {kind: number for number, kind in enumerate(ActivityKind, start=1)}
 """The models' numbers of what members do: SESSION is 1, MESSAGE_CLICK 10."""
@@ -186,11 +187,25 @@ async def _read_events(
     driver: "asyncpg.Connection", members: Places, as_of: datetime, since: datetime | None
 ) -> Columns:
     widths = {"member": 16, "at": 8, "kind": 2, "seconds": 4}
-    done = [
+    told, ours = [
         await copy_columns(driver, query, widths, lambda block: _of_members(members, block))
         for query in (_activities(as_of, since), _befallen(as_of, since))
     ]
-    return {name: np.concatenate([part.pop(name) for part in done]) for name in list(done[0])}
+    twice = _check_ins_told(told, ours)
+    return {name: np.concatenate([told.pop(name), ours.pop(name)[~twice]]) for name in list(told)}
+
+
+def _check_ins_told(told: Columns, ours: Columns) -> Column:
+    """Which of our own check-ins were also told of as activities, at the same second."""
+    code = KIND_CODES[ActivityKind.CHECK_IN]
+
+    def keys(part: Columns) -> Column:
+        chosen = part["kind"] == code
+        return (part["member"][chosen].astype(np.int64) << 36) | part["at"][chosen]
+
+    answer = ours["kind"] == code
+    answer[answer] = np.isin(keys(ours), keys(told))
+    return answer
 
 
 def _activities(as_of: datetime, since: datetime | None) -> "Select[*tuple[Any, ...]]":
@@ -203,7 +218,7 @@ def _activities(as_of: datetime, since: datetime | None) -> "Select[*tuple[Any, 
 
 
 def _befallen(as_of: datetime, since: datetime | None) -> "Select[*tuple[Any, ...]]":
-    """Faults of deliveries, and coupons; each at the instant from which it was known.
+    """Faults of deliveries, coupons and check-ins, each at the instant from which it was known.
 
     A late or spoiled order is known once it is delivered. A coupon that was not used by its end
     has expired then, whether or not it has been told so yet.
@@ -222,6 +237,7 @@ def _befallen(as_of: datetime, since: datetime | None) -> "Select[*tuple[Any, ..
         (COUPON_EXPIRED, Coupon.expires_at.expression, unused),
     )
     used = literal_column(str(COUPON_USED))
+    check_in = str(KIND_CODES[ActivityKind.CHECK_IN])
     every = union_all(
         select(Order.member_id.label("member"), fault.c.at.label("at"), fault.c.kind)
         .join(fault, fault.c.holds)
@@ -229,6 +245,7 @@ def _befallen(as_of: datetime, since: datetime | None) -> "Select[*tuple[Any, ..
         select(Coupon.member_id, coupon.c.at, coupon.c.kind).join(coupon, coupon.c.holds),
         select(Redemption.member_id, Redemption.at, used),
         select(Return.member_id, Return.redeemed_at, used),
+        select(CheckIn.member_id, CheckIn.at, literal_column(check_in)),
     ).subquery()
     query = select(
         every.c.member,

@@ -11,6 +11,7 @@ from app import churn, coupons
 from app.churn.copying import Places
 from app.kernel.db import Database, Tx
 from app.orders import Activity, ActivityKind, Channel, Order, OrderLine, Refund
+from app.points import CheckIn
 from ml import facts as kinds
 from ml import features
 from ml.bgnbd import BgNbd
@@ -246,6 +247,32 @@ async def test_coupons_are_seen_from_their_own_instants(
         names = ("coupons_granted_90", "coupons_used_90", "coupons_expired_90")
         counts.append(tuple(float(matrix.column(name)[0]) for name in names))
     assert counts == [(2, 0, 0), (5, 0, 0), (5, 1, 1), (5, 2, 1), (5, 2, 2)]
+
+
+async def test_check_ins_count_once_whoever_told_of_them(
+    database: Database, clock: TestClock
+) -> None:
+    now = clock.now
+    async with database.begin() as tx:
+        shop = Shop(tx, 1)
+        await shop.join(2)
+        first, second = shop.histories
+        for owner, days in ((first, 1), (first, 2), (second, 2)):
+            at = now - days * DAY
+            tx.session.add(CheckIn(member_id=owner, day=at.date(), streak=1, points=0, at=at))
+        for owner, at in (
+            (first, now - 2 * DAY),  # the same one
+            (first, now - 3 * DAY),  # one that only the reporter knows
+            (second, now - 1 * DAY),
+        ):
+            kind = ActivityKind.CHECK_IN
+            tx.session.add(
+                Activity(member_id=owner, event_id=str(tx.new_id()), at=at, kind=kind, seconds=0)
+            )
+    facts = await read(database, now)
+    ids = facts.ids(np.arange(2))
+    counted = columns_of(facts, now).column("check_ins_7").tolist()
+    assert dict(zip(ids, counted, strict=True)) == {first: 3, second: 2}
 
 
 @pytest.mark.parametrize("seed", [5, 6, 7])

@@ -1,6 +1,6 @@
 """Every column against a slow oracle, on histories that seek the edges of windows."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -128,3 +128,22 @@ def test_the_oracle_itself_sees_what_it_should():
     assert (seen["spend_30"], later["spend_30"]) == (8.0, 0.0)
     cancelled = features_of(CANCELLED, instant(MIDNIGHT), zone_of(0), MODEL, HORIZON)
     assert cancelled["orders_30"] == 1
+
+
+def test_the_example_of_the_documents():
+    shanghai = zone_of(8 * 3600)
+
+    def noon(month: int, day: int) -> datetime:
+        return datetime(2026, month, day, 12, tzinfo=shanghai)
+
+    june = Order(noon(6, 11), 4000, refunds=[(noon(6, 13), 1000), (noon(7, 3), 1000)])
+    history = History([Order(noon(5, 2), 8000), Order(noon(5, 22), 6000), june])
+    as_of = int(datetime(2026, 7, 1, tzinfo=shanghai).timestamp())
+    member = np.zeros(1, dtype=np.int32)
+    matrix = features.build(as_facts([history], 8 * 3600), as_of, member, purchases=MODEL)
+    expected = {
+        "recency": 20, "interval_median": 20, "interval_sd": 0, "recency_in_medians": 1,
+        "days_until_due": 0, "spend_30": 30, "spend_31_60": 140, "orders_90": 3,
+        "basket_last_in_means": 0.53,
+    }  # fmt: skip
+    assert {name: round(matrix.column(name)[0], 2) for name in expected} == expected
