@@ -184,6 +184,7 @@ def new_code() -> str:
 
 # Rows go in by member, so that two grants of one template that race wait for each other in the
 # same order. A row that met a rival's number is neither granted nor at its limit: it tries again.
+# Nothing is joined: the planner takes `given` for one row, and would compare each with each.
 _INSERT = text(
     """
     WITH asked AS (
@@ -206,8 +207,8 @@ _INSERT = text(
         ON CONFLICT (member_id, template_id, nth) DO NOTHING
         RETURNING member_id, id
     )
-    SELECT asked.member_id, given.id, asked.nth > :per_member AS at_limit
-    FROM asked LEFT JOIN given USING (member_id)
+    SELECT member_id, id FROM given
+    UNION ALL SELECT member_id, NULL FROM asked WHERE nth > :per_member
     """
 )
 
@@ -242,10 +243,12 @@ async def _insert(
                 "expires_at": [row.expires_at for row in left.values()],
             },
         )
-        for member_id, coupon_id, full in found:
+        coupon_of = {row.member_id: row.id for row in found}
+        for member_id in left:
+            coupon_id = coupon_of.get(member_id)
             if coupon_id is not None:
                 given[member_id] = coupon_id
-            elif full:
+            elif member_id in coupon_of:
                 at_limit.add(member_id)
         left = {
             member_id: row

@@ -26,7 +26,7 @@ from app.kernel.db import Tx
 from app.kernel.log import logger
 from app.members import Community
 
-BATCH = 2_000
+BATCH = 10_000
 
 log = logger(__name__)
 
@@ -140,7 +140,9 @@ async def _locked_progress(tx: Tx, run: _Run) -> OccasionProgress | None:
 
 
 # Who is next in the order of members. Whoever joined, or told a birthday, on the day itself comes
-# too late for it, so that the hour at which the job runs changes nothing.
+# too late for it, so that the hour at which the job runs changes nothing. The last row has the last
+# of those who were looked at and how many they were: joined with those who are given something,
+# which the planner takes for one, each would be compared with each.
 _NEXT = """
     WITH next AS (
         SELECT m.id AS member_id, coalesce(s.tier_code, :lowest) AS tier, {cycle} AS cycle
@@ -164,8 +166,9 @@ _NEXT = """
         ON CONFLICT DO NOTHING
         RETURNING member_id, gift_id, cycle
     )
-    SELECT next.member_id, given.gift_id, given.cycle
-    FROM next LEFT JOIN given USING (member_id) ORDER BY next.member_id
+    SELECT member_id, gift_id, cycle, NULL AS looked_at FROM given
+    UNION ALL
+    SELECT (array_agg(member_id ORDER BY member_id DESC))[1], NULL, NULL, count(*) FROM next
 """
 # The birthday that is in force in the cycle of each of those that are celebrated.
 _BORN = """
@@ -226,15 +229,16 @@ async def _give(
     else:
         given |= {"birthdays": celebrated.birthdays, "day": day}
         rows = (await tx.session.execute(_NEXT_OF_BIRTHDAY, given)).all()
+    last = rows[-1]
     by_gift: dict[UUID, dict[UUID, int]] = {}
-    for member_id, gift_id, cycle in rows:
-        if gift_id is not None:
-            by_gift.setdefault(gift_id, {})[member_id] = cycle
+    # Coupons are handed out in the order of members, as far as they reach.
+    for member_id, gift_id, cycle, _ in sorted(rows[:-1], key=lambda row: row[0]):
+        by_gift.setdefault(gift_id, {})[member_id] = cycle
     batches = {gift.id: gift.batch_id for gift in run.gifts}
     # Batches are locked in the order of their keys by every command.
     for gift_id in sorted(by_gift, key=lambda key: (batches[key], key)):
         await _grant(tx, run, batches[gift_id], gift_id, by_gift[gift_id])
-    return rows[-1][0] if len(rows) == most else None
+    return last.member_id if last.looked_at == most else None
 
 
 async def _grant(tx: Tx, run: _Run, batch_id: UUID, gift_id: UUID, cycles: dict[UUID, int]) -> None:

@@ -4,13 +4,14 @@ A query takes `Read`, a command takes `Tx`. Clock, ids and outbox travel with th
 that no module reads the wall clock and no fact is announced that was not committed.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import insert
+import orjson
+from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from app.kernel.clock import Clock, system_clock
@@ -21,6 +22,8 @@ from app.kernel.outbox import Event, OutboxRow, encode
 from app.kernel.statements import Statement
 
 R = TypeVar("R")
+# Facts of one transaction that are worth a statement by arrays.
+MANY_FACTS = 50
 
 
 class Read:
@@ -194,6 +197,9 @@ def _engine(url: str, pool_size: int, pgbouncer: bool) -> AsyncEngine:
 async def _store(tx: Tx) -> None:
     # Ids of one instant differ by chance only; sorted, they keep the order of the facts.
     ids = sorted(tx.new_id() for _ in tx.events)
+    if len(ids) > MANY_FACTS:
+        await _store_many(tx, ids)
+        return
     rows = [
         {
             "id": key,
@@ -205,3 +211,26 @@ async def _store(tx: Tx) -> None:
         for key, event in zip(ids, tx.events, strict=True)
     ]
     await tx.session.execute(insert(OutboxRow), rows)
+
+
+# Rows by arrays: a statement of its own for each row would take most of a large batch's time.
+_STORE_MANY = text(
+    """
+    INSERT INTO outbox (id, kind, topics, payload, at)
+    SELECT e.id, e.kind, ARRAY(SELECT jsonb_array_elements_text(CAST(e.topics AS jsonb))),
+        CAST(e.payload AS jsonb), :at
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[]), CAST(:topics AS text[]),
+        CAST(:payloads AS text[])) AS e(id, kind, topics, payload)
+    """
+)
+
+
+async def _store_many(tx: Tx, ids: Sequence[UUID]) -> None:
+    given = {
+        "ids": list(ids),
+        "kinds": [event.kind for event in tx.events],
+        "topics": [orjson.dumps(event.topics()).decode() for event in tx.events],
+        "payloads": [orjson.dumps(encode(event)).decode() for event in tx.events],
+        "at": tx.now,
+    }
+    await tx.session.execute(_STORE_MANY, given)

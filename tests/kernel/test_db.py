@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from app.kernel.db import Database
+from app.kernel.db import MANY_FACTS, Database
 from app.kernel.ids import uuid7
-from app.kernel.outbox import Event, OutboxRow
+from app.kernel.outbox import Event, OutboxRow, encode
 from app.members import Community
 from tests.make.members import community
 
@@ -63,6 +63,37 @@ async def test_facts_are_stored_with_the_commit_and_the_relay_is_woken(database:
         database.after_emit = None
     assert woken == [True]
     assert await rows(database, OutboxRow) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Event):
+    kind: ClassVar[str] = "test.listed"
+    place: int
+    id: UUID
+    at: datetime
+    names: tuple[str, ...]
+    share: float | None
+
+    def topics(self) -> list[str]:
+        return [f"place:{at}" for at in range(self.place % 3)]
+
+
+@pytest.mark.parametrize("count", [MANY_FACTS, MANY_FACTS + 1])
+async def test_many_facts_are_stored_as_few_are_and_in_their_order(
+    database: Database, count: int
+) -> None:
+    async with database.begin() as tx:
+        told = [
+            Listed(at, uuid4(), tx.now, ("一", '"\\', ""), None if at % 2 else at / 7)
+            for at in range(count)
+        ]
+        for fact in told:
+            tx.emit(fact)
+    async with database.read() as read:
+        stored = list(await read.session.scalars(select(OutboxRow).order_by(OutboxRow.id)))
+    assert [(row.kind, row.topics, row.payload) for row in stored] == [
+        (fact.kind, fact.topics(), encode(fact)) for fact in told
+    ]
 
 
 @given(st.timedeltas(timedelta(), timedelta(days=2_900_000)))
