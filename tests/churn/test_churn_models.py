@@ -42,6 +42,9 @@ async def roles(database: Database) -> dict[str, str]:
 
 
 async def register(database: Database, version: str, evidence: Json | None = None) -> UUID:
+    # The way back goes by when models were put in force, which is never at the same instant.
+    assert isinstance(database.clock, TestClock)
+    database.clock.advance(seconds=1)
     async with database.begin() as tx:
         row = await churn.register_model(
             tx,
@@ -97,11 +100,15 @@ async def test_newer_evidence_decides_over_a_challenger(database: Database) -> N
 
 
 async def promote(database: Database, model_id: UUID) -> None:
+    assert isinstance(database.clock, TestClock)
+    database.clock.advance(seconds=1)
     async with database.begin() as tx:
         await churn.promote(tx, model_id=model_id)
 
 
 async def roll_back(database: Database, model_id: UUID) -> str:
+    assert isinstance(database.clock, TestClock)
+    database.clock.advance(seconds=1)
     async with database.begin() as tx:
         return (await churn.roll_back(tx, model_id=model_id)).version
 
