@@ -181,11 +181,14 @@ def show(report: "Report", tally: "Tally", written: list[Path]) -> None:
         style="dim",
     )
     gain = report.gain
-    _say(
-        out,
-        f"AUC gain of Linli over the best baseline ({_NAMES[report.best_baseline]}): "
-        f"{gain.mean:+.4f} (95% interval {gain.low:+.4f} to {gain.high:+.4f}, paired)",
-    )
+    if isfinite(gain.mean):
+        _say(
+            out,
+            f"AUC gain of Linli over the best baseline ({_NAMES[report.best_baseline]}): "
+            f"{gain.mean:+.4f} (95% interval {gain.low:+.4f} to {gain.high:+.4f}, paired)",
+        )
+    else:
+        _say(out, "At a cutoff everybody, or nobody, fell silent: no ranking can be judged.")
     timing = report.timing
     if "product" in timing and isfinite(timing["product"].concordance):
         product, rhythm = timing["product"], timing["own_rhythm"]
@@ -232,8 +235,7 @@ def _by_model(report: "Report") -> Table:
         if model not in report.mean:
             continue
         cells = [_cell(report.intervals[model][figure]) for figure, _ in _FIGURES]
-        gain = report.gains.get(model)
-        over = f"{gain.mean:+.4f}\n{_short(gain.low)}…{_short(gain.high)}" if gain else ""
+        over = _over(report.gains.get(model))
         table.add_row(name, *cells, over, style="bold" if model == "product" else None)
     return table
 
@@ -287,6 +289,13 @@ def _cell(told: "Interval") -> str:
         return "none"
     low, high = (f"{value:.3f}".removeprefix("0") for value in (max(told.low, 0), told.high))
     return f"{told.value:.4f}\n{low}–{high}"
+
+
+def _over(gain: "Gain | None") -> str:
+    """A gain with its interval in the line below."""
+    if gain is None or not isfinite(gain.mean):
+        return ""
+    return f"{gain.mean:+.4f}\n{_short(gain.low)}…{_short(gain.high)}"
 
 
 def _short(value: float) -> str:
