@@ -59,6 +59,13 @@ class MuteAlertInput:
     idempotency_key: str = strawberry.field(description=KEY)
 
 
+@strawberry.input(description="An alert whose member need not be left alone any more.")
+class UnmuteAlertInput:
+    alert_id: strawberry.ID = strawberry.field(description="The alert that was muted.")
+    reason: str | None = strawberry.field(default=None, description="Why, up to 200 characters.")
+    idempotency_key: str = strawberry.field(description=KEY)
+
+
 @strawberry.input(description="An alert that is over by a person's word.")
 class CloseAlertInput:
     alert_id: strawberry.ID = strawberry.field(description="The alert.")
@@ -99,6 +106,11 @@ class HandBackAlertSuccess(AlertSuccess):
 
 @strawberry.type(description="The alert is over, and its member muted.")
 class MuteAlertSuccess(AlertSuccess):
+    pass
+
+
+@strawberry.type(description="The member may be alerted again.")
+class UnmuteAlertSuccess(AlertSuccess):
     pass
 
 
@@ -211,6 +223,20 @@ class ChurnMutation:
             )
 
         return MuteAlertSuccess(key=await _do(info, "muteAlert", input, act))
+
+    @mutation(
+        ACTORS,
+        UnmuteAlertSuccess,
+        refusals=[churn.AlertNotFound, churn.AlertNotMuted],
+        description="Ends a mute before its time: the next score at the trigger raises an alert.",
+    )
+    async def unmute_alert(self, info: Info, input: UnmuteAlertInput) -> UnmuteAlertSuccess:
+        who = _actor(info).id
+
+        async def act(tx: Tx, key: UUID) -> object:
+            return await churn.unmute(tx, alert_id=key, actor_id=who, reason=input.reason)
+
+        return UnmuteAlertSuccess(key=await _do(info, "unmuteAlert", input, act))
 
     @mutation(
         ACTORS,

@@ -54,6 +54,7 @@ describe(
     TAKEN_OVER="Somebody of staff took it over, or holds it for longer.",
     HANDED_BACK="It was given back to the queue.",
     HOLD_ENDED="The time of whoever held it was over.",
+    UNMUTED="Its member's mute was ended before its time.",
 )
 describe(
     churn.AlertOrder,

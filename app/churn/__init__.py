@@ -8,6 +8,7 @@ from app.churn.closing import (
 from app.churn.errors import (
     AlertClosed,
     AlertNotFound,
+    AlertNotMuted,
     AlertNotTaken,
     AlertTaken,
     AlreadyInForce,
@@ -102,6 +103,7 @@ from app.churn.staffing import (
     mute,
     release_due,
     take_over,
+    unmute,
 )
 from app.churn.tables import (
     OPEN_STATES,
@@ -156,6 +158,7 @@ __all__ = [
     "AlertEscalated",
     "AlertHandedBack",
     "AlertNotFound",
+    "AlertNotMuted",
     "AlertNotTaken",
     "AlertOrder",
     "AlertState",
@@ -253,5 +256,6 @@ __all__ = [
     "store_scores",
     "take_over",
     "time_zones",
+    "unmute",
     "wins",
 ]

@@ -117,6 +117,14 @@ class AlertTaken(NotBefore):
         self.at = at
 
 
+class AlertNotMuted(Refusal):
+    """Only a mute that lasts is ended."""
+
+    code = "ALERT_NOT_MUTED"
+    zh = "该预警未处于静默中"
+    en = "This alert's member is not muted."
+
+
 class AlertNotTaken(Refusal):
     """Only an alert that somebody holds is handed back."""
 

@@ -12,7 +12,13 @@ from sqlalchemy import ARRAY, Text, and_, func, literal, select, update
 
 from app import staff
 from app.churn.closing import ESCALATIONS, among, checked_reason, close_alerts
-from app.churn.errors import AlertClosed, AlertNotFound, AlertNotTaken, AlertTaken
+from app.churn.errors import (
+    AlertClosed,
+    AlertNotFound,
+    AlertNotMuted,
+    AlertNotTaken,
+    AlertTaken,
+)
 from app.churn.events import (
     ALERTS_TOPIC,
     AlertAcknowledged,
@@ -137,13 +143,7 @@ async def mute(
             reason=f"after now and within {LONGEST_MUTE.days} days",
             reason_zh=f"须晚于现在且在{LONGEST_MUTE.days}天内",
         )
-    # The score's row is held before the alert's, as by those who raise alerts.
-    await tx.session.execute(
-        select(ChurnScore.member_id)
-        .join(ChurnAlert, ChurnAlert.member_id == ChurnScore.member_id)
-        .where(ChurnAlert.id == alert_id)
-        .with_for_update(of=ChurnScore)
-    )
+    await _hold_score(tx, alert_id)
     row = await _open_alert(tx, alert_id)
     if not anybodys:
         await _require_free(tx, row, actor_id)
@@ -161,6 +161,23 @@ async def mute(
         update(ChurnScore).where(ChurnScore.member_id == row.member_id).values(raised=False)
     )
     await tx.session.refresh(row)
+    return row
+
+
+async def unmute(
+    tx: Tx, *, alert_id: UUID, actor_id: UUID, reason: str | None = None
+) -> ChurnAlert:
+    """End a mute before its time: the next score at the trigger raises an alert.
+
+    Raises AlertNotFound, AlertNotMuted, InvalidInput.
+    """
+    said = checked_reason(reason) if reason is not None and reason.strip() else None
+    await _hold_score(tx, alert_id)
+    row = await _alert(tx, alert_id)
+    if row.muted_until is None or row.muted_until <= tx.now:
+        raise AlertNotMuted()
+    row.muted_until = tx.now
+    _note(tx, row, AlertActionKind.UNMUTED, actor_id, reason=said)
     return row
 
 
@@ -204,8 +221,18 @@ async def release_due(tx: Tx) -> int:
     return len(released)
 
 
-async def _open_alert(tx: Tx, alert_id: UUID) -> ChurnAlert:
-    """The alert's row, held until the transaction ends; refused once it is over."""
+async def _hold_score(tx: Tx, alert_id: UUID) -> None:
+    """The row of the member's score is held before the alert's, as by those who raise alerts."""
+    await tx.session.execute(
+        select(ChurnScore.member_id)
+        .join(ChurnAlert, ChurnAlert.member_id == ChurnScore.member_id)
+        .where(ChurnAlert.id == alert_id)
+        .with_for_update(of=ChurnScore)
+    )
+
+
+async def _alert(tx: Tx, alert_id: UUID) -> ChurnAlert:
+    """The alert's row, held until the transaction ends."""
     row = await tx.session.scalar(
         select(ChurnAlert)
         .where(ChurnAlert.id == alert_id)
@@ -214,6 +241,12 @@ async def _open_alert(tx: Tx, alert_id: UUID) -> ChurnAlert:
     )
     if row is None:
         raise AlertNotFound()
+    return row
+
+
+async def _open_alert(tx: Tx, alert_id: UUID) -> ChurnAlert:
+    """The same of an alert that is not over."""
+    row = await _alert(tx, alert_id)
     if row.state not in OPEN_STATES:
         raise AlertClosed()
     return row

@@ -59,6 +59,7 @@ class AlertActionKind(StrEnum):
     TAKEN_OVER = "TAKEN_OVER"
     HANDED_BACK = "HANDED_BACK"
     HOLD_ENDED = "HOLD_ENDED"
+    UNMUTED = "UNMUTED"
 
 
 OPEN_STATES = (AlertState.OPEN, AlertState.L1, AlertState.L2, AlertState.L3)

@@ -88,7 +88,14 @@ def _actions() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column(
             "kind",
-            _enum("alertactionkind", "ACKNOWLEDGED", "TAKEN_OVER", "HANDED_BACK", "HOLD_ENDED"),
+            _enum(
+                "alertactionkind",
+                "ACKNOWLEDGED",
+                "TAKEN_OVER",
+                "HANDED_BACK",
+                "HOLD_ENDED",
+                "UNMUTED",
+            ),
             nullable=False,
         ),
         sa.Column("at", INSTANT, nullable=False),

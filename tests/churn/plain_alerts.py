@@ -163,6 +163,15 @@ class PlainMember:
         self.mutes.append(until)
         self.latched = False
 
+    def unmute(self, now: datetime) -> None:
+        """Of the newest alert's mute."""
+        newest = self.alert or (self.over[-1] if self.over else None)
+        if newest is None:
+            raise Refused("ALERT_NOT_FOUND")
+        if newest.state != "MUTED" or self.mutes[-1] <= now:
+            raise Refused("ALERT_NOT_MUTED")
+        self.mutes[-1] = now
+
     def close(self, who: int, now: datetime, verdict: str) -> None:
         self.free_for(who, now)
         self.end(verdict)

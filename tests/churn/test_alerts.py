@@ -384,6 +384,26 @@ async def test_a_muted_member_gets_no_alert_before_the_end_and_one_after(
     ]
 
 
+async def test_a_mute_may_be_ended_before_its_time(database: Database, clock: TestClock) -> None:
+    alert, who = await raised(database), uuid4()
+    async with database.begin() as tx:
+        with pytest.raises(churn.AlertNotMuted):
+            await churn.unmute(tx, alert_id=alert.id, actor_id=who)
+        until = tx.now + timedelta(days=300)
+        await churn.mute(tx, alert_id=alert.id, actor_id=who, until=until, reason="travels")
+    clock.advance(days=1)
+    assert (await give(database, alert.member_id, 0.9)).raised == 0
+    async with database.begin() as tx:
+        row = await churn.unmute(tx, alert_id=alert.id, actor_id=who, reason="is back")
+        assert (row.state, row.muted_until) == ("MUTED", clock.now)
+    clock.advance(days=1)
+    async with database.begin() as tx:
+        with pytest.raises(churn.AlertNotMuted):
+            await churn.unmute(tx, alert_id=alert.id, actor_id=who)
+    assert (await give(database, alert.member_id, 0.9)).raised == 1
+    assert await history(database, alert.id) == ["OPEN", "MUTED", "UNMUTED"]
+
+
 async def test_a_member_who_calmed_down_while_muted_is_not_alerted_after(
     database: Database, clock: TestClock
 ) -> None:

@@ -54,11 +54,13 @@ STEPS = st.one_of(
     st.tuples(st.just("take"), WHO),
     st.tuples(st.just("hand_back"), WHO),
     st.tuples(st.just("mute"), WHO, st.sampled_from([1, 12])),
+    st.tuples(st.just("unmute"), WHO),
     st.tuples(st.just("close"), WHO, st.sampled_from([verdict.value for verdict in churn.Verdict])),
 )
 NAMES = {
     "score", "wait", "look", "settle", "order", "recover", "cancel", "signal", "signal_ends",
-    "raise_signalled", "acknowledge", "take", "hand_back", "mute", "close",
+    "raise_signalled", "acknowledge", "take", "hand_back", "mute", "unmute",
+    "close",
 }  # fmt: skip
 
 
@@ -190,6 +192,12 @@ class Life:
             reason="travels",
             anybodys=False,
         )
+
+    def plain_unmute(self, who: int) -> None:
+        self.plain.unmute(self.now)
+
+    async def unmute(self, tx: Tx, who: int) -> None:
+        await churn.unmute(tx, alert_id=self.alert_key, actor_id=STAFF[who - 1])
 
     def plain_close(self, who: int, verdict: str) -> None:
         self.plain.close(who, self.now, verdict)

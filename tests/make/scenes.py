@@ -313,6 +313,16 @@ async def _an_alert_in_hand(api: Api) -> Scene:
     return staffs(input={"HandBackAlert": {**named, "reason": "is away till Monday"}})
 
 
+@scene("UnmuteAlert")
+async def _a_muted_alert(api: Api) -> Scene:
+    async with api.resources.database.begin() as tx:
+        alert = await make_churn.alert(tx, member_id=(await make_members.member(tx)).id)
+        until = tx.now + timedelta(days=14)
+        await churn.mute(tx, alert_id=alert.id, actor_id=STAFF.id, until=until, reason="travels")
+    named = {"alertId": global_id("ChurnAlert", alert.id), "idempotencyKey": "key-1"}
+    return staffs(input={"UnmuteAlert": {**named, "reason": "is back"}})
+
+
 @scene("WatchAlerts", "WatchQueue")
 async def _somebody_drifted(api: Api) -> Scene:
     await _somebody_drifts(api)
