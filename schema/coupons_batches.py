@@ -7,11 +7,11 @@ from uuid import UUID
 import strawberry
 
 from app import coupons
-from app.kernel.auth import Role, StaffCaller
-from app.kernel.errors import NotSignedIn
-from app.kernel.idempotency import once
+from app.kernel.auth import Role
+from app.kernel.db import Tx
 from app.kernel.table import Json
 from app.staff import subject
+from schema.acting import acting_staff, answered
 from schema.context import Info, note_made
 from schema.coupons import (
     CouponBatch,
@@ -22,7 +22,7 @@ from schema.coupons import (
     template_of,
 )
 from schema.enums import describe
-from schema.fields import field, mutation, query, shown
+from schema.fields import field, mutation, query
 from schema.guard import OFFICE, staff
 from schema.nodes import key_of
 from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
@@ -170,32 +170,22 @@ class CouponBatchesMutation:
     async def create_coupon_batch(
         self, info: Info, input: CreateCouponBatchInput
     ) -> CreateCouponBatchSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
+        staff_id = acting_staff(info)
         template_id = key_of(input.template_id, "CouponTemplate", "templateId")
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                batch = await coupons.create_batch(
-                    tx,
-                    template_id=template_id,
-                    quantity=input.quantity,
-                    budget_fen=input.budget_fen,
-                    code_mode=input.code_mode,
-                    by=caller.id,
-                )
-                note_made(subject(coupons.Batch, batch.id))
-                return {"batch": str(batch.id)}
-
-            answer = await once(
+        async def work(tx: Tx) -> Json:
+            batch = await coupons.create_batch(
                 tx,
-                owner_id=caller.id,
-                command="createCouponBatch",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                template_id=template_id,
+                quantity=input.quantity,
+                budget_fen=input.budget_fen,
+                code_mode=input.code_mode,
+                by=staff_id,
             )
+            note_made(subject(coupons.Batch, batch.id))
+            return {"batch": str(batch.id)}
+
+        answer = await answered(info, input, work)
         return CreateCouponBatchSuccess(batch_key=UUID(answer["batch"]))
 
     @mutation(
@@ -212,28 +202,18 @@ class CouponBatchesMutation:
     async def approve_coupon_batch(
         self, info: Info, input: ApproveCouponBatchInput
     ) -> ApproveCouponBatchSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
+        staff_id = acting_staff(info)
         batch_id = key_of(input.batch_id, "CouponBatch", "batchId")
-        async with info.context.begin(about=subject(coupons.Batch, batch_id)) as tx:
 
-            async def work() -> Json:
-                batch = await coupons.approve_batch(
-                    tx, batch_id=batch_id, by=caller.id, alone=may_approve_alone(info)
-                )
-                if batch.code_mode is not coupons.CodeMode.BULK:
-                    return {"codes": 0}
-                return {"codes": await coupons.make_codes(tx, batch_id=batch_id)}
-
-            answer = await once(
-                tx,
-                owner_id=caller.id,
-                command="approveCouponBatch",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+        async def work(tx: Tx) -> Json:
+            batch = await coupons.approve_batch(
+                tx, batch_id=batch_id, by=staff_id, alone=may_approve_alone(info)
             )
+            if batch.code_mode is not coupons.CodeMode.BULK:
+                return {"codes": 0}
+            return {"codes": await coupons.make_codes(tx, batch_id=batch_id)}
+
+        answer = await answered(info, input, work, about=subject(coupons.Batch, batch_id))
         return ApproveCouponBatchSuccess(batch_key=batch_id, codes=answer["codes"])
 
     @mutation(
@@ -245,24 +225,13 @@ class CouponBatchesMutation:
     async def move_coupon_batch(
         self, info: Info, input: MoveCouponBatchInput
     ) -> MoveCouponBatchSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
         batch_id = key_of(input.batch_id, "CouponBatch", "batchId")
         coupons.check_reason(input.reason)
-        async with info.context.begin(about=subject(coupons.Batch, batch_id)) as tx:
 
-            async def work() -> Json:
-                to = coupons.BatchState(input.to.value)
-                await coupons.move_batch(tx, batch_id=batch_id, to=to)
-                return {}
+        async def work(tx: Tx) -> Json:
+            to = coupons.BatchState(input.to.value)
+            await coupons.move_batch(tx, batch_id=batch_id, to=to)
+            return {}
 
-            await once(
-                tx,
-                owner_id=caller.id,
-                command="moveCouponBatch",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
-            )
+        await answered(info, input, work, about=subject(coupons.Batch, batch_id))
         return MoveCouponBatchSuccess(batch_key=batch_id)

@@ -6,13 +6,12 @@ from uuid import UUID
 import strawberry
 
 from app import coupons, gifts
-from app.kernel.auth import MemberCaller, Role, StaffCaller
+from app.kernel.auth import Role
 from app.kernel.db import Tx
-from app.kernel.errors import NotSignedIn
-from app.kernel.idempotency import once
 from app.kernel.table import Json
 from app.members import MemberNotActive
 from app.staff import subject
+from schema.acting import acting_member, acting_staff, answered
 from schema.context import Info, note_made
 from schema.coupons import (
     Coupon,
@@ -24,7 +23,7 @@ from schema.coupons import (
     template_by_key,
 )
 from schema.coupons_prices import BasketLineInput, basket_of, without_gifts
-from schema.fields import LATER, field, mutation, shown
+from schema.fields import LATER, field, mutation
 from schema.guard import MEMBER, staff
 from schema.nodes import key_of
 from schema.scalars import Fen
@@ -214,18 +213,11 @@ class CouponsMutation:
     async def create_coupon_template(
         self, info: Info, input: CreateCouponTemplateInput
     ) -> CreateCouponTemplateSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
-        async with info.context.begin() as tx:
-            answer = await once(
-                tx,
-                owner_id=caller.id,
-                command="createCouponTemplate",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=lambda: _create(tx, input, by=caller.id, alone=may_approve_alone(info)),
-            )
+        staff_id = acting_staff(info)
+        alone = may_approve_alone(info)
+        answer = await answered(
+            info, input, lambda tx: _create(tx, input, by=staff_id, alone=alone)
+        )
         batch = answer["batch"]
         return CreateCouponTemplateSuccess(
             template_key=UUID(answer["template"]),
@@ -250,32 +242,22 @@ class CouponsMutation:
         sensitive=True,
     )
     async def redeem_coupon(self, info: Info, input: RedeemCouponInput) -> RedeemCouponSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
+        member_id = acting_member(info)
         coupon_id = key_of(input.coupon_id, "Coupon", "couponId")
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                made = await coupons.redeem(
-                    tx,
-                    coupon_id=coupon_id,
-                    member_id=caller.id,
-                    order_ref=input.order_ref,
-                    basket=await without_gifts(
-                        tx, caller.id, input.basket(), input.gift_hold_ids, input.order_ref
-                    ),
-                )
-                return {"discount_fen": made.discount_fen}
-
-            answer = await once(
+        async def work(tx: Tx) -> Json:
+            made = await coupons.redeem(
                 tx,
-                owner_id=caller.id,
-                command="redeemCoupon",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                coupon_id=coupon_id,
+                member_id=member_id,
+                order_ref=input.order_ref,
+                basket=await without_gifts(
+                    tx, member_id, input.basket(), input.gift_hold_ids, input.order_ref
+                ),
             )
+            return {"discount_fen": made.discount_fen}
+
+        answer = await answered(info, input, work)
         return RedeemCouponSuccess(
-            key=(caller.id, coupon_id), discount_fen=Fen(answer["discount_fen"])
+            key=(member_id, coupon_id), discount_fen=Fen(answer["discount_fen"])
         )

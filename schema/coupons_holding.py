@@ -6,15 +6,14 @@ from uuid import UUID
 import strawberry
 
 from app import coupons, gifts
-from app.kernel.auth import MemberCaller
-from app.kernel.errors import NotSignedIn
-from app.kernel.idempotency import once
+from app.kernel.db import Tx
 from app.kernel.table import Json
 from app.members import MemberNotActive
+from schema.acting import acting_member, answered
 from schema.context import Info
 from schema.coupons import Coupon, coupon_by_key
 from schema.coupons_prices import BasketLineInput, basket_of, without_gifts
-from schema.fields import LATER, field, mutation, shown
+from schema.fields import LATER, field, mutation
 from schema.guard import MEMBER
 from schema.nodes import key_of
 from schema.scalars import Fen
@@ -119,39 +118,29 @@ class CouponsHoldingMutation:
         sensitive=True,
     )
     async def reserve_coupon(self, info: Info, input: ReserveCouponInput) -> ReserveCouponSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
+        member_id = acting_member(info)
         coupon_id = key_of(input.coupon_id, "Coupon", "couponId")
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                # Minutes that no timedelta holds are refused with the others that are too many.
-                minutes = max(0, min(input.hold_minutes, 10_000))
-                basket = basket_of(input.lines, input.shipping_fen)
-                coupon, step = await coupons.reserve(
-                    tx,
-                    coupon_id=coupon_id,
-                    member_id=caller.id,
-                    order_ref=input.order_ref,
-                    basket=await without_gifts(
-                        tx, caller.id, basket, input.gift_hold_ids, input.order_ref
-                    ),
-                    hold=timedelta(minutes=minutes),
-                )
-                until = coupon.reserved_until
-                return {"discount_fen": step.fen, "until": until and until.isoformat()}
-
-            answer = await once(
+        async def work(tx: Tx) -> Json:
+            # Minutes that no timedelta holds are refused with the others that are too many.
+            minutes = max(0, min(input.hold_minutes, 10_000))
+            basket = basket_of(input.lines, input.shipping_fen)
+            coupon, step = await coupons.reserve(
                 tx,
-                owner_id=caller.id,
-                command="reserveCoupon",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                coupon_id=coupon_id,
+                member_id=member_id,
+                order_ref=input.order_ref,
+                basket=await without_gifts(
+                    tx, member_id, basket, input.gift_hold_ids, input.order_ref
+                ),
+                hold=timedelta(minutes=minutes),
             )
+            until = coupon.reserved_until
+            return {"discount_fen": step.fen, "until": until and until.isoformat()}
+
+        answer = await answered(info, input, work)
         return ReserveCouponSuccess(
-            key=(caller.id, coupon_id),
+            key=(member_id, coupon_id),
             discount_fen=Fen(answer["discount_fen"]),
             reserved_until=datetime.fromisoformat(answer["until"]),
         )
@@ -164,27 +153,17 @@ class CouponsHoldingMutation:
         sensitive=True,
     )
     async def release_coupon(self, info: Info, input: ReleaseCouponInput) -> ReleaseCouponSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
+        member_id = acting_member(info)
         coupon_id = key_of(input.coupon_id, "Coupon", "couponId")
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                await coupons.release(
-                    tx, coupon_id=coupon_id, member_id=caller.id, order_ref=input.order_ref
-                )
-                return {}
-
-            await once(
-                tx,
-                owner_id=caller.id,
-                command="releaseCoupon",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+        async def work(tx: Tx) -> Json:
+            await coupons.release(
+                tx, coupon_id=coupon_id, member_id=member_id, order_ref=input.order_ref
             )
-        return ReleaseCouponSuccess(key=(caller.id, coupon_id))
+            return {}
+
+        await answered(info, input, work)
+        return ReleaseCouponSuccess(key=(member_id, coupon_id))
 
     @mutation(
         MEMBER,
@@ -202,22 +181,14 @@ class CouponsHoldingMutation:
         sensitive=True,
     )
     async def redeem_code(self, info: Info, input: RedeemCodeInput) -> RedeemCodeSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
-        async with info.context.begin() as tx:
+        member_id = acting_member(info)
 
-            async def work() -> Json:
-                coupon_id = await coupons.enter_code(tx, member_id=caller.id, code=input.code)
-                return {"coupon": str(coupon_id)}
+        async def work(tx: Tx) -> Json:
+            coupon_id = await coupons.enter_code(tx, member_id=member_id, code=input.code)
+            return {"coupon": str(coupon_id)}
 
-            answer = await once(
-                tx,
-                owner_id=caller.id,
-                command="redeemCode",
-                key=input.idempotency_key,
-                # A code is money: what is kept of the input is a digest.
-                given={"code": coupons.digest_of_code(input.code)},
-                work=work,
-            )
-        return RedeemCodeSuccess(key=(caller.id, UUID(answer["coupon"])))
+        # A code is money: what is kept of the input is a digest.
+        answer = await answered(
+            info, input, work, given={"code": coupons.digest_of_code(input.code)}
+        )
+        return RedeemCodeSuccess(key=(member_id, UUID(answer["coupon"])))

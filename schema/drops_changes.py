@@ -7,16 +7,16 @@ from uuid import UUID
 import strawberry
 
 from app import coupons, drops, segments, tiers
-from app.kernel.auth import MemberCaller, Role, StaffCaller
+from app.kernel.auth import MemberCaller, Role
 from app.kernel.db import Tx
 from app.kernel.errors import NotSignedIn
-from app.kernel.idempotency import once
 from app.kernel.table import Json
 from app.members import CommunityNotFound, MemberNotActive
 from app.staff import subject
+from schema.acting import acting_staff, answered
 from schema.context import Info, note_made
 from schema.drops import Drop, DropClaim, drop_by_key, drop_of
-from schema.fields import field, mutation, shown
+from schema.fields import field, mutation
 from schema.guard import MEMBER, staff
 from schema.nodes import key_of
 from schema.segments import SegmentStage
@@ -182,43 +182,33 @@ class DropsMutation:
         description="Schedules a drop and sets its stock aside in the batch.",
     )
     async def create_drop(self, info: Info, input: CreateDropInput) -> CreateDropSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
+        staff_id = acting_staff(info)
         batch_id = key_of(input.batch_id, "CouponBatch", "batchId")
         home = input.community_id
         community_id = None if home is None else key_of(home, "Community", "communityId")
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                ranks = await _ranks(tx, input)
-                made = await drops.create_drop(
-                    tx,
-                    batch_id=batch_id,
-                    title=input.title,
-                    opens_at=input.opens_at,
-                    closes_at=input.closes_at,
-                    stock=input.stock,
-                    community_id=community_id,
-                    guests_only=bool(input.stages),
-                    min_rank=None if input.min_tier is None else ranks[input.min_tier],
-                    early=windows_of(input.early_access, ranks),
-                    by=caller.id,
-                )
-                if input.stages:
-                    chosen = segments.members_in_stage(*input.stages)
-                    await drops.invite_all(tx, drop_id=made.id, chosen=chosen)
-                note_made(subject(drops.Drop, made.id))
-                return {"drop": str(made.id)}
-
-            answer = await once(
+        async def work(tx: Tx) -> Json:
+            ranks = await _ranks(tx, input)
+            made = await drops.create_drop(
                 tx,
-                owner_id=caller.id,
-                command="createDrop",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                batch_id=batch_id,
+                title=input.title,
+                opens_at=input.opens_at,
+                closes_at=input.closes_at,
+                stock=input.stock,
+                community_id=community_id,
+                guests_only=bool(input.stages),
+                min_rank=None if input.min_tier is None else ranks[input.min_tier],
+                early=windows_of(input.early_access, ranks),
+                by=staff_id,
             )
+            if input.stages:
+                chosen = segments.members_in_stage(*input.stages)
+                await drops.invite_all(tx, drop_id=made.id, chosen=chosen)
+            note_made(subject(drops.Drop, made.id))
+            return {"drop": str(made.id)}
+
+        answer = await answered(info, input, work)
         return CreateDropSuccess(drop_key=UUID(answer["drop"]))
 
     @mutation(
@@ -240,23 +230,12 @@ class DropsMutation:
         description="Closes an open drop before its hour; what was claimed stays claimed.",
     )
     async def close_drop(self, info: Info, input: CloseDropInput) -> CloseDropSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
         key = key_of(input.drop_id, "Drop", "dropId")
-        async with info.context.begin(about=subject(drops.Drop, key)) as tx:
 
-            async def work() -> Json:
-                return {"drop": str((await drops.close_drop(tx, drop_id=key)).id)}
+        async def work(tx: Tx) -> Json:
+            return {"drop": str((await drops.close_drop(tx, drop_id=key)).id)}
 
-            await once(
-                tx,
-                owner_id=caller.id,
-                command="closeDrop",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
-            )
+        await answered(info, input, work, about=subject(drops.Drop, key))
         return CloseDropSuccess(drop_key=key)
 
     @mutation(
@@ -273,33 +252,23 @@ class DropsMutation:
         "coupons stay, or are taken back for points, another coupon, or both.",
     )
     async def cancel_drop(self, info: Info, input: CancelDropInput) -> CancelDropSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
+        staff_id = acting_staff(info)
         key = key_of(input.drop_id, "Drop", "dropId")
         other = None if input.batch_id is None else key_of(input.batch_id, "CouponBatch", "batchId")
-        async with info.context.begin(about=subject(drops.Drop, key)) as tx:
 
-            async def work() -> Json:
-                await drops.cancel_drop(
-                    tx,
-                    drop_id=key,
-                    reason=input.reason,
-                    fate=input.claims,
-                    points_each=input.points,
-                    batch_id=other,
-                    by=caller.id,
-                )
-                return {"drop": str(key)}
-
-            await once(
+        async def work(tx: Tx) -> Json:
+            await drops.cancel_drop(
                 tx,
-                owner_id=caller.id,
-                command="cancelDrop",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                drop_id=key,
+                reason=input.reason,
+                fate=input.claims,
+                points_each=input.points,
+                batch_id=other,
+                by=staff_id,
             )
+            return {"drop": str(key)}
+
+        await answered(info, input, work, about=subject(drops.Drop, key))
         return CancelDropSuccess(drop_key=key)
 
     @mutation(

@@ -6,14 +6,14 @@ from uuid import UUID
 import strawberry
 
 from app import gifts
-from app.kernel.auth import MemberCaller, Role, StaffCaller
-from app.kernel.errors import NotSignedIn
-from app.kernel.idempotency import once
+from app.kernel.auth import Role
+from app.kernel.db import Tx
 from app.kernel.table import Json
 from app.members import MemberNotActive, MemberNotFound
 from app.staff import subject
+from schema.acting import acting_member, acting_staff, answered
 from schema.context import Info, note_made
-from schema.fields import field, mutation, shown
+from schema.fields import field, mutation
 from schema.gifts import GiftHold, GiftOffer, hold_by_key, offer_of
 from schema.guard import MEMBER, staff
 from schema.nodes import key_of
@@ -115,34 +115,24 @@ class GiftsMutation:
     async def create_gift_offer(
         self, info: Info, input: CreateGiftOfferInput
     ) -> CreateGiftOfferSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
-        async with info.context.begin() as tx:
+        staff_id = acting_staff(info)
 
-            async def work() -> Json:
-                made = await gifts.create_offer(
-                    tx,
-                    title=input.title,
-                    sku=input.sku,
-                    stock=input.stock,
-                    cycle=input.cycle,
-                    price_fen=input.price_fen,
-                    opens_at=input.opens_at,
-                    closes_at=input.closes_at,
-                    by=caller.id,
-                )
-                note_made(subject(gifts.GiftOffer, made.id))
-                return {"offer": str(made.id)}
-
-            answer = await once(
+        async def work(tx: Tx) -> Json:
+            made = await gifts.create_offer(
                 tx,
-                owner_id=caller.id,
-                command="createGiftOffer",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                title=input.title,
+                sku=input.sku,
+                stock=input.stock,
+                cycle=input.cycle,
+                price_fen=input.price_fen,
+                opens_at=input.opens_at,
+                closes_at=input.closes_at,
+                by=staff_id,
             )
+            note_made(subject(gifts.GiftOffer, made.id))
+            return {"offer": str(made.id)}
+
+        answer = await answered(info, input, work)
         return CreateGiftOfferSuccess(key=UUID(answer["offer"]))
 
     @mutation(
@@ -160,25 +150,15 @@ class GiftsMutation:
         sensitive=True,
     )
     async def hold_gift(self, info: Info, input: HoldGiftInput) -> HoldGiftSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
+        member_id = acting_member(info)
         offer_id = key_of(input.offer_id, "GiftOffer", "offerId")
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                made = await gifts.hold_gift(tx, offer_id=offer_id, member_id=caller.id)
-                return {"hold": str(made.id)}
+        async def work(tx: Tx) -> Json:
+            made = await gifts.hold_gift(tx, offer_id=offer_id, member_id=member_id)
+            return {"hold": str(made.id)}
 
-            answer = await once(
-                tx,
-                owner_id=caller.id,
-                command="holdGift",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
-            )
-        return HoldGiftSuccess(key=(caller.id, UUID(answer["hold"])))
+        answer = await answered(info, input, work)
+        return HoldGiftSuccess(key=(member_id, UUID(answer["hold"])))
 
     @mutation(
         MEMBER,
@@ -187,27 +167,17 @@ class GiftsMutation:
         description="Takes a held gift with an order, beside its basket.",
     )
     async def take_gift(self, info: Info, input: TakeGiftInput) -> TakeGiftSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
+        member_id = acting_member(info)
         hold_id = key_of(input.hold_id, "GiftHold", "holdId")
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                await gifts.take_gift(
-                    tx, hold_id=hold_id, member_id=caller.id, order_ref=input.order_ref
-                )
-                return {}
-
-            await once(
-                tx,
-                owner_id=caller.id,
-                command="takeGift",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+        async def work(tx: Tx) -> Json:
+            await gifts.take_gift(
+                tx, hold_id=hold_id, member_id=member_id, order_ref=input.order_ref
             )
-        return TakeGiftSuccess(key=(caller.id, hold_id))
+            return {}
+
+        await answered(info, input, work)
+        return TakeGiftSuccess(key=(member_id, hold_id))
 
     @mutation(
         MEMBER,
@@ -216,22 +186,12 @@ class GiftsMutation:
         description="Lets a held gift go, so that a neighbour may have it.",
     )
     async def release_gift(self, info: Info, input: ReleaseGiftInput) -> ReleaseGiftSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
+        member_id = acting_member(info)
         hold_id = key_of(input.hold_id, "GiftHold", "holdId")
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                await gifts.release_gift(tx, hold_id=hold_id, member_id=caller.id)
-                return {}
+        async def work(tx: Tx) -> Json:
+            await gifts.release_gift(tx, hold_id=hold_id, member_id=member_id)
+            return {}
 
-            await once(
-                tx,
-                owner_id=caller.id,
-                command="releaseGift",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
-            )
-        return ReleaseGiftSuccess(key=(caller.id, hold_id))
+        await answered(info, input, work)
+        return ReleaseGiftSuccess(key=(member_id, hold_id))

@@ -7,16 +7,15 @@ import strawberry
 from sqlalchemy import select
 
 from app import coupons, gifts
-from app.kernel.auth import MemberCaller, Role, StaffCaller
+from app.kernel.auth import Role
 from app.kernel.db import Tx
-from app.kernel.errors import NotSignedIn
-from app.kernel.idempotency import once
 from app.kernel.table import Json
 from app.members import MemberNotActive, MemberNotFound
 from app.segments import SilenceEpisode
 from app.staff import subject
+from schema.acting import acting_member, acting_staff, answered
 from schema.context import Info, note_made
-from schema.fields import field, mutation, shown
+from schema.fields import field, mutation
 from schema.guard import MEMBER, staff
 from schema.nodes import key_of
 from schema.packs import Pack, PackClaim, claim_of, pack_by_key
@@ -135,28 +134,16 @@ async def _open_silence(tx: Tx, member_id: UUID) -> UUID | None:
 
 async def _move(
     info: Info,
-    command: str,
     input: OpenPackInput | ClosePackInput,
     change: Callable[..., Awaitable[gifts.Pack]],
 ) -> UUID:
-    caller = info.context.caller
-    if not isinstance(caller, StaffCaller):
-        raise NotSignedIn()
     pack_id = key_of(input.pack_id, "Pack", "packId")
-    async with info.context.begin(about=subject(gifts.Pack, pack_id)) as tx:
 
-        async def work() -> Json:
-            await change(tx, pack_id=pack_id)
-            return {}
+    async def work(tx: Tx) -> Json:
+        await change(tx, pack_id=pack_id)
+        return {}
 
-        await once(
-            tx,
-            owner_id=caller.id,
-            command=command,
-            key=input.idempotency_key,
-            given=shown(input),
-            work=work,
-        )
+    await answered(info, input, work, about=subject(gifts.Pack, pack_id))
     return pack_id
 
 
@@ -169,31 +156,21 @@ class PacksMutation:
         description="Drafts a pack of coupons, points and gifts.",
     )
     async def create_pack(self, info: Info, input: CreatePackInput) -> CreatePackSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
-        async with info.context.begin() as tx:
+        staff_id = acting_staff(info)
 
-            async def work() -> Json:
-                made = await gifts.create_pack(
-                    tx,
-                    title=input.title,
-                    stock=input.stock,
-                    once=input.once,
-                    items=[item.draft() for item in input.items],
-                    by=caller.id,
-                )
-                note_made(subject(gifts.Pack, made.id))
-                return {"pack": str(made.id)}
-
-            answer = await once(
+        async def work(tx: Tx) -> Json:
+            made = await gifts.create_pack(
                 tx,
-                owner_id=caller.id,
-                command="createPack",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                title=input.title,
+                stock=input.stock,
+                once=input.once,
+                items=[item.draft() for item in input.items],
+                by=staff_id,
             )
+            note_made(subject(gifts.Pack, made.id))
+            return {"pack": str(made.id)}
+
+        answer = await answered(info, input, work)
         return CreatePackSuccess(key=UUID(answer["pack"]))
 
     @mutation(
@@ -209,7 +186,7 @@ class PacksMutation:
         description="Gives a drafted pack out; coupons and gifts for all of them are set aside.",
     )
     async def open_pack(self, info: Info, input: OpenPackInput) -> OpenPackSuccess:
-        return OpenPackSuccess(key=await _move(info, "openPack", input, gifts.open_pack))
+        return OpenPackSuccess(key=await _move(info, input, gifts.open_pack))
 
     @mutation(
         staff(Role.CAMPAIGN_MANAGER),
@@ -218,7 +195,7 @@ class PacksMutation:
         description="Gives a pack out no more; what nobody claimed goes back.",
     )
     async def close_pack(self, info: Info, input: ClosePackInput) -> ClosePackSuccess:
-        return ClosePackSuccess(key=await _move(info, "closePack", input, gifts.close_pack))
+        return ClosePackSuccess(key=await _move(info, input, gifts.close_pack))
 
     @mutation(
         MEMBER,
@@ -237,27 +214,17 @@ class PacksMutation:
         sensitive=True,
     )
     async def claim_pack(self, info: Info, input: ClaimPackInput) -> ClaimPackSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
+        member_id = acting_member(info)
         pack_id = key_of(input.pack_id, "Pack", "packId")
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                made = await gifts.claim_pack(
-                    tx,
-                    pack_id=pack_id,
-                    member_id=caller.id,
-                    episode_id=await _open_silence(tx, caller.id),
-                )
-                return {"claim": str(made.id)}
-
-            answer = await once(
+        async def work(tx: Tx) -> Json:
+            made = await gifts.claim_pack(
                 tx,
-                owner_id=caller.id,
-                command="claimPack",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                pack_id=pack_id,
+                member_id=member_id,
+                episode_id=await _open_silence(tx, member_id),
             )
-        return ClaimPackSuccess(key=(caller.id, UUID(answer["claim"])))
+            return {"claim": str(made.id)}
+
+        answer = await answered(info, input, work)
+        return ClaimPackSuccess(key=(member_id, UUID(answer["claim"])))

@@ -6,15 +6,16 @@ from uuid import UUID
 import strawberry
 
 from app import points
-from app.kernel.auth import MemberCaller, Role, StaffCaller
-from app.kernel.errors import InvalidInput, NotAllowed, NotSignedIn
-from app.kernel.idempotency import once
+from app.kernel.auth import Role, StaffCaller
+from app.kernel.db import Tx
+from app.kernel.errors import InvalidInput, NotAllowed
 from app.kernel.table import Json
 from app.members import MemberNotActive, MemberNotFound
 from app.staff import Subject
+from schema.acting import acting_member, answered
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import Known, Wanted, mutation, shown, wanted
+from schema.fields import Known, Wanted, mutation, wanted
 from schema.guard import MEMBER, staff
 from schema.nodes import MemberPart, key_of
 from schema.paging import (
@@ -250,25 +251,15 @@ class PointsMutation:
         description="Checks the member in, once a business day of their neighbourhood.",
     )
     async def check_in(self, info: Info, input: CheckInInput) -> CheckInSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
-        async with info.context.begin() as tx:
+        member_id = acting_member(info)
 
-            async def work() -> Json:
-                row = await points.check_in(tx, member_id=caller.id)
-                return {"day": row.day.isoformat(), "streak": row.streak, "earned": row.points}
+        async def work(tx: Tx) -> Json:
+            row = await points.check_in(tx, member_id=member_id)
+            return {"day": row.day.isoformat(), "streak": row.streak, "earned": row.points}
 
-            done = await once(
-                tx,
-                owner_id=caller.id,
-                command="checkIn",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
-            )
+        done = await answered(info, input, work)
         return CheckInSuccess(
-            key=caller.id,
+            key=member_id,
             day=date.fromisoformat(done["day"]),
             streak=done["streak"],
             earned=Points(done["earned"]),
@@ -290,28 +281,20 @@ class PointsMutation:
         if not 0 < len(input.idempotency_key) <= LONGEST_KEY:
             raise InvalidInput(field="idempotencyKey", reason=f"1 to {LONGEST_KEY} characters")
         account = {"member_id": member_id, "currency": input.currency}
-        async with info.context.begin(about=Subject(points.Account, account)) as tx:
 
-            async def work() -> Json:
-                amount = await points.adjust(
-                    tx,
-                    member_id=member_id,
-                    amount=input.amount,
-                    actor_id=caller.id,
-                    reason=input.reason,
-                    subject=f"{caller.id}:{input.idempotency_key}",
-                    currency=input.currency,
-                )
-                return {"amount": amount}
-
-            done = await once(
+        async def work(tx: Tx) -> Json:
+            amount = await points.adjust(
                 tx,
-                owner_id=caller.id,
-                command="adjustPoints",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                member_id=member_id,
+                amount=input.amount,
+                actor_id=caller.id,
+                reason=input.reason,
+                subject=f"{caller.id}:{input.idempotency_key}",
+                currency=input.currency,
             )
+            return {"amount": amount}
+
+        done = await answered(info, input, work, about=Subject(points.Account, account))
         return AdjustPointsSuccess(
             key=member_id, currency=input.currency, amount=Points(done["amount"])
         )

@@ -6,14 +6,15 @@ from uuid import UUID
 import strawberry
 
 from app import members, tiers
-from app.kernel.auth import Role, StaffCaller
-from app.kernel.errors import InvalidInput, NotAllowed
-from app.kernel.idempotency import check_key, once
+from app.kernel.auth import Role
+from app.kernel.db import Tx
+from app.kernel.errors import InvalidInput
 from app.kernel.table import Json
 from app.staff import Subject, subject
+from schema.acting import acting_staff, answered
 from schema.benefits import Benefit, BenefitSlot, benefit_of, slot_of
 from schema.context import Info, note_made
-from schema.fields import Wanted, mutation, shown, wanted
+from schema.fields import Wanted, mutation, wanted
 from schema.guard import staff
 from schema.nodes import key_of
 from schema.subjects import NamedSubject
@@ -151,13 +152,6 @@ class EndTierOverrideSuccess(StandingSuccess):
     pass
 
 
-def _staff(info: Info) -> UUID:
-    caller = info.context.caller
-    if not isinstance(caller, StaffCaller):
-        raise NotAllowed()
-    return caller.id
-
-
 @strawberry.type(description="Mutations of tiers.")
 class TierMutation:
     @mutation(
@@ -227,36 +221,27 @@ class TierMutation:
     async def open_benefit_slot(
         self, info: Info, input: OpenBenefitSlotInput
     ) -> OpenBenefitSlotSuccess:
-        staff_id = _staff(info)
-        check_key(input.idempotency_key)
         home = input.community_id
         community = None if home is None else key_of(home, "Community", "communityId")
-        async with info.context.begin() as tx:
+
+        async def work(tx: Tx) -> Json:
             if community and not await members.communities_by_id(tx, [community]):
                 raise members.CommunityNotFound()
-
-            async def work() -> Json:
-                made = await tiers.open_slot(
-                    tx,
-                    benefit_code=input.benefit_code,
-                    starts_at=input.starts_at,
-                    ends_at=input.ends_at,
-                    capacity=input.capacity,
-                    venue=input.venue,
-                    community_id=community,
-                )
-                note_made(subject(tiers.BenefitSlot, made.id))
-                return {"slot": str(made.id)}
-
-            done = await once(
+            made = await tiers.open_slot(
                 tx,
-                owner_id=staff_id,
-                command="openBenefitSlot",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                benefit_code=input.benefit_code,
+                starts_at=input.starts_at,
+                ends_at=input.ends_at,
+                capacity=input.capacity,
+                venue=input.venue,
+                community_id=community,
             )
-            slot = await tx.session.get_one(tiers.BenefitSlot, UUID(done["slot"]))
+            note_made(subject(tiers.BenefitSlot, made.id))
+            return {"slot": str(made.id)}
+
+        slot_id = UUID((await answered(info, input, work))["slot"])
+        async with info.context.read() as read:
+            slot = (await tiers.slots_by_id(read, [slot_id]))[slot_id]
         return OpenBenefitSlotSuccess(slot=slot_of(slot))
 
     @mutation(
@@ -266,7 +251,7 @@ class TierMutation:
         description="Puts a member into a tier by hand, with a reason and an end date.",
     )
     async def override_tier(self, info: Info, input: OverrideTierInput) -> OverrideTierSuccess:
-        staff_id = _staff(info)
+        staff_id = acting_staff(info)
         key = key_of(input.member_id, "Member", "memberId")
         about = Subject(tiers.Standing, {"member_id": key})
         async with info.context.begin(about=about) as tx:
