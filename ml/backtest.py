@@ -22,8 +22,10 @@ from ml.silences import WEEK, Silences, weeks_of
 
 _CUTOFFS: Final = 4
 _APART: Final = 45
-# Weeks before the first cutoff that are scored only so that some silences have ended by then.
-_BEFORE: Final = (6 * WEEK, 12 * WEEK, 18 * WEEK)
+# Weeks before the first cutoff are scored only so that some silences have ended by then. Their
+# models are trained as far apart as cutoffs commonly are, so that trials are shared.
+_BEFORE: Final = 3
+_WEEKS_BEFORE: Final = 18
 _MOST_FOLLOWED: Final = 20_000
 
 Progress = Callable[[int, int], None]
@@ -162,8 +164,12 @@ def _schedule(past: Past, tested: list[int]) -> list[tuple[int, list[int]]]:
 
     Some weeks before the first cutoff are among them where the past allows.
     """
-    before = [cutoff for by in _BEFORE if past.cutoffs(cutoff := min(tested) - by)]
-    return weeks_of([*before, *tested], int(past.facts.order_at.max()))
+    first = min(tested)
+    earlier = [first - number * _APART * DAY for number in range(_BEFORE, 0, -1)]
+    before = [cutoff for cutoff in earlier if past.cutoffs(cutoff)]
+    weeks = (first - min(before, default=first)) // WEEK
+    start = first - min(weeks, _WEEKS_BEFORE) * WEEK
+    return weeks_of([*before, *tested], int(past.facts.order_at.max()), first=start)
 
 
 def _followed(past: Past) -> I32:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from ml.facts import Facts
 from ml.features import Matrix, days_needed, draw
 from ml.history import fold
 from ml.labels import churned, population
+
+if TYPE_CHECKING:
+    from ml.ladder import Models
 
 _HISTORY_FLOORS: Final = (180, 90, 60, 30)
 _ENOUGH_CUTOFFS: Final = 4
@@ -71,6 +74,8 @@ class Past:
         self._expectations: dict[int, Expectations] = {}
         self._bgnbd: dict[int, BgNbd] = {}
         self._surprises: dict[tuple[int, int], float] = {}
+        # What was fitted as of an instant: trials and trainings of one past often share it.
+        self.fits: dict[int, Models] = {}
 
     def boost(self, values: F32, outcome: F64, *, seed: int = 0, threads: int = 1) -> Booster:
         """Trees of rows; a past that lies on several machines grows them there."""
@@ -188,7 +193,7 @@ class Past:
         cutoffs apart by them, and windows more than twice as long as the shortest history:
         they would mean less at the early cutoffs. CNBD-k is left out as well: it has a voice of
         its own in the ladder, and as a column it won nothing. Raises TooLittleHistory when there
-        is none.
+        is none, or no column varies at all.
         """
         if not cutoffs:
             raise TooLittleHistory(
@@ -197,7 +202,7 @@ class Past:
             )
         samples = [self.at(cutoff) for cutoff in cutoffs]
         reach = (min(cutoffs) - self.first) // DAY
-        varied = np.logical_and.reduce([_varied(sample.matrix) for sample in samples])
+        varied = _worth([_varied(sample.matrix) for sample in samples])
         names = tuple(
             name
             for name, varies in zip(samples[0].matrix.names, varied, strict=True)
@@ -213,6 +218,14 @@ class Past:
     def _usable(self, cutoff: int) -> bool:
         members = len(self.members(cutoff))
         return members >= _FEWEST_MEMBERS and 0 < self.rate(cutoff) < 1
+
+
+def _worth(varied: list[Bools]) -> Bools:
+    """Columns that vary at every cutoff, or else at some. Raises TooLittleHistory for none."""
+    for found in (np.logical_and.reduce(varied), np.logical_or.reduce(varied)):
+        if found.any():
+            return found
+    raise TooLittleHistory("All members have the same history: nothing tells them apart.")
 
 
 def _varied(matrix: Matrix) -> Bools:

@@ -97,11 +97,16 @@ class Silences:
         return week.at - self.begun[week.places] <= self.early
 
 
-def weeks_of(cutoffs: Iterable[int], last: int) -> list[tuple[int, list[int]]]:
-    """For each cutoff the weekly instants from it until the next one, none after `last`."""
+def weeks_of(
+    cutoffs: Iterable[int], last: int, *, first: int | None = None
+) -> list[tuple[int, list[int]]]:
+    """For each cutoff the weekly instants from it until the next one, none after `last`.
+
+    Weeks are counted from the first cutoff, or from `first`, which is no earlier.
+    """
     bounds = sorted(cutoffs)
     answer: list[tuple[int, list[int]]] = []
-    at = bounds[0]
+    at = bounds[0] if first is None else first
     for cutoff, end in zip(bounds, [*bounds[1:], last + 1], strict=True):
         weeks: list[int] = []
         while at < end and at <= last:

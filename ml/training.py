@@ -12,7 +12,7 @@ from ml.errors import TooLittleHistory
 from ml.evaluation import Metrics
 from ml.facts import Facts
 from ml.ladder import Models, Rung, Trial
-from ml.samples import Past, Plan
+from ml.samples import Past, Plan, Rows
 
 _ORIGINS: Final = 4
 _ORIGIN_STEP: Final = 30
@@ -54,7 +54,7 @@ def train_on(
     cutoffs = past.cutoffs(as_of)
     rows = past.rows(cutoffs)
     told(1, steps)
-    fitted = ladder.fit(rows, seed=past.plan.seed, threads=threads, boost=past.boost)
+    fitted = _fitted(past, as_of, rows, threads)
     waits = aft.fit(past, rows.values, cutoffs, as_of=as_of, seed=past.plan.seed, threads=threads)
     told(2, steps)
     trials: dict[int, Trial] = {}
@@ -98,10 +98,17 @@ def _try(past: Past, origin: int, threads: int) -> Trial | None:
         rows = past.rows(past.cutoffs(origin))
     except TooLittleHistory:
         return None
-    models = ladder.fit(rows, seed=past.plan.seed, threads=threads, boost=past.boost)
+    models = _fitted(past, origin, rows, threads)
     sample = past.at(origin)
     odds = models.log_odds(sample.matrix, threads=threads)
     return Trial(sample.matrix.members, sample.outcome, odds)
+
+
+def _fitted(past: Past, as_of: int, rows: Rows, threads: int) -> Models:
+    """The models of the rows known at an instant, fitted once for a past."""
+    if as_of not in past.fits:
+        past.fits[as_of] = ladder.fit(rows, seed=past.plan.seed, threads=threads, boost=past.boost)
+    return past.fits[as_of]
 
 
 def _now(past: Past, as_of: int, models: Models) -> dict[Rung, F64]:
