@@ -17,8 +17,9 @@ from ml.bootstrap import Bootstrap, interval
 from ml.errors import TooLittleHistory
 from ml.evaluation import Metrics
 from ml.facts import Facts
+from ml.samples import Past, Plan
 from ml.scoring import score
-from ml.training import train
+from ml.training import train_on
 
 _WINDOWS: Final = 4
 _APART_DAYS: Final = 15
@@ -78,8 +79,11 @@ def compare(
     None when there is no window to compare on.
     """
     tried: list[Window] = []
+    about = challenger.about
+    plan = Plan(horizon_days=about.horizon_days, active_days=about.active_days, seed=about.seed)
+    past = Past(facts.before(as_of), plan)  # shared by the stand-ins, which have most in common
     for cutoff in windows(facts, champion=champion, challenger=challenger, as_of=as_of):
-        window = _try(facts, cutoff, champion, challenger, threads, seed)
+        window = _try(past, cutoff, champion, challenger, threads, seed)
         if window is not None:
             tried.append(window)
     if not tried:
@@ -96,25 +100,18 @@ def compare(
 
 
 def _try(
-    facts: Facts,
+    past: Past,
     cutoff: int,
     champion: Artifact,
     challenger: Artifact,
     threads: int,
     seed: int,
 ) -> Window | None:
-    about = challenger.about
+    facts, about = past.facts, challenger.about
     stand_in = challenger
     if cutoff < about.as_of:
         try:
-            stand_in = train(
-                facts,
-                as_of=cutoff,
-                horizon_days=about.horizon_days,
-                active_days=about.active_days,
-                seed=about.seed,
-                threads=threads,
-            )
+            stand_in = train_on(past, as_of=cutoff, threads=threads)
         except TooLittleHistory:
             return None
     everybody = labels.population(facts, cutoff, about.active_days)
