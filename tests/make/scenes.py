@@ -25,6 +25,7 @@ from tests.make import drops as make_drops
 from tests.make import eco as make_eco
 from tests.make import members as make_members
 from tests.make import orders as make_orders
+from tests.make import playbooks as make_playbooks
 from tests.make import points as make_points
 from tests.make import reviews as make_reviews
 from tests.make import segments as make_segments
@@ -286,6 +287,43 @@ async def _somebody_drifts(api: Api) -> Scene:
     async with api.resources.database.begin() as tx:
         await make_churn.score(tx, member_id=(await make_members.member(tx)).id)
     return staffs(first=10)
+
+
+@scene(
+    "CreatePlaybook",
+    "PlaybookEffects",
+    "RankedAlerts",
+    "PlaybookTasks",
+    "CompletePlaybookTask",
+)
+async def _playbooks(api: Api) -> Scene:
+    async with api.resources.database.begin() as tx:
+        person = (await make_members.member(tx)).id
+        alert = await make_churn.alert_in_hand(tx, member_id=person)
+        made = await make_playbooks.everything(tx, member_id=person, alert=alert)
+        batch = await make_coupons.batch(tx)
+    coupon = {"level": "L2", "audience": "OTHERS", "kind": "COUPON"}
+    given = {
+        "name": "挽留",
+        "measures": [coupon | {"batchId": global_id("CouponBatch", batch.id)}],
+        "idempotencyKey": "playbook-1",
+    }
+    told = {
+        "taskId": global_id("PlaybookTask", made["PlaybookTask"]),
+        "result": "REACHED",
+        "idempotencyKey": "task-1",
+    }
+    return staffs(
+        input={"CreatePlaybook": given, "CompletePlaybookTask": told},
+        playbookId=global_id("Playbook", made["Playbook"]),
+    )
+
+
+@scene("ActivatePlaybook")
+async def _a_drafted_playbook(api: Api) -> Scene:
+    async with api.resources.database.begin() as tx:
+        draft = await make_playbooks.playbook(tx, [make_playbooks.message()], active=False)
+    return staffs(playbookId=global_id("Playbook", draft.id))
 
 
 @scene("TakeOverAlert", "AcknowledgeAlert", "MuteAlert", "CloseAlert")
