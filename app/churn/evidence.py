@@ -7,6 +7,9 @@ from app.kernel.table import Json
 FEWEST_MEMBERS = 30
 """A comparison over fewer rows decides nothing."""
 
+SLACK = {"brier": 0.002, "roc_auc": 0.005}
+"""So much worse in one figure is nothing against being better beyond chance in the other."""
+
 
 def beside(evidence: Json | None, rival: str) -> bool:
     """True when the evidence compares with the model of this version."""
@@ -14,15 +17,15 @@ def beside(evidence: Json | None, rival: str) -> bool:
 
 
 def wins(evidence: Json) -> bool:
-    """True when the challenger was better beyond chance, and in nothing worse beyond chance.
+    """True when the challenger was better beyond chance in one figure, and no worse in the other.
 
     `gain` holds a paired difference with its 95% interval for the Brier score and for ROC AUC,
-    positive where the challenger is better: the lower end of one must be above 0, and no upper end
-    below it. Two models that do alike change nothing.
+    positive where the challenger is better: the lower end of one must be above 0, and neither
+    difference below -`SLACK`. Two models that do alike change nothing.
 
     >>> def tried(brier, roc_auc):
     ...     ends = {"brier": brier, "roc_auc": roc_auc}
-    ...     gain = {name: {"low": low, "high": high} for name, (low, high) in ends.items()}
+    ...     gain = {name: {"mean": sum(e) / 2, "low": e[0]} for name, e in ends.items()}
     ...     return {"windows": [{"members": 900}], "gain": gain}
     >>> wins(tried((0.001, 0.004), (-0.1, 0.1))), wins(tried((-0.1, 0.1), (-0.1, 0.1)))
     (True, False)
@@ -30,12 +33,11 @@ def wins(evidence: Json) -> bool:
     False
     """
     gains: dict[str, Any] = evidence.get("gain") or {}
-    ends = [gains.get(name) or {} for name in ("brier", "roc_auc")]
-    lows, highs = ([_number(end.get(name)) for end in ends] for name in ("low", "high"))
     if sum(int(one.get("members") or 0) for one in _windows(evidence)) < FEWEST_MEMBERS:
         return False
-    known = all(end is not None for end in (*lows, *highs))
-    return known and max(low or 0.0 for low in lows) > 0 and min(h or 0.0 for h in highs) >= 0
+    lows = [_number(gains, name, "low") for name in SLACK]
+    means = {name: _number(gains, name, "mean") for name in SLACK}
+    return max(lows) > 0 and all(means[name] >= -slack for name, slack in SLACK.items())
 
 
 def _windows(evidence: Json) -> list[Json]:
@@ -43,5 +45,7 @@ def _windows(evidence: Json) -> list[Json]:
     return found
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+def _number(gains: dict[str, Any], name: str, part: str) -> float:
+    """A number of the gain in a figure; of what is missing or none, as bad as can be."""
+    found = (gains.get(name) or {}).get(part)
+    return float(found) if isinstance(found, int | float) else float("-inf")
