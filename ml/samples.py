@@ -202,12 +202,15 @@ class Past:
             )
         samples = [self.at(cutoff) for cutoff in cutoffs]
         reach = (min(cutoffs) - self.first) // DAY
-        varied = _worth([_varied(sample.matrix) for sample in samples])
-        names = tuple(
-            name
-            for name, varies in zip(samples[0].matrix.names, varied, strict=True)
-            if varies and days_needed(name) <= _STRETCH * reach and not name.startswith("cnbd_")
+        every = samples[0].matrix.names
+        meant = np.array(
+            [
+                days_needed(name) <= _STRETCH * reach and not name.startswith("cnbd_")
+                for name in every
+            ]
         )
+        worth = _worth([meant & _varied(sample.matrix) for sample in samples])
+        names = tuple(name for name, found in zip(every, worth, strict=True) if found)
         return Rows(
             np.concatenate([sample.matrix.only(names) for sample in samples]),
             np.concatenate([sample.outcome for sample in samples]),
