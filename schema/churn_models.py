@@ -116,8 +116,8 @@ class ModelEvidence:
         description="The instant by which its windows had closed."
     )
     wins: bool = strawberry.field(
-        description="True if it was better beyond chance in one figure, and worse in none by more than a "
-        "trifle."
+        description="True if it was better beyond chance in one figure, and worse in none by more "
+        "than a trifle."
     )
     champion: ModelFigures = strawberry.field(description="Mean figures of the model in force.")
     challenger: ModelFigures = strawberry.field(description="Mean figures of the challenger.")
