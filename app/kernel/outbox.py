@@ -7,6 +7,7 @@ cursor of every subscription. Delivery is at least once.
 
 from dataclasses import dataclass, fields
 from datetime import date, datetime
+from functools import cache
 from typing import ClassVar
 from uuid import UUID
 
@@ -32,7 +33,12 @@ class Event:
 
 def encode(event: Event) -> Json:
     """A fact's fields as JSON values: ids and instants as text."""
-    return {item.name: _plain(getattr(event, item.name)) for item in fields(event)}
+    return {name: _plain(getattr(event, name)) for name in _names(type(event))}
+
+
+@cache
+def _names(kind: type[Event]) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(kind))
 
 
 def _plain(value: object) -> object:
