@@ -189,6 +189,15 @@ def show(report: "Report", tally: "Tally", written: list[Path]) -> None:
         )
     else:
         _say(out, "At a cutoff everybody, or nobody, fell silent: no ranking can be judged.")
+    _say_when(out, report)
+    if report.lead is not None:
+        out.print(_by_lead(report.lead))
+        out.print(_by_rule(report.lead))
+    for path in written:
+        out.print(f"Written: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _say_when(out: Console, report: "Report") -> None:
     timing = report.timing
     if "product" in timing and isfinite(timing["product"].concordance):
         product, rhythm = timing["product"], timing["own_rhythm"]
@@ -198,11 +207,6 @@ def show(report: "Report", tally: "Tally", written: list[Path]) -> None:
             f"{product.concordance:.3f}, off by {product.error:.1f} days on average; by each "
             f"customer's own median interval {rhythm.concordance:.3f} and {rhythm.error:.1f}.",
         )
-    if report.lead is not None:
-        out.print(_by_lead(report.lead))
-        out.print(_by_rule(report.lead))
-    for path in written:
-        out.print(f"Written: {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _say(out: Console, text: str, style: str | None = None) -> None:
