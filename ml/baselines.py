@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ml import logistic
+from ml import logistic, table
 from ml.arrays import F32, F64, I64, sigmoid
 from ml.features import Matrix
 from ml.samples import Rows, Sample
@@ -20,8 +20,6 @@ Said = Callable[[Matrix], F64]
 _RFM: Final = ("recency", "orders_365", "spend_365", "basket_mean", "orders_90")
 _QUINTILES: Final = (0.2, 0.4, 0.6, 0.8)
 _PRIOR: Final = 10.0
-_TENTHS: Final = tuple(n / 10 for n in range(1, 10))
-_ORDERS: Final = (1.5, 2.5, 3.5, 5.5, 10.5)
 
 
 def stacked(samples: list[Sample], names: tuple[str, ...] = _RFM) -> Rows:
@@ -48,24 +46,10 @@ def logistic_rfm(train: list[Sample]) -> Said:
 
 
 def recency_frequency(train: list[Sample]) -> Said:
-    """The share of silent members in a table of tenths of recency by orders in 365 days.
-
-    Each cell is drawn towards the overall share by ten members' weight.
-    """
-    rows = stacked(train, _RFM[:2])
-    edges = np.unique(np.quantile(rows.values[:, 0].astype(np.float64), _TENTHS))
-    cell = _cell(rows.values, edges)
-    cells = (len(edges) + 1) * (len(_ORDERS) + 1)
-    size = np.bincount(cell, minlength=cells)
-    silent = np.bincount(cell, weights=rows.outcome, minlength=cells)
-    rate = (silent + _PRIOR * rows.outcome.mean()) / (size + _PRIOR)
-    return lambda matrix: rate[_cell(matrix.only(_RFM[:2]), edges)]
-
-
-def _cell(values: F32, edges: F64) -> I64:
-    recent = np.searchsorted(edges, values[:, 0].astype(np.float64))
-    often = np.searchsorted(np.array(_ORDERS), np.nan_to_num(values[:, 1]).astype(np.float64))
-    return (recent * (len(_ORDERS) + 1) + often).astype(np.int64)
+    """The share of silent members in the ladder's table of recency by orders in 365 days."""
+    rows = stacked(train, table.COLUMNS)
+    model = table.fit(rows.values, rows.outcome)
+    return lambda matrix: model.chance(matrix.only(table.COLUMNS))
 
 
 def lightgbm(rows: Rows, *, seed: int = 0) -> Said:
