@@ -87,6 +87,8 @@ class Terms:
     zones: frozenset[str]
     windows: tuple[Window, ...]
     conditional: bool
+    # The number of the drop's terms when they were read.
+    number: int
 
 
 async def terms_of(read: Read, drop_id: UUID) -> Terms | None:
@@ -99,7 +101,9 @@ async def terms_of(read: Read, drop_id: UUID) -> Terms | None:
     zones = await read.session.scalars(select(Community.time_zone).distinct())
     windows = (await windows_by_drop(read, [drop_id])).get(drop_id, ())
     conditional = drop.min_rank is not None or drop.guests_only or drop.early_opens_at is not None
-    return Terms(drop_id, template, batch, frozenset(zones), tuple(windows), conditional)
+    return Terms(
+        drop_id, template, batch, frozenset(zones), tuple(windows), conditional, drop.terms
+    )
 
 
 async def serve(
@@ -159,6 +163,7 @@ def _arguments(
         ids[count],
         ids[count + 1],
         drop_topic(drop_id),
+        0 if terms is None else terms.number,
     ]
 
 

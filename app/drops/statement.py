@@ -36,8 +36,8 @@ class Outcome(StrEnum):
     STALE = "STALE"
     # Another grant of the same template to the same member was quicker.
     RIVALLED = "RIVALLED"
-    # The terms do not hold the zone that the member's community runs by, or a condition that the
-    # drop has got since they were read.
+    # The terms do not hold the zone that the member's community runs by, or the drop's have changed
+    # since they were read.
     NEW_TERMS = "NEW_TERMS"
 
 
@@ -47,7 +47,6 @@ class _Parts:
 
     seen: str
     judged: str
-    surprise: str
     uninvited: str
     early: str
     join: str
@@ -57,34 +56,30 @@ class _Parts:
 
 _FREE = _Parts(
     seen="""d.stock - d.claimed AS open_stock,
-           d.state IN ('SCHEDULED', 'OPEN') AND d.closes_at > $2 AND d.opens_at <= $2 AS takes,
-           d.min_rank IS NOT NULL OR d.guests_only OR d.early_opens_at IS NOT NULL
-               AS conditional,""",
+           d.state IN ('SCHEDULED', 'OPEN') AND d.closes_at > $2 AND d.opens_at <= $2 AS takes,""",
     judged="",
-    surprise=f"WHEN s.conditional THEN '{Outcome.NEW_TERMS}'",
     uninvited="",
     early="",
     join="",
     gone=f"'{Outcome.TOO_LATE}'",
     answer="CAST(j.answer AS text)",
 )
-# Before the opening $17 is the rank that early access asks for at this instant (null before its
-# first window) and $18 how many may be claimed by then in all. From the opening on both are idle:
+# Before the opening $18 is the rank that early access asks for at this instant (null before its
+# first window) and $19 how many may be claimed by then in all. From the opening on both are idle:
 # the instant decides, in this very statement, which of the two counts.
 _CONDITIONAL = _Parts(
     seen="""d.min_rank, d.guests_only,
-           CASE WHEN d.opens_at <= $2 THEN d.stock ELSE $18::bigint END - d.claimed AS open_stock,
+           CASE WHEN d.opens_at <= $2 THEN d.stock ELSE $19::bigint END - d.claimed AS open_stock,
            d.state IN ('SCHEDULED', 'OPEN') AND d.closes_at > $2
                AND (d.opens_at <= $2 OR d.early_opens_at IS NOT NULL) AS takes,
            d.min_rank IS NOT NULL OR (d.opens_at > $2 AND d.early_opens_at IS NOT NULL)
                AS ranked,""",
     judged="r.rank,",
-    surprise="",
     uninvited=""" OR r.rank < s.min_rank OR (s.guests_only AND NOT EXISTS (
                    SELECT FROM drop_guest AS u
                    WHERE (u.member_id, u.drop_id) >= (a.member_id, $1)
                        AND (u.member_id, u.drop_id) <= (a.member_id, $1)))""",
-    early=f"""WHEN NOT s.opened AND (r.rank < $17::bigint) IS NOT FALSE
+    early=f"""WHEN NOT s.opened AND (r.rank < $18::bigint) IS NOT FALSE
                    THEN '{NotYetYours.code}'""",
     join="""
     LEFT JOIN LATERAL (
@@ -108,7 +103,8 @@ _CONDITIONAL = _Parts(
 #
 # Most drops have no condition on who may claim: for those there is a statement without the parts
 # that look at ranks, guests and early access, which would cost each batch the setting-up of plans
-# that are never run. It serves nobody of a drop that has got a condition since (NEW_TERMS).
+# that are never run. Whoever changes the conditions raises `terms`: asked by terms of before ($17),
+# the statement serves nobody (NEW_TERMS).
 #
 # Every lookup is by a whole primary key, in a form that leaves the planner no other index: what
 # it thinks of nearly empty tables would have it walk all that others claimed, for each who claims.
@@ -122,8 +118,7 @@ _CONDITIONAL = _Parts(
 # the keys also makes all coupons come before the first of them. A key that another transaction has
 # stored meanwhile fails the whole statement (there it belongs to another drop's claim, since this
 # drop is held), and the caller tries again.
-def _judging(parts: _Parts) -> str:
-    return f"""
+_ASKED = """
 WITH asked AS MATERIALIZED (
     SELECT * FROM unnest($3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[])
         WITH ORDINALITY AS a(member_id, key, digest, coupon_id, code, place)
@@ -131,32 +126,10 @@ WITH asked AS MATERIALIZED (
     SELECT zone, usable_from, expires_at, CAST(facts AS jsonb) AS facts
     FROM unnest($8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[])
         AS w(zone, usable_from, expires_at, facts)
-), seen AS MATERIALIZED (
-    SELECT d.id, d.version, d.state, d.community_id, d.batch_id, b.template_id, t.per_member,
-           d.opens_at, d.stock - d.claimed AS remaining, d.opens_at <= $2 AS opened,
-           {parts.seen}
-           b.state = 'ACTIVE' AND $12::boolean AS gives
-    FROM coupon_drop AS d
-    JOIN coupon_batch AS b ON b.id = d.batch_id
-    JOIN coupon_template AS t ON t.id = b.template_id
-    WHERE d.id = $1
-), judged AS MATERIALIZED (
-    SELECT a.*, w.usable_from, w.expires_at, w.facts, e.answer, {parts.judged}
-           CASE
-               WHEN e.digest <> a.digest THEN '{IdempotencyKeyReused.code}'
-               WHEN e.digest IS NOT NULL THEN '{Outcome.REPEATED}'
-               WHEN s.id IS NULL THEN '{DropNotFound.code}'
-               WHEN m.status IS DISTINCT FROM 'ACTIVE' THEN '{MemberNotActive.code}'
-               WHEN c.taken OR i.known THEN '{AlreadyClaimed.code}'
-               {parts.surprise}
-               WHEN s.state = 'SOLD_OUT' THEN '{SoldOut.code}'
-               WHEN NOT s.takes THEN '{NotOpen.code}'
-               WHEN s.community_id <> m.community_id{parts.uninvited} THEN '{NotInAudience.code}'
-               {parts.early}
-               WHEN NOT s.gives THEN '{NotOpen.code}'
-               WHEN w.zone IS NULL THEN '{Outcome.NEW_TERMS}'
-           END AS verdict
-    FROM asked AS a
+"""
+
+
+_LOOKED_UP = f"""    FROM asked AS a
     LEFT JOIN seen AS s ON true
     LEFT JOIN LATERAL (
         SELECT k.digest, k.answer FROM idempotency_key AS k
@@ -180,7 +153,37 @@ WITH asked AS MATERIALIZED (
             WHERE k.drop_id = $1 AND k.kind = o.kind AND k.app = o.app AND k.blind = o.blind
             LIMIT 1)
         LIMIT 1
-    ) AS i ON true{parts.join}
+    ) AS i ON true"""
+
+
+def _judging(parts: _Parts) -> str:
+    return f"""
+), seen AS MATERIALIZED (
+    SELECT d.id, d.version, d.state, d.community_id, d.batch_id, b.template_id, t.per_member,
+           d.opens_at, d.stock - d.claimed AS remaining, d.opens_at <= $2 AS opened,
+           d.terms <> $17::int AS outdated,
+           {parts.seen}
+           b.state = 'ACTIVE' AND $12::boolean AS gives
+    FROM coupon_drop AS d
+    JOIN coupon_batch AS b ON b.id = d.batch_id
+    JOIN coupon_template AS t ON t.id = b.template_id
+    WHERE d.id = $1
+), judged AS MATERIALIZED (
+    SELECT a.*, w.usable_from, w.expires_at, w.facts, e.answer, {parts.judged}
+           CASE
+               WHEN e.digest <> a.digest THEN '{IdempotencyKeyReused.code}'
+               WHEN e.digest IS NOT NULL THEN '{Outcome.REPEATED}'
+               WHEN s.id IS NULL THEN '{DropNotFound.code}'
+               WHEN m.status IS DISTINCT FROM 'ACTIVE' THEN '{MemberNotActive.code}'
+               WHEN c.taken OR i.known THEN '{AlreadyClaimed.code}'
+               WHEN s.outdated THEN '{Outcome.NEW_TERMS}'
+               WHEN s.state = 'SOLD_OUT' THEN '{SoldOut.code}'
+               WHEN NOT s.takes THEN '{NotOpen.code}'
+               WHEN s.community_id <> m.community_id{parts.uninvited} THEN '{NotInAudience.code}'
+               {parts.early}
+               WHEN NOT s.gives THEN '{NotOpen.code}'
+               WHEN w.zone IS NULL THEN '{Outcome.NEW_TERMS}'
+           END AS verdict
 """
 
 
@@ -275,7 +278,7 @@ ORDER BY j.place
 
 
 def _statement(parts: _Parts) -> str:
-    return _judging(parts) + _GIVING + _telling(parts)
+    return _ASKED + _judging(parts) + _LOOKED_UP + parts.join + _GIVING + _telling(parts)
 
 
 FREE = _statement(_FREE)

@@ -56,5 +56,7 @@ async def test_a_drop_that_gets_a_condition_later_holds_claims_to_it(
     one, two = await members(database, 2)
     assert not isinstance(await gathered(claims, drop.id, one), type)
     async with database.begin() as tx:
-        await tx.session.execute(text("UPDATE coupon_drop SET guests_only = true"))
+        await tx.session.execute(
+            text("UPDATE coupon_drop SET guests_only = true, terms = terms + 1")
+        )
     assert await gathered(claims, drop.id, two) is NotInAudience
