@@ -92,7 +92,8 @@ def clock() -> TestClock:
 @pytest.fixture(scope="session")
 async def session_database(schema_ready: str) -> AsyncIterator[Database]:
     """One pool a test process."""
-    database = Database(schema_ready, pool_size=20)
+    # Races of a hundred wait for each other on slow machines, and are no less right for it.
+    database = Database(schema_ready, pool_size=20, pool_seconds=120)
     yield database
     await database.close()
 

@@ -101,16 +101,22 @@ class Database:
         *,
         read_url: str | None = None,
         pool_size: int = 10,
+        pool_seconds: float = 10,
         pgbouncer: bool = False,
         clock: Clock = system_clock,
         ids: IdSource = uuid7,
     ) -> None:
-        """Open no connection yet; the pool fills on demand."""
+        """Open no connection yet; the pool fills on demand.
+
+        A transaction waits for a connection of the pool as long as `pool_seconds`.
+        """
         # For connections past the pool; see `app.drops.connecting`.
         self.url = asyncpg_url(url)
         self.pgbouncer = pgbouncer
-        self.engine = _engine(url, pool_size, pgbouncer)
-        reader = self.engine if read_url is None else _engine(read_url, pool_size, pgbouncer)
+        self.engine = _engine(url, pool_size, pool_seconds, pgbouncer)
+        reader = self.engine
+        if read_url is not None:
+            reader = _engine(read_url, pool_size, pool_seconds, pgbouncer)
         self._owned = [self.engine] if read_url is None else [self.engine, reader]
         self._reader = reader.execution_options(postgresql_readonly=True)
         # Behind PgBouncer neither prepared statements nor a connection's settings can be relied on.
@@ -175,7 +181,7 @@ def asyncpg_url(url: str) -> str:
     return url.replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
-def _engine(url: str, pool_size: int, pgbouncer: bool) -> AsyncEngine:
+def _engine(url: str, pool_size: int, pool_seconds: float, pgbouncer: bool) -> AsyncEngine:
     arguments: dict[str, Any] = {"timeout": 10, "server_settings": {"application_name": "linli"}}
     full = sqlalchemy_url(url)
     if pgbouncer:
@@ -187,7 +193,7 @@ def _engine(url: str, pool_size: int, pgbouncer: bool) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
-        pool_timeout=10,
+        pool_timeout=pool_seconds,
         # An error's text goes to the logs, and bound values may be somebody's phone or password.
         hide_parameters=True,
         connect_args=arguments,
