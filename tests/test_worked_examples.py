@@ -8,7 +8,7 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("name, least", [("economy.md", 100), ("churn.md", 4)])
+@pytest.mark.parametrize(("name", "least"), [("economy.md", 100), ("churn.md", 4)])
 def test_every_example_says_what_the_product_does(name: str, least: int) -> None:
     found = doctest.testfile(str(DOCS / name), module_relative=False, encoding="utf-8")
     assert found.attempted >= least, "the examples are no longer found"
