@@ -19,6 +19,8 @@ PROGRAMS = (
     ("bench.stampede",),
     ("bench.tier_run",),
     ("bench.expiry",),
+    ("bench.occasions",),
+    ("bench.year",),
 )
 
 
