@@ -127,6 +127,14 @@ def ordinal(value: Any) -> int:
     return number
 
 
+def amount(value: Any) -> int:
+    """The same of a number that may be below zero."""
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("no row has this number")
+    return number
+
+
 def connect(
     rows: Sequence[R],
     *,

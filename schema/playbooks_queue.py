@@ -23,6 +23,7 @@ from schema.paging import (
     After,
     Connection,
     First,
+    amount,
     connect,
     decode_cursor,
     encode_cursor,
@@ -142,7 +143,7 @@ class PlaybookQueueQuery:
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[RankedAlert]:
         size = page_size(first)
-        position = None if after is None else decode_cursor(after, int, UUID)
+        position = None if after is None else decode_cursor(after, amount, UUID)
         async with info.context.read() as read:
             rows = await playbooks.ranked_page(
                 read,

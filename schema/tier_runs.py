@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import strawberry
 
@@ -175,7 +176,14 @@ def _month(text: str) -> date:
 def _zone(info: Info, given: str | None) -> str:
     if given is None:
         return info.context.settings.time_zone
-    return checked_text(given, field="zone", longest=LONGEST_ZONE)
+    name = checked_text(given, field="zone", longest=LONGEST_ZONE)
+    try:
+        return ZoneInfo(name).key
+    # What is no name is told by ValueError, by KeyError, or by the folder that it is.
+    except (ValueError, KeyError, OSError) as error:
+        raise InvalidInput(
+            field="zone", reason="a time zone like Asia/Urumqi", reason_zh="如Asia/Urumqi"
+        ) from error
 
 
 @strawberry.type(description="Queries of monthly runs.")

@@ -7,9 +7,10 @@ the table's own count shows: then everything is read. So the file may be lost, o
 server, and what comes out is the same.
 """
 
+import asyncio
 import json
 import os
-import zipfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from app.kernel.table import Table
 from app.orders import Order, OrderLine
 
 FORMAT: Final = 1
+_LEFT_SECONDS: Final = 86_400
 _ORDERS: Final = {"member": 16, "id": 16, "at": 8, "gone_at": 8, "fen": 8, "discount_fen": 8}
 _LINES: Final = {"order": 16, "line_no": 4, "quantity": 4, "product": 4, "category": 4}
 _ENDLESS: Final = literal_column("'infinity'::timestamptz")
@@ -65,11 +67,13 @@ async def read_bought(
         return await _whole(driver, places)
     mark = await driver.fetchrow(_MARK)
     assert mark is not None
-    old = _opened(kept, mark["whose"], places)
+    # Other work of this process goes on beside the large arrays.
+    old = await asyncio.to_thread(_opened, kept, mark["whose"], places)
     bought = None if old is None else await _renewed(driver, places, *old)
     if bought is None:
         bought = await _whole(driver, places)
-    _save(kept, bought, members, {"whose": mark["whose"], "horizon": mark["horizon"]})
+    note = {"whose": mark["whose"], "horizon": mark["horizon"]}
+    await asyncio.to_thread(_save, kept, bought, members, note)
     return bought
 
 
@@ -215,12 +219,20 @@ def _save(kept: Path, bought: Bought, members: Column, about: dict[str, Any]) ->
     beside = kept.with_name(f"{kept.name}.{os.getpid()}")
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(kept)
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             savez(file, about=np.frombuffer(note, np.uint8), **columns)
         beside.replace(kept)
     except OSError:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def _sweep(kept: Path) -> None:
+    """Delete what processes that were killed while writing have left."""
+    for left in kept.parent.glob(f"{kept.name}.*"):
+        if time.time() - left.stat().st_mtime > _LEFT_SECONDS:
+            left.unlink(missing_ok=True)
 
 
 def _opened(kept: Path, whose: str, members: Places) -> tuple[Bought, int] | None:
@@ -233,7 +245,7 @@ def _opened(kept: Path, whose: str, members: Places) -> tuple[Bought, int] | Non
             place = members.of(file["members"])
             orders = {name: file[f"order_{name}"] for name in (*_ORDERS, "items", "products")}
             lines = {name: file[f"line_{name}"] for name in _LINES}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            orders["member"] = np.where(orders["member"] >= 0, place[orders["member"]], -1)
+            return Bought(orders, lines, 0), int(about["horizon"])
+    except Exception:  # whatever lies there, it is only a help
         return None
-    orders["member"] = place[orders["member"]]
-    return Bought(orders, lines, 0), int(about["horizon"])

@@ -27,6 +27,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    text,
     true,
     union_all,
     values,
@@ -110,6 +111,9 @@ async def read_facts(
         connection = await read.session.connection(
             execution_options={"isolation_level": "REPEATABLE READ"}
         )
+        # The adapter begins its transaction with the first statement that goes through it; without
+        # one each COPY of the driver's would see another instant.
+        await connection.execute(text("SELECT 1"))
         raw = (await connection.get_raw_connection()).driver_connection
         driver = cast("asyncpg.Connection", raw)
         everyone = await copy_columns(driver, _members(), {"id": 16, "is_test": 2})
@@ -155,7 +159,8 @@ def _as_known(bought: Bought, places: Column, as_of: datetime) -> tuple[Columns,
     """
     orders, lines = dict(bought.orders), dict(bought.lines)
     now = int(as_of.timestamp())
-    orders["member"] = places[orders["member"]]
+    # Who is not among the members of the snapshot has no place.
+    orders["member"] = np.where(orders["member"] >= 0, places[orders["member"]], -1)
     orders["at"] = seconds(orders["at"])
     gone = seconds(orders["gone_at"])
     orders["gone_at"] = np.where(gone < now, gone, NEVER)

@@ -133,7 +133,12 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         "playbook_action": _moves(withheld=_OURS),
         "playbook_message": _moves(deleted=True),
         "playbook_task": _moves(
-            withheld=_OURS, erased={"note": Blank.NULL, "script_zh": Blank.EMPTY_TEXT}
+            withheld=_OURS,
+            erased={
+                "note": Blank.NULL,
+                "script_zh": Blank.EMPTY_TEXT,
+                "script_en": Blank.EMPTY_TEXT,
+            },
         ),
         "alert_rank": Part(Merges.END, "ranked anew", withheld=_OURS),
         # Taking part.

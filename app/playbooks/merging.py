@@ -11,6 +11,11 @@ _MOVE = tuple(
     text(f"UPDATE {table} SET member_id = :into_id WHERE member_id = :from_id")
     for table in ("playbook_action", "playbook_message", "playbook_task")
 )
+# A task is for the leader of the member's community, which is the survivor's from now on.
+_REHOME = text("""
+UPDATE playbook_task k SET community_id = m.community_id FROM member m
+WHERE k.member_id = :into_id AND m.id = :into_id AND k.community_id <> m.community_id
+""")
 # The survivor's own alert is ranked anew by night.
 _FORGET = text("DELETE FROM alert_rank WHERE member_id = :from_id")
 
@@ -23,5 +28,6 @@ async def merge(tx: Tx, from_id: UUID, into_id: UUID) -> int:
     """
     given = {"from_id": from_id, "into_id": into_id}
     moved = [await tx.session.execute(statement, given) for statement in _MOVE]
+    await tx.session.execute(_REHOME, given)
     await tx.session.execute(_FORGET, given)
     return getattr(moved[0], "rowcount", 0)

@@ -7,7 +7,7 @@ from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
 from app.points.ledger import Grant, close_sheet, credit, open_sheet
 from app.points.queries import places_by_member
-from app.points.rules import EXPIRY, expiry_of
+from app.points.rules import expiry_of, expiry_rule
 from app.points.tables import Currency, Source
 
 
@@ -26,7 +26,10 @@ async def earn_alike(
         return set()
     sheet = await open_sheet(tx, Currency.POINTS, places)
     lots = {
-        tx.new_id(): (member_id, expiry_of(EXPIRY[source], tx.now, place.zone))
+        tx.new_id(): (
+            member_id,
+            expiry_of(expiry_rule(place.settings, source), tx.now, place.zone),
+        )
         for member_id, place in places.items()
     }
     made = await credit(

@@ -2,12 +2,14 @@
 
 import random
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pytest
 
 from app import churn, coupons
+from app.churn import facts as facts_of_churn
 from app.churn.copying import Places
 from app.kernel.db import Database, Tx
 from app.orders import Activity, ActivityKind, Channel, Order, OrderLine, Refund
@@ -355,3 +357,19 @@ def test_places_of_keys_are_found_and_strangers_are_not(count: int) -> None:
         wanted = np.concatenate([packed[turned], strangers.view("V16").ravel()])
         expected = [known.get(value.tobytes(), -1) for value in wanted]
         assert Places(packed).of(wanted).tolist() == expected
+
+
+async def test_everything_is_read_as_of_one_instant(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, str]] = []
+    read_bought = facts_of_churn.read_bought
+
+    async def looking(driver: Any, *given: Any) -> Any:
+        level = await driver.fetchval("SHOW transaction_isolation")
+        seen.append((driver.is_in_transaction(), level))
+        return await read_bought(driver, *given)
+
+    monkeypatch.setattr(facts_of_churn, "read_bought", looking)
+    await churn.read_facts(database, as_of=database.clock(), zone="Asia/Shanghai")
+    assert seen == [(True, "repeatable read")]

@@ -6,8 +6,9 @@ from schema import build_schema
 from tests.clients.lint import lint
 
 # Lines of a ledger or a run are written once and never fetched again; a benefit goes by its code
-# and a claim of a pack by its pack: values, with no id of their own.
-VALUES = {"PointsEntry", "TierMove", "Benefit", "PackClaim"}
+# and a claim of a pack by its pack; a ranked alert is an alert and its place of the day: values,
+# with no id of their own.
+VALUES = {"PointsEntry", "TierMove", "Benefit", "PackClaim", "RankedAlert"}
 
 
 def test_what_we_publish_breaks_no_rule() -> None:

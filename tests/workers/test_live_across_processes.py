@@ -51,7 +51,8 @@ async def test_a_tier_a_coupon_and_a_risk_reach_their_subscribers(
     async with database.begin() as tx:
         await tiers.ensure_tiers(tx)
         home = (await community(tx)).id
-        buyer = (await member(tx, community_id=home, nickname="王阿姨")).id
+        buyer = (await member(tx, community_id=home)).id
+        drifting = (await member(tx, community_id=home, nickname="王阿姨")).id
         sleeper = await staged(tx)
         bought = await order(tx, member_id=buyer, total_fen=50_000_000)
         draft = await campaign(tx, running=False)
@@ -68,7 +69,7 @@ async def test_a_tier_a_coupon_and_a_risk_reach_their_subscribers(
             tx.emit(OrderPaid(**facts, placed_at=tx.now, paid_at=tx.now))
             tx.emit(OrderSettled(**facts, settled_at=tx.now))
             await campaigns.start(tx, campaign_id=draft.id)
-            await scores(tx, member_ids=[buyer], probability=[0.9])
+            await scores(tx, member_ids=[drifting], probability=[0.9])
         risen = (await asyncio.wait_for(risk, 180)).data["churnAlertRaised"]["alert"]
         assert risen == {"probability": 0.9, "member": {"nickname": "王阿姨"}}
         assert (await tier)["to_code"] == "DIAMOND"
