@@ -23,6 +23,7 @@ from app import points
 from app.kernel.db import Database
 from app.kernel.embedded import start_postgres
 from bench.processes import environment, linli
+from workers.jobs import drain_beside
 
 NOW = datetime(2026, 3, 18, 16, 0, tzinfo=UTC)
 LOTS_EACH = 10
@@ -79,11 +80,8 @@ async def _run(url: str) -> None:
     """What the job does, until nothing is due."""
     database = Database(url, pool_size=2)
     found, started = await _left(database), time.perf_counter()
-    while True:
-        async with database.begin(now=NOW) as tx:
-            moved = await points.expire_due(tx)
-        if not moved:
-            break
+    database.clock = lambda: NOW
+    await drain_beside(database, points.LANES, points.expire_due)
     seconds = time.perf_counter() - started
     print(f"  {found:,} lots in {seconds:.1f} s: {found / seconds:,.0f} lots/s", flush=True)
     await database.close()

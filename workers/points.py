@@ -10,7 +10,7 @@ from app.kernel.clock import business_day
 from app.kernel.db import Tx
 from app.kernel.log import logger
 from app.segments import SilenceEpisode
-from workers.jobs import NIGHTLY, Work, drain, job
+from workers.jobs import NIGHTLY, Work, drain_beside, job
 from workers.schedule import planned
 
 log = logger(__name__)
@@ -81,8 +81,8 @@ async def _episode_at(tx: Tx, order: orders.Order) -> UUID | None:
 @planned
 async def move_points(work: Work, *, due_at: datetime) -> None:
     """Release lots whose refund window has closed and end those whose time is over."""
-    released = await drain(work.database, points.release_due)
-    expired = await drain(work.database, points.expire_due)
+    released = await drain_beside(work.database, points.LANES, points.release_due)
+    expired = await drain_beside(work.database, points.LANES, points.expire_due)
     if released or expired:
         log.info("points moved", accounts_released=released, accounts_expired=expired)
 

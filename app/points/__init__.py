@@ -56,7 +56,7 @@ from app.points.statement import (
     statement,
     statement_lines,
 )
-from app.points.sweeping import expire_due, release_due, warn_of_expiry
+from app.points.sweeping import LANES, expire_due, release_due, warn_of_expiry
 from app.points.tables import (
     Account,
     Allocation,
@@ -76,6 +76,7 @@ from app.points.tables import (
 
 __all__ = [
     "EXPIRING_SOON",
+    "LANES",
     "REFUND_WINDOW",
     "SETTINGS",
     "Account",

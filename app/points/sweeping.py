@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import ColumnElement, Select, func, select, text, true
 
 from app.kernel.clock import DEFAULT_ZONE
 from app.kernel.db import Read, Tx
@@ -14,6 +14,8 @@ from app.points.rules import expiry_notice_from
 from app.points.tables import Currency, Lot, LotStatus
 
 BATCH = 2_000
+LANES = 2
+"""How many may sweep beside each other; a power of two."""
 
 # Old notices of these members go on the way: the table holds what is still to come.
 _FORGET = text("""
@@ -35,33 +37,41 @@ RETURNING member_id, currency, expires_at, points
 """)
 
 
-async def release_due(tx: Tx, *, limit: int = BATCH) -> int:
+async def release_due(tx: Tx, *, limit: int = BATCH, lane: int | None = None) -> int:
     """Release lots whose refund window has closed; answers how many accounts it brought up to now.
 
     Call it in a transaction each until it answers 0. Whatever else is due of these accounts, the
-    settling of debts included, is done with it.
+    settling of debts included, is done with it. `lane` is a share of the accounts, from 0 up to
+    `LANES`: sweeps of different lanes never meet.
     """
     return await _sweep(
         tx,
         select(Lot.member_id, Lot.currency)
-        .where(Lot.status == LotStatus.PENDING, Lot.available_at <= tx.now)
+        .where(Lot.status == LotStatus.PENDING, Lot.available_at <= tx.now, _in_lane(lane))
         .order_by(Lot.available_at)
         .limit(limit),
     )
 
 
-async def expire_due(tx: Tx, *, limit: int = BATCH) -> int:
+async def expire_due(tx: Tx, *, limit: int = BATCH, lane: int | None = None) -> int:
     """End lots whose expiry has come; answers how many accounts it brought up to now.
 
     Call it in a transaction each until it answers 0: what a killed run left is found by the next.
+    `lane` is as in `release_due`.
     """
     return await _sweep(
         tx,
         select(Lot.member_id, Lot.currency)
-        .where(Lot.status == LotStatus.ACTIVE, Lot.expires_at <= tx.now)
+        .where(Lot.status == LotStatus.ACTIVE, Lot.expires_at <= tx.now, _in_lane(lane))
         .order_by(Lot.expires_at)
         .limit(limit),
     )
+
+
+def _in_lane(lane: int | None) -> "ColumnElement[bool]":
+    if lane is None:
+        return true()
+    return func.uuid_hash(Lot.member_id).op("&")(LANES - 1) == lane
 
 
 async def _sweep(tx: Tx, due: "Select[UUID, Currency]") -> int:

@@ -181,3 +181,19 @@ async def test_mutations_under_the_same_key_are_one(
     assert len(checked) == 1
     assert all("code" not in second for _, second in done)
     assert await balance(api.resources.database, person) == (5 + 3 * keys, 0, 0)
+
+
+async def test_lanes_share_no_account_and_leave_none(database: Database, clock: TestClock) -> None:
+    async with database.begin() as tx:
+        people = [(await member(tx)).id for _ in range(30)]
+        for one in people:
+            await lot(tx, member_id=one, amount=3, expires_at=clock.now + timedelta(days=1))
+    clock.advance(days=2)
+    done: list[int] = []
+    for lane in range(points.LANES):
+        async with database.begin() as tx:
+            done.append(await points.expire_due(tx, lane=lane))
+    assert sum(done) == 30
+    assert min(done) > 0
+    async with database.begin() as tx:
+        assert await points.expire_due(tx) == 0
