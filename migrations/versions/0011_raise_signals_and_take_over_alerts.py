@@ -35,7 +35,8 @@ def _alerts() -> None:
             nullable=False,
         ),
         sa.Column("value_fen", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-        # Open alerts are few: the rewrite that a stored column costs takes under a second.
+        # A stored column rewrites the table, closed alerts too, and holds it meanwhile: with millions
+        # of them migrate while no console works the queue.
         sa.Column(
             "expected_loss_fen",
             sa.BigInteger(),
