@@ -72,7 +72,14 @@ class Part:
         """Start it and keep it."""
         self._may_run.set()
         self._keeper = asyncio.create_task(self._keep())
-        await until(self._runs, f"{self.name} starts")
+        await until(self.runs, f"{self.name} starts")
+
+    async def runs(self) -> bool:
+        """Whether a process of it is alive now: between an end and the next start none is."""
+        assert self._keeper is not None
+        if self._keeper.done():
+            self._keeper.result()
+        return self.process is not None and self.process.poll() is None
 
     def signal(self, number: int) -> None:
         """Send a signal to it, as whoever wants it dead or asleep does."""
@@ -120,12 +127,6 @@ class Part:
             self._keeper.result()
         if process is not None:
             processes.forget(process)
-
-    async def _runs(self) -> bool:
-        assert self._keeper is not None
-        if self._keeper.done():
-            self._keeper.result()
-        return self.process is not None and self.process.poll() is None
 
     async def _keep(self) -> None:
         while not self._ending:

@@ -115,6 +115,8 @@ class _Run:
             await asyncio.sleep(0.005)
         stores, apis = self.house.stores, self.house.apis
         part = stores.valkey if victim == "valkey" else random.choice(apis)
+        # Two strikes may fall on one process: the second waits until it is there again.
+        await until(part.runs, f"{victim} runs")
         starts = part.starts
         part.kill()
 
