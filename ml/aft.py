@@ -10,17 +10,17 @@ from typing import Final
 
 import numpy as np
 
-from ml import booster
-from ml.arrays import DAY, F32, F64, I32, Bools
+from ml.arrays import F32, F64, Bools
 from ml.booster import Booster
-from ml.facts import Facts
 from ml.features import Matrix
-from ml.samples import Past
+from ml.samples import Past, Rows
+from ml.waited import SOONEST, Waited, waited
+
+__all__ = ["LONGEST", "Timing", "Waited", "Waits", "fit", "measure", "own_rhythm", "waited"]
 
 LONGEST: Final = 1_825.0
 """Five years: no wait is told longer."""
 
-_SOONEST: Final = 0.5
 _MOST_PAIRED: Final = 3_000
 
 
@@ -33,37 +33,12 @@ class Waits:
     def days(self, values: F32, *, threads: int = 0) -> F64:
         """The median of the days until each row's next order, from half a day to five years."""
         log_days = self.trees.log_odds(values, threads=threads)
-        return np.clip(np.exp(np.clip(log_days, -20, 20)), _SOONEST, LONGEST)
+        return np.clip(np.exp(np.clip(log_days, -20, 20)), SOONEST, LONGEST)
 
 
-@dataclass(frozen=True, eq=False)
-class Waited:
-    """Days that members waited from a cutoff, and whether their next order ended the wait."""
-
-    days: F64
-    came: Bools
-
-
-def waited(facts: Facts, cutoff: int, as_of: int, members: I32) -> Waited:
-    """How long each of `members` waited from `cutoff` for the next order known at `as_of`."""
-    later = (facts.order_at >= cutoff) & facts.seen(as_of)
-    soonest = np.full(len(facts.member_ids), as_of, dtype=np.int64)
-    np.minimum.at(soonest, facts.order_member[later], facts.order_at[later])
-    came = np.zeros(len(facts.member_ids), dtype=np.bool_)
-    came[facts.order_member[later]] = True
-    days = (soonest[members] - cutoff) / DAY
-    return Waited(np.maximum(days, _SOONEST), came[members])
-
-
-def fit(
-    past: Past, values: F32, cutoffs: list[int], *, as_of: int, seed: int = 0, threads: int = 1
-) -> Waits:
-    """Learn from the samples of `cutoffs`, whose `values` are stacked, as of an instant."""
-    seen = [(cutoff, past.at(cutoff).matrix.members) for cutoff in cutoffs]
-    each = [waited(past.facts, cutoff, as_of, members) for cutoff, members in seen]
-    days = np.concatenate([one.days for one in each])
-    came = np.concatenate([one.came for one in each])
-    return Waits(booster.fit_waits(values, days, came, seed=seed, threads=threads))
+def fit(past: Past, rows: Rows, *, as_of: int, threads: int = 1) -> Waits:
+    """Learn from rows of the past how long their members waited, as of an instant."""
+    return Waits(past.boost_waits(rows, as_of=as_of, threads=threads))
 
 
 def own_rhythm(matrix: Matrix) -> F64:

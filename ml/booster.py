@@ -1,7 +1,7 @@
 """The only door to xgboost: train, predict, explain, and bytes."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import xgboost as xgb
@@ -74,14 +74,6 @@ def fit_waits(values: F32, days: F64, came: Bools, *, seed: int = 0, threads: in
     )
     parameters = PARAMETERS | WAITS | {"seed": seed, "nthread": threads}
     return Booster(xgb.train(parameters, matrix, num_boost_round=WAIT_ROUNDS))
-
-
-class Boost(Protocol):
-    """How trees are grown from rows: `fit` here, or over several machines."""
-
-    def __call__(self, values: F32, outcome: F64, *, seed: int = 0, threads: int = 1) -> Booster:
-        """Trees of rows `values` with outcomes 0.0 or 1.0."""
-        ...
 
 
 def from_bytes(data: bytes) -> Booster:

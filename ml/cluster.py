@@ -25,7 +25,7 @@ from ml.expectations import Expectations
 from ml.explain import Reason
 from ml.facts import Facts
 from ml.features import Matrix
-from ml.samples import Past, Plan
+from ml.samples import Past, Plan, Rows
 from ml.scoring import Scores
 from ml.scoring import score as score_here
 from ml.training import Progress, train_on
@@ -168,11 +168,11 @@ class ClusterPast(Past):
         silent = sum(number for _, number in found)
         self._rates[cutoff] = silent / len(members) if len(members) else float("nan")
 
-    def boost(self, values: F32, outcome: F64, *, seed: int = 0, threads: int = 1) -> Booster:
+    def boost(self, rows: Rows, *, seed: int = 0, threads: int = 1) -> Booster:
         """Trees of rows, grown by all workers together where there are enough for it to pay."""
-        if len(values) < SPREAD_FROM:
-            return super().boost(values, outcome, seed=seed, threads=threads)
-        return boost(self._parts.client, values, outcome, seed=seed)
+        if len(rows.values) < SPREAD_FROM:
+            return super().boost(rows, seed=seed, threads=threads)
+        return boost(self._parts.client, rows.values, rows.outcome, seed=seed)
 
     def _matrix(self, at: int, members: I32) -> Matrix:
         found: list[Matrix] = self._parts.each(

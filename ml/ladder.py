@@ -6,12 +6,12 @@ from typing import Final, Literal
 import numpy as np
 from scipy.optimize import minimize
 
-from ml import booster, logistic, table
+from ml import table
 from ml.arrays import F64, Numbers, logit, moved, sigmoid
-from ml.booster import Boost, Booster
+from ml.booster import Booster
 from ml.features import Matrix
 from ml.logistic import Logistic
-from ml.samples import Rows
+from ml.samples import HERE, Learning, Rows
 from ml.table import Table
 
 Rung = Literal["bgnbd", "cnbd", "recency_frequency", "logistic", "xgboost", "mean"]
@@ -64,16 +64,16 @@ class Models:
         return replace(self, weights=weights)
 
 
-def fit(rows: Rows, *, seed: int = 0, threads: int = 1, boost: Boost = booster.fit) -> Models:
+def fit(rows: Rows, *, seed: int = 0, threads: int = 1, by: Learning = HERE) -> Models:
     """Train every kind that is trained on rows; the models of buying come with the features.
 
-    `boost` grows the trees.
+    `by` says where the rows lie that the learned models are fitted to.
     """
     return Models(
         rows.names,
         table.fit(rows.shape, rows.outcome),
-        logistic.fit(rows.values, rows.outcome),
-        boost(rows.values, rows.outcome, seed=seed, threads=threads),
+        by.regress(rows),
+        by.boost(rows, seed=seed, threads=threads),
     )
 
 

@@ -1,5 +1,6 @@
 """Logistic regression on squashed, standardised columns, by Newton's method."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,25 +52,61 @@ def fit(values: F32, outcome: F64, *, penalty: float = 10.0) -> Logistic:
     The intercept is not penalised. Columns need not be independent. Of very many rows every
     n-th is taken: 50,000 settle so few weights.
     """
-    stride = -(-len(values) // _MOST_ROWS)
-    values, outcome = values[::stride], outcome[::stride]
+    chosen = slice(None, None, stride_of(len(values)))
+    values, outcome = values[chosen], outcome[chosen]
+    number, total = totals(values)
+    mean = total / np.maximum(number, 1)
+    sd = deviation(number, squares(values, mean))
+    rows = design(values, mean, sd)
+    weight = newton(lambda weight: normal(rows, outcome, weight), rows.shape[1], penalty)
+    return Logistic(mean, sd, weight[:-1], float(weight[-1]))
+
+
+def stride_of(rows: int) -> int:
+    """Every how many-th of so many rows is learned from."""
+    return max(-(-rows // _MOST_ROWS), 1)
+
+
+def totals(values: F32) -> tuple[F64, F64]:
+    """How many known values each column has, and the sum of what `squash` makes of them."""
     squashed = _squash(values)
     known = ~np.isnan(squashed)
-    number = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, squashed, 0).sum(axis=0) / number
-    spread = np.where(known, squashed - mean, 0)
-    sd = np.sqrt((spread**2).sum(axis=0) / number)
-    sd = np.where(sd > 1e-9, sd, 1.0)
-    design = np.column_stack([_standard(values, mean, sd), np.ones(len(values))])
-    ridge = np.full(design.shape[1], penalty)
+    return known.sum(axis=0).astype(np.float64), np.where(known, squashed, 0).sum(axis=0)
+
+
+def squares(values: F32, mean: F64) -> F64:
+    """The sum of each column's squared distances from its mean."""
+    return np.nansum((_squash(values) - mean) ** 2, axis=0)
+
+
+def deviation(number: F64, squared: F64) -> F64:
+    """Standard deviations of columns from sums of squares; 1 where a column hardly varies."""
+    sd = np.sqrt(squared / np.maximum(number, 1))
+    return np.where(sd > 1e-9, sd, 1.0)
+
+
+def design(values: F32, mean: F64, sd: F64) -> F64:
+    """Rows as the weights take them, and a last column of ones for the intercept."""
+    return np.column_stack([_standard(values, mean, sd), np.ones(len(values))])
+
+
+def normal(rows: F64, outcome: F64, weight: F64) -> tuple[F64, F64]:
+    """Slope and curvature of the log-loss of rows at some weights: they add up over rows."""
+    chance = sigmoid(rows @ weight)
+    slope = rows.T @ (chance - outcome)
+    return slope, (rows * (chance * (1 - chance) + 1e-9)[:, None]).T @ rows
+
+
+def newton(sums: Callable[[F64], tuple[F64, F64]], columns: int, penalty: float = 10.0) -> F64:
+    """The weights of least penalised loss, by what `sums` says of the slope and curvature there."""
+    ridge = np.full(columns, penalty)
     ridge[-1] = 1e-6
-    weight = np.zeros(design.shape[1])
+    weight = np.zeros(columns)
     for _ in range(_ROUNDS):
-        chance = sigmoid(design @ weight)
-        slope = design.T @ (chance - outcome) + ridge * weight
-        curve = (design * (chance * (1 - chance) + 1e-9)[:, None]).T @ design + np.diag(ridge)
+        slope, curve = sums(weight)
+        slope, curve = slope + ridge * weight, curve + np.diag(ridge)
         step = np.asarray(solve(curve, slope, assume_a="pos"), dtype=np.float64)
         weight -= step
         if np.abs(step).max() < 1e-6:
             break
-    return Logistic(mean, sd, weight[:-1], float(weight[-1]))
+    return weight

@@ -5,12 +5,13 @@ challenger itself is fresher than most such windows: there its stand-in is tried
 by the same code, parameters and seed, as it would have been on that day.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from ml import evaluation, features, labels
+from ml import evaluation, features
 from ml.arrays import DAY, F64, I32
 from ml.artifact import Artifact
 from ml.bootstrap import Bootstrap, interval
@@ -28,6 +29,15 @@ _MOST_MEMBERS: Final = 20_000
 _DRAWS: Final = 1_000
 _BETTER: Final = {"roc_auc": 1, "pr_auc": 1, "brier": -1}
 """Figures whose gains are given, and the sign that makes a better one positive."""
+
+Say = Callable[[Past, Artifact, int, I32, int], F64]
+"""What a model says of members of a past at a cutoff, by so many threads."""
+
+
+def _say(past: Past, model: Artifact, cutoff: int, members: I32, threads: int) -> F64:
+    return score(
+        model, past.facts, as_of=cutoff, members=members, reasons_for=0, threads=threads
+    ).probability
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,19 +58,25 @@ def windows(facts: Facts, *, champion: Artifact, challenger: Artifact, as_of: in
     At most four, 15 days apart; none while the champion is younger than the horizon, or where
     the two models do not predict the same.
     """
+    return _windows(Past(facts, _plan(challenger)), champion, challenger, as_of)
+
+
+def _plan(model: Artifact) -> Plan:
+    about = model.about
+    return Plan(horizon_days=about.horizon_days, active_days=about.active_days, seed=about.seed)
+
+
+def _windows(past: Past, champion: Artifact, challenger: Artifact, as_of: int) -> list[int]:
     ours, theirs = challenger.about, champion.about
     if (ours.horizon_days, ours.active_days) != (theirs.horizon_days, theirs.active_days):
         return []
     latest = as_of - ours.horizon_days * DAY
     grid = [latest - step * _APART_DAYS * DAY for step in range(_WINDOWS)]
-    return [cutoff for cutoff in grid if cutoff >= theirs.as_of and _is_fair(facts, cutoff, ours)]
+    return [cutoff for cutoff in grid if cutoff >= theirs.as_of and _is_fair(past, cutoff)]
 
 
-def _is_fair(facts: Facts, cutoff: int, about: Any) -> bool:
-    members = labels.population(facts, cutoff, about.active_days)
-    if len(members) < _FEWEST_MEMBERS:
-        return False
-    return 0 < labels.churned(facts, cutoff, about.horizon_days, members).mean() < 1
+def _is_fair(past: Past, cutoff: int) -> bool:
+    return len(past.members(cutoff)) >= _FEWEST_MEMBERS and 0 < past.rate(cutoff) < 1
 
 
 def compare(
@@ -78,12 +94,26 @@ def compare(
     over members, the same draws for both models. Of very many members 20,000 a window are tried.
     None when there is no window to compare on.
     """
+    past = Past(facts.before(as_of), _plan(challenger))
+    return compare_on(
+        past, champion=champion, challenger=challenger, as_of=as_of, threads=threads, seed=seed
+    )
+
+
+def compare_on(
+    past: Past,
+    *,
+    champion: Artifact,
+    challenger: Artifact,
+    as_of: int,
+    threads: int = 1,
+    seed: int = 0,
+    say: Say = _say,
+) -> dict[str, Any] | None:
+    """`compare` on the challenger's past, which the stand-ins share."""
     tried: list[Window] = []
-    about = challenger.about
-    plan = Plan(horizon_days=about.horizon_days, active_days=about.active_days, seed=about.seed)
-    past = Past(facts.before(as_of), plan)  # shared by the stand-ins, which have most in common
-    for cutoff in windows(facts, champion=champion, challenger=challenger, as_of=as_of):
-        window = _try(past, cutoff, champion, challenger, threads, seed)
+    for cutoff in _windows(past, champion, challenger, as_of):
+        window = _try(past, cutoff, champion, challenger, threads, seed, say)
         if window is not None:
             tried.append(window)
     if not tried:
@@ -106,26 +136,18 @@ def _try(
     challenger: Artifact,
     threads: int,
     seed: int,
+    say: Say,
 ) -> Window | None:
-    facts, about = past.facts, challenger.about
     stand_in = challenger
-    if cutoff < about.as_of:
+    if cutoff < challenger.about.as_of:
         try:
             stand_in = train_on(past, as_of=cutoff, threads=threads)
         except TooLittleHistory:
             return None
-    everybody = labels.population(facts, cutoff, about.active_days)
-    members = features.draw(everybody, _MOST_MEMBERS, seed)
-
-    def said(model: Artifact) -> F64:
-        return score(
-            model, facts, as_of=cutoff, members=members, reasons_for=0, threads=threads
-        ).probability
-
-    outcome = labels.churned(facts, cutoff, about.horizon_days, members)
-    return Window(
-        cutoff, members, outcome, said(champion), said(stand_in), stand_in is not challenger
-    )
+    members = features.draw(past.members(cutoff), _MOST_MEMBERS, seed)
+    outcome = past.outcomes(cutoff, past.plan.horizon_days, members)
+    old, new = (say(past, model, cutoff, members, threads) for model in (champion, stand_in))
+    return Window(cutoff, members, outcome, old, new, stand_in is not challenger)
 
 
 def _told(window: Window) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ml import bgnbd, booster, features, table
+from ml import bgnbd, booster, features, logistic, table
 from ml.arrays import DAY, F32, F64, I32, Bools, logit, moved
-from ml.bgnbd import BgNbd
+from ml.bgnbd import BgNbd, Counts
 from ml.booster import Booster
 from ml.errors import TooLittleHistory
 from ml.expectations import Expectations
@@ -16,6 +16,8 @@ from ml.facts import Facts
 from ml.features import Matrix, days_needed, draw
 from ml.history import fold
 from ml.labels import churned, population
+from ml.logistic import Logistic
+from ml.waited import waited
 
 if TYPE_CHECKING:
     from ml.ladder import Models
@@ -51,16 +53,43 @@ class Sample:
 class Rows:
     """Samples of several cutoffs stacked: values [rows, names] and outcomes.
 
-    `shape` holds the columns of `ml.table` for the same rows, whatever was chosen to learn from.
+    `shape` holds the columns of `ml.table` for the same rows, whatever was chosen to learn from;
+    `cutoffs` says of which samples they are, in this order. Rows that lie on other machines have
+    outcomes and shape here, and no values.
     """
 
     values: F32
     outcome: F64
     names: tuple[str, ...]
     shape: F32 = field(default_factory=lambda: np.empty((0, len(table.COLUMNS)), np.float32))
+    cutoffs: tuple[int, ...] = ()
 
 
-class Past:
+@dataclass(frozen=True)
+class Extent:
+    """How much is known: the instants of the first and the last order, orders, and members."""
+
+    window: tuple[int, int]
+    orders: int
+    members: int
+
+
+class Learning:
+    """Where models are fitted to rows: on this machine, or on those that hold them."""
+
+    def regress(self, rows: Rows) -> Logistic:
+        """A logistic regression of the rows' outcomes."""
+        return logistic.fit(rows.values, rows.outcome)
+
+    def boost(self, rows: Rows, *, seed: int = 0, threads: int = 1) -> Booster:
+        """Trees for the rows' outcomes."""
+        return booster.fit(rows.values, rows.outcome, seed=seed, threads=threads)
+
+
+HERE: Final = Learning()
+
+
+class Past(Learning):
     """Samples of `facts` by cutoff, each built once.
 
     Asked for a cutoff it reads features from before it and outcomes from its window, so callers
@@ -77,9 +106,19 @@ class Past:
         # What was fitted as of an instant: trials and trainings of one past often share it.
         self.fits: dict[int, Models] = {}
 
-    def boost(self, values: F32, outcome: F64, *, seed: int = 0, threads: int = 1) -> Booster:
-        """Trees of rows; a past that lies on several machines grows them there."""
-        return booster.fit(values, outcome, seed=seed, threads=threads)
+    def boost_waits(self, rows: Rows, *, as_of: int, threads: int = 1) -> Booster:
+        """Trees for the logarithm of the days that the rows' members waited, as of an instant."""
+        seen = [(cutoff, self.at(cutoff).matrix.members) for cutoff in rows.cutoffs]
+        each = [waited(self.facts, cutoff, as_of, members) for cutoff, members in seen]
+        days = np.concatenate([one.days for one in each])
+        came = np.concatenate([one.came for one in each])
+        return booster.fit_waits(rows.values, days, came, seed=self.plan.seed, threads=threads)
+
+    def extent(self, as_of: int) -> Extent:
+        """How much was known at an instant."""
+        known = self.facts.order_at < as_of
+        at, member = self.facts.order_at[known], self.facts.order_member[known]
+        return Extent((int(at.min()), int(at.max())), len(at), len(np.unique(member)))
 
     def cutoffs(self, as_of: int) -> list[int]:
         """Cutoffs whose windows closed by `as_of`, the latest first.
@@ -92,7 +131,7 @@ class Past:
     def grid(self, as_of: int) -> list[int]:
         """`cutoffs` before anybody has looked at the members at them."""
         plan = self.plan
-        if not len(self.facts.order_at):
+        if self.first is None:
             return []
         latest = as_of - plan.horizon_days * DAY
         grid = [latest - k * plan.step_days * DAY for k in range(plan.cutoffs)]
@@ -103,9 +142,9 @@ class Past:
         return [cutoff for cutoff in grid if cutoff - self.first >= _HISTORY_FLOORS[-1] * DAY]
 
     @cached_property
-    def first(self) -> int:
-        """The instant of the first order."""
-        return int(self.facts.order_at.min())
+    def first(self) -> int | None:
+        """The instant of the first order; None without any."""
+        return int(self.facts.order_at.min()) if len(self.facts.order_at) else None
 
     def members(self, cutoff: int) -> I32:
         """The population at a cutoff."""
@@ -113,8 +152,12 @@ class Past:
 
     def rate(self, cutoff: int) -> float:
         """The share of the population that fell silent after a cutoff; NaN of nobody."""
-        outcome = churned(self.facts, cutoff, self.plan.horizon_days, self.members(cutoff))
+        outcome = self.outcomes(cutoff, self.plan.horizon_days, self.members(cutoff))
         return float(outcome.mean()) if len(outcome) else float("nan")
+
+    def outcomes(self, cutoff: int, days: int, members: I32) -> F64:
+        """1.0 for each member without an order in the days after a cutoff, else 0.0."""
+        return churned(self.facts, cutoff, days, members)
 
     def surprise(self, cutoff: int, days: int) -> float:
         """How far BG/NBD's log-odds must move to meet the share silent for `days` after a cutoff.
@@ -132,11 +175,13 @@ class Past:
         )
         if len(members) < _FEWEST_MEMBERS:
             return float("nan")
-        counts = bgnbd.counts(fold(self.facts, cutoff, members))
-        odds = logit(bgnbd.silent(self._buying(cutoff), counts, days))
+        odds = logit(bgnbd.silent(self._buying(cutoff), self._counts(cutoff, members), days))
         half = 0.5 / len(members)
-        rate = float(churned(self.facts, cutoff, days, members).mean())
+        rate = float(self.outcomes(cutoff, days, members).mean())
         return moved(odds, min(max(rate, half), 1 - half))
+
+    def _counts(self, cutoff: int, members: I32) -> Counts:
+        return bgnbd.counts(fold(self.facts, cutoff, members))
 
     def at(self, cutoff: int) -> Sample:
         """The sample of one cutoff: the population, or a draw from a very large one."""
@@ -159,8 +204,7 @@ class Past:
     def expectations(self, at: int) -> Expectations:
         """BG/NBD and CNBD-k as fitted to what was known at an instant."""
         if at not in self._expectations:
-            fitted = features.fit_expectations(self.facts, at, seed=self.plan.seed)
-            self._expectations[at] = fitted
+            self._expectations[at] = self._fit_expectations(at)
         return self._expectations[at]
 
     def _buying(self, at: int) -> BgNbd:
@@ -168,9 +212,14 @@ class Past:
         if at in self._expectations:
             return self._expectations[at].bgnbd
         if at not in self._bgnbd:
-            known = features.drawn_days(self.facts, at, seed=self.plan.seed)
-            self._bgnbd[at] = bgnbd.fit(bgnbd.counts(known))
+            self._bgnbd[at] = bgnbd.fit(self._drawn_counts(at))
         return self._bgnbd[at]
+
+    def _fit_expectations(self, at: int) -> Expectations:
+        return features.fit_expectations(self.facts, at, seed=self.plan.seed)
+
+    def _drawn_counts(self, at: int) -> Counts:
+        return bgnbd.counts(features.drawn_days(self.facts, at, seed=self.plan.seed))
 
     def _matrix(self, at: int, members: I32) -> Matrix:
         return features.build(
@@ -183,8 +232,7 @@ class Past:
 
     def _of(self, cutoff: int, members: I32) -> Sample:
         matrix = self._matrix(cutoff, members)
-        outcome = churned(self.facts, cutoff, self.plan.horizon_days, members)
-        return Sample(cutoff, matrix, outcome)
+        return Sample(cutoff, matrix, self.outcomes(cutoff, self.plan.horizon_days, members))
 
     def rows(self, cutoffs: list[int]) -> Rows:
         """Stack the samples of cutoffs with the columns worth learning from.
@@ -200,22 +248,32 @@ class Past:
                 f"No window of {self.plan.horizon_days} days has closed with {_FEWEST_MEMBERS} or "
                 f"more members after at least {_HISTORY_FLOORS[-1]} days of orders."
             )
-        samples = [self.at(cutoff) for cutoff in cutoffs]
-        reach = (min(cutoffs) - self.first) // DAY
-        every = samples[0].matrix.names
+        reach = (min(cutoffs) - (self.first or 0)) // DAY
+        every, varied = self._varied(cutoffs)
         meant = np.array(
             [
                 days_needed(name) <= _STRETCH * reach and not name.startswith("cnbd_")
                 for name in every
             ]
         )
-        worth = _worth([meant & _varied(sample.matrix) for sample in samples])
+        worth = _worth([meant & found for found in varied])
         names = tuple(name for name, found in zip(every, worth, strict=True) if found)
+        return self._stacked(cutoffs, names)
+
+    def _varied(self, cutoffs: list[int]) -> tuple[tuple[str, ...], list[Bools]]:
+        """The names of all columns, and which of them vary within each cutoff."""
+        samples = [self.at(cutoff) for cutoff in cutoffs]
+        ends = [extremes(sample.matrix) for sample in samples]
+        return samples[0].matrix.names, [highest > lowest for lowest, highest in ends]
+
+    def _stacked(self, cutoffs: list[int], names: tuple[str, ...]) -> Rows:
+        samples = [self.at(cutoff) for cutoff in cutoffs]
         return Rows(
             np.concatenate([sample.matrix.only(names) for sample in samples]),
             np.concatenate([sample.outcome for sample in samples]),
             names,
             np.concatenate([sample.matrix.only(table.COLUMNS) for sample in samples]),
+            tuple(cutoffs),
         )
 
     def _usable(self, cutoff: int) -> bool:
@@ -231,6 +289,6 @@ def _worth(varied: list[Bools]) -> Bools:
     raise TooLittleHistory("All members have the same history: nothing tells them apart.")
 
 
-def _varied(matrix: Matrix) -> Bools:
-    lowest, highest = np.fmin.reduce(matrix.values), np.fmax.reduce(matrix.values)
-    return highest > lowest
+def extremes(matrix: Matrix) -> tuple[F32, F32]:
+    """The least and the greatest known value of each column."""
+    return np.fmin.reduce(matrix.values), np.fmax.reduce(matrix.values)

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Final
 
-import numpy as np
-
 from ml import aft, calibration, evaluation, features, ladder
 from ml.arrays import DAY, F64, sigmoid
 from ml.artifact import About, Artifact, describe
@@ -55,7 +53,7 @@ def train_on(
     rows = past.rows(cutoffs)
     told(1, steps)
     fitted = _fitted(past, as_of, rows, threads)
-    waits = aft.fit(past, rows.values, cutoffs, as_of=as_of, seed=past.plan.seed, threads=threads)
+    waits = aft.fit(past, rows, as_of=as_of, threads=threads)
     told(2, steps)
     trials: dict[int, Trial] = {}
     for number, origin in enumerate(_origins(past, as_of)):
@@ -107,7 +105,7 @@ def _try(past: Past, origin: int, threads: int) -> Trial | None:
 def _fitted(past: Past, as_of: int, rows: Rows, threads: int) -> Models:
     """The models of the rows known at an instant, fitted once for a past."""
     if as_of not in past.fits:
-        past.fits[as_of] = ladder.fit(rows, seed=past.plan.seed, threads=threads, boost=past.boost)
+        past.fits[as_of] = ladder.fit(rows, seed=past.plan.seed, threads=threads, by=past)
     return past.fits[as_of]
 
 
@@ -139,13 +137,13 @@ def _about(
     correction: str,
     metrics: dict[int, Metrics],
 ) -> About:
-    known = past.facts.order_at[past.facts.order_at < as_of]
+    known = past.extent(as_of)
     return describe(
         plan=past.plan,
         as_of=as_of,
-        window=(int(known.min()), int(known.max())),
-        orders=len(known),
-        members=len(np.unique(past.facts.order_member[past.facts.order_at < as_of])),
+        window=known.window,
+        orders=known.orders,
+        members=known.members,
         cutoffs=tuple(cutoffs),
         correction=correction,
         metrics=metrics,

@@ -100,7 +100,7 @@ def test_the_model_tells_waits_better_than_the_members_own_rhythm():
     facts = shop(members=1200, days=600, seed=11)
     past, cutoff, end = Past(facts, Plan()), START + 480 * DAY, START + 600 * DAY
     rows = past.rows(past.cutoffs(cutoff))
-    model = aft.fit(past, rows.values, past.cutoffs(cutoff), as_of=cutoff)
+    model = aft.fit(past, rows, as_of=cutoff)
     matrix = past.whole(cutoff).matrix
     seen = aft.waited(facts, cutoff, end, matrix.members)
     ours = aft.measure(seen, model.days(matrix.only(rows.names), threads=1), 90)
