@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from ml import aft
+from ml import aft, booster
 from ml.aft import LONGEST, Waited
 from ml.arrays import DAY, F32, F64
 from ml.artifact import Artifact
@@ -90,7 +90,7 @@ def test_days_of_a_known_law_are_learned():
     days = true * np.exp(random.normal(0, 0.8, 6000))
     came = days < 60
     facts = Waited(np.minimum(days, 60), came)
-    trees = aft.booster.fit_waits(values[:4000], facts.days[:4000], came[:4000])
+    trees = booster.fit_waits(values[:4000], facts.days[:4000], came[:4000])
     told = aft.Waits(trees).days(values[4000:], threads=1)
     assert np.corrcoef(np.log(told), np.log(true[4000:]))[0, 1] > 0.95
     assert np.median(told / true[4000:]) == pytest.approx(1, abs=0.2)
