@@ -29,6 +29,7 @@ from workers.models import (
 )
 from workers.schedule import planned
 from workers.training import train_model
+from workers.triggers import follow_triggers
 
 if TYPE_CHECKING:
     from ml.scoring import Scores
@@ -67,6 +68,8 @@ async def score_members(
     `cluster` is the address of a Dask scheduler whose workers shall do it, or NoCluster.
     """
     opened = await usable_model(database, zone=zone)
+    days = opened.artifact.about.horizon_days
+    await follow_triggers(database, as_of=as_of, horizon_days=days)
     async with database.read() as read:
         trigger = await churn.lowest_trigger(read)
     known = await read_once(database, facts, as_of=as_of, zone=zone)

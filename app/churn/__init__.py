@@ -34,7 +34,7 @@ from app.churn.events import (
     RiskRaised,
 )
 from app.churn.evidence import beside, wins
-from app.churn.facts import KIND_CODES, ChurnFacts, read_facts
+from app.churn.facts import ChurnFacts, read_facts
 from app.churn.limits import (
     BRIER_SLACK,
     RATE_LIMIT,
@@ -81,8 +81,11 @@ from app.churn.rules import (
     ESCALATION,
     HOLD,
     LONGEST_MUTE,
+    PRECISION,
     TRIGGER,
     SignalEffect,
+    TriggerBy,
+    bounded_trigger,
     has_calmed,
     rises_into_alert,
     signal_reason,
@@ -95,6 +98,7 @@ from app.churn.signals import (
     open_signals_by_member,
     time_zones,
 )
+from app.churn.sources import KIND_CODES
 from app.churn.staffing import (
     Verdict,
     acknowledge,
@@ -117,12 +121,21 @@ from app.churn.tables import (
     ChurnScore,
     ChurnScoreHistory,
     ChurnSignal,
+    ChurnTrigger,
     DriftAlarm,
     DriftKind,
     ModelRole,
     ModelVersion,
     SignalKind,
     SignalOutcome,
+)
+from app.churn.triggers import (
+    NewTrigger,
+    ScoreRises,
+    precisions_asked,
+    read_rises,
+    record_triggers,
+    triggers,
 )
 from app.churn.versions import (
     challenger,
@@ -146,6 +159,7 @@ __all__ = [
     "KIND_CODES",
     "LONGEST_MUTE",
     "OPEN_STATES",
+    "PRECISION",
     "RATE_LIMIT",
     "SCORE_LIMIT",
     "SETTINGS",
@@ -174,6 +188,7 @@ __all__ = [
     "ChurnScore",
     "ChurnScoreHistory",
     "ChurnSignal",
+    "ChurnTrigger",
     "DriftAlarm",
     "DriftFigure",
     "DriftKind",
@@ -187,6 +202,7 @@ __all__ = [
     "ModelVersion",
     "NewNight",
     "NewScores",
+    "NewTrigger",
     "NoEarlierModel",
     "NoEvidence",
     "NoModel",
@@ -194,16 +210,19 @@ __all__ = [
     "NotInForce",
     "ReasonRequired",
     "RiskRaised",
+    "ScoreRises",
     "SignalEffect",
     "SignalKind",
     "SignalOutcome",
     "Stored",
+    "TriggerBy",
     "Verdict",
     "acknowledge",
     "actions_by_alert",
     "alert_by_id",
     "alerts_page",
     "beside",
+    "bounded_trigger",
     "brier_figure",
     "challenger",
     "champion",
@@ -236,11 +255,14 @@ __all__ = [
     "open_alert_by_member",
     "open_signals_by_member",
     "plain",
+    "precisions_asked",
     "promote",
     "raise_signalled",
     "rate_figure",
     "read_facts",
+    "read_rises",
     "record_night",
+    "record_triggers",
     "recover_by_order",
     "register_model",
     "release_due",
@@ -256,6 +278,7 @@ __all__ = [
     "store_scores",
     "take_over",
     "time_zones",
+    "triggers",
     "unmute",
     "wins",
 ]

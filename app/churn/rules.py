@@ -10,6 +10,14 @@ TRIGGER = 0.7
 """The probability from which a member counts as at risk; `churn_trigger` of a community's settings
 overrides it."""
 
+PRECISION = 0.7
+PRECISION_BOUNDS = (0.5, 0.95)
+"""The share of alerts that shall be right; `churn_precision` of a community's settings overrides
+it, within these bounds."""
+
+BAND = 0.2
+"""How far from its setting a trigger may move when it follows what happened."""
+
 HYSTERESIS = 0.7
 """An alert closes, and may rise anew, once the score is at or under this share of the trigger."""
 
@@ -35,6 +43,15 @@ SIGNAL_DAYS = 28
 
 SIGNAL_SHARE = 0.8
 """While a signal is open this share of the trigger is enough to raise an alert."""
+
+
+class TriggerBy(StrEnum):
+    """What decides from which probability members are at risk."""
+
+    # What happened after the scores of the last weeks: the stated share of alerts is right.
+    PRECISION = "PRECISION"
+    # The setting alone.
+    FIXED = "FIXED"
 
 
 class SignalEffect(StrEnum):
@@ -73,6 +90,17 @@ def has_calmed(probability: float, trigger: float = TRIGGER) -> bool:
     (True, False)
     """
     return probability <= HYSTERESIS * trigger
+
+
+def bounded_trigger(own: float, found: float | None) -> float:
+    """The trigger in force, given the setting and what was found from what happened.
+
+    >>> bounded_trigger(0.7, 0.58), bounded_trigger(0.7, 0.31), bounded_trigger(0.7, None)
+    (0.58, 0.5, 0.7)
+    """
+    if found is None:
+        return own
+    return round(min(max(found, own - BAND, 0.0), own + BAND, 1.0), 9)
 
 
 def first_state(vip: bool) -> AlertState:

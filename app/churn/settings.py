@@ -1,17 +1,22 @@
 """What a community may set of alerts and signals, as SQL of its `settings`; ours where unset."""
 
-from sqlalchemy import Float, case, cast, func, literal
+from sqlalchemy import Float, case, cast, func, literal, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.churn.rules import (
+    BAND,
     ESCALATION_HOURS,
     LEAST_SESSIONS,
     LOGINS_FALL,
+    PRECISION,
+    PRECISION_BOUNDS,
     SIGNAL_SHARE,
     TRIGGER,
     USAGE_FALL,
     SignalEffect,
+    TriggerBy,
 )
+from app.churn.tables import ChurnTrigger
 from app.members import Community, Setting, SettingKind
 
 
@@ -26,9 +31,39 @@ def _number(name: str, default: float, low: float, high: float) -> ColumnElement
     )
 
 
-def trigger() -> ColumnElement[float]:
-    """The probability from which members are at risk: `churn_trigger`."""
+def own_trigger() -> ColumnElement[float]:
+    """The probability that is set, whatever happened: `churn_trigger`."""
     return _number("churn_trigger", TRIGGER, 0, 1)
+
+
+def precision() -> ColumnElement[float]:
+    """The share of alerts that shall be right: `churn_precision`, 0.5 to 0.95."""
+    return _number("churn_precision", PRECISION, *PRECISION_BOUNDS)
+
+
+def follows() -> ColumnElement[bool]:
+    """Whether the trigger follows what happened: `churn_trigger_by` is PRECISION."""
+    own = Community.settings["churn_trigger_by"].astext
+    return func.coalesce(own, TriggerBy.PRECISION.value) != TriggerBy.FIXED.value
+
+
+def trigger() -> ColumnElement[float]:
+    """The probability from which members are at risk.
+
+    The one that was found last for the community's precision, within BAND of its own setting; the
+    setting itself where it does not follow, or nothing could be found.
+    """
+    own = own_trigger()
+    latest = (
+        select(ChurnTrigger.trigger)
+        .where(ChurnTrigger.precision == precision())
+        .order_by(ChurnTrigger.as_of.desc())
+        .limit(1)
+        .correlate(Community)
+        .scalar_subquery()
+    )
+    near = func.least(func.greatest(func.coalesce(latest, own), own - BAND, 0.0), own + BAND, 1.0)
+    return case((follows(), near), else_=own)
 
 
 def escalation_hours() -> ColumnElement[float]:
@@ -78,6 +113,21 @@ SETTINGS: tuple[Setting, ...] = (
         1,
         "流失预警触发概率",
         "The probability from which a member counts as at risk.",
+    ),
+    Setting(
+        "churn_trigger_by",
+        SettingKind.CHOICE,
+        TriggerBy.PRECISION.value,
+        "触发概率随实际结果调整，或固定",
+        "Whether the trigger follows what happened, or stays where it is set.",
+        choices=tuple(by.value for by in TriggerBy),
+    ),
+    _known(
+        "churn_precision",
+        PRECISION,
+        *PRECISION_BOUNDS,
+        "希望多大比例的预警是对的",
+        "The share of alerts that shall be right where the trigger follows what happened.",
     ),
     _known(
         "churn_escalation_hours",

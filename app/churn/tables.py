@@ -183,6 +183,37 @@ class ChurnNight(Table):
     created_at: Mapped[datetime]
 
 
+class ChurnTrigger(Table):
+    """The trigger of one night for alerts of which a stated share shall be right; and its evidence.
+
+    Without a trigger too little had happened to find one.
+    """
+
+    __tablename__ = "churn_trigger"
+    __table_args__ = (
+        CheckConstraint("precision BETWEEN 0 AND 1", name="precision"),
+        CheckConstraint("trigger BETWEEN 0 AND 1", name="trigger"),
+        CheckConstraint(
+            "num_nonnulls(trigger, share, share_error, rises, days) IN (0, 5)", name="with_evidence"
+        ),
+    )
+
+    # The share of alerts that shall be right.
+    precision: Mapped[float] = mapped_column(Double, primary_key=True)
+    # The night's scores: nothing at or after this instant was looked at.
+    as_of: Mapped[datetime] = mapped_column(primary_key=True)
+    trigger: Mapped[float | None] = mapped_column(Double)
+    # How many of the rises through that trigger end in silence, and the standard error.
+    share: Mapped[float | None] = mapped_column(Double)
+    share_error: Mapped[float | None] = mapped_column(Double)
+    # How many rises there were, in how many days of the calendar.
+    rises: Mapped[int | None]
+    days: Mapped[int | None] = mapped_column(SmallInteger)
+    # How many nights of scores were looked at.
+    nights: Mapped[int]
+    created_at: Mapped[datetime]
+
+
 class DriftKind(StrEnum):
     """What has moved away from what the model knew."""
 

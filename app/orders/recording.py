@@ -8,7 +8,14 @@ from uuid import UUID
 from app.kernel.db import Tx
 from app.orders.events import OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
 from app.orders.reports import Complaint, ReportedOrder, ReportedRefund, Verdict, VerdictStatus
-from app.orders.rules import Change, StoredLine, StoredOrder, advance, stored_lines
+from app.orders.rules import (
+    Change,
+    StoredLine,
+    StoredOrder,
+    advance,
+    complained_at,
+    stored_lines,
+)
 from app.orders.statements import (
     ADVANCE_LINES,
     ADVANCE_ORDERS,
@@ -65,7 +72,7 @@ async def record_wave(tx: Tx, source: str, rows: Sequence[Row]) -> list[Verdict]
         if change:
             steps.append(_Step(row, known, change))
         verdicts.append(Verdict(row.index, _status(known, change, fresh), order_id=known.id))
-    await _write(tx, source, steps)
+    await _write(tx, source, steps, fresh)
     for step in steps:
         _tell(tx, step)
     return verdicts
@@ -168,7 +175,7 @@ async def _refund_nos(
     return {(x.member_id, x.refund_no): (x.order_id, x.order_no) for x in found}
 
 
-async def _write(tx: Tx, source: str, steps: Sequence[_Step]) -> None:
+async def _write(tx: Tx, source: str, steps: Sequence[_Step], fresh: set[UUID]) -> None:
     if not steps:
         return
     instants = ("paid_at", "settled_at", "cancelled_at", "promised_at", "delivered_at")
@@ -179,12 +186,13 @@ async def _write(tx: Tx, source: str, steps: Sequence[_Step]) -> None:
             step.stored.id,
             *(step.change.instants.get(name) for name in instants),
             *(name in step.change.flags for name in flags),
+            complained_at(step.change, tx.now, is_new=step.stored.id in fresh),
             sum(item.amount_fen for item in step.change.refunds),
             max((item.at for item in step.change.refunds), default=None),
         )
         for step in steps
     ]
-    names = ("member_id", "order_id", *instants, *flags, "back_fen", "back_at")
+    names = ("member_id", "order_id", *instants, *flags, "complained_at", "back_fen", "back_at")
     await tx.session.execute(ADVANCE_ORDERS, _columns(names, changes))
     refunds = [_refund(tx, step, item) for step in steps for item in step.change.refunds]
     if not refunds:

@@ -75,6 +75,25 @@ class Change:
         return bool(self.instants or self.flags or self.refunds)
 
 
+COMPLAINT_WINDOW = timedelta(days=14)
+"""An order that comes new, with its complaint, so long after it arrived is history being brought
+in: when the complaint was made is not known."""
+
+
+def complained_at(change: Change, now: datetime, *, is_new: bool) -> datetime | None:
+    """When a complaint in a report was told; None without one, or where it is old news.
+
+    >>> now = datetime(2026, 3, 20, tzinfo=UTC)
+    >>> old = Change({"delivered_at": datetime(2026, 3, 1, tzinfo=UTC)}, frozenset({"complaint"}))
+    >>> complained_at(old, now, is_new=False) == now, complained_at(old, now, is_new=True)
+    (True, None)
+    """
+    if "complaint" not in change.flags:
+        return None
+    arrived = change.instants.get("delivered_at") or change.instants.get("settled_at")
+    return None if is_new and arrived and now - arrived > COMPLAINT_WINDOW else now
+
+
 def fault_of_order(order: ReportedOrder, now: datetime) -> Complaint | None:
     """What is wrong with a reported order in itself, whatever is stored."""
     if len(order.lines) > LARGEST_ORDER or len(order.refunds) > LARGEST_ORDER:

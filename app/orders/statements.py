@@ -61,6 +61,7 @@ ADVANCE_ORDERS = text(
       late = o.late OR r.late,
       spoiled = o.spoiled OR r.spoiled,
       complaint = o.complaint OR r.complaint,
+      complained_at = coalesce(o.complained_at, r.complained_at),
       refunded_fen = o.refunded_fen + r.back_fen,
       refunded_at = greatest(o.refunded_at, r.back_at)
     FROM unnest(
@@ -68,9 +69,10 @@ ADVANCE_ORDERS = text(
       CAST(:settled_at AS timestamptz[]), CAST(:cancelled_at AS timestamptz[]),
       CAST(:promised_at AS timestamptz[]), CAST(:delivered_at AS timestamptz[]),
       CAST(:late AS boolean[]), CAST(:spoiled AS boolean[]), CAST(:complaint AS boolean[]),
+      CAST(:complained_at AS timestamptz[]),
       CAST(:back_fen AS bigint[]), CAST(:back_at AS timestamptz[])
     ) AS r (member_id, order_id, paid_at, settled_at, cancelled_at, promised_at, delivered_at,
-            late, spoiled, complaint, back_fen, back_at)
+            late, spoiled, complaint, complained_at, back_fen, back_at)
     WHERE o.member_id = r.member_id AND o.id = r.order_id
     """
 )

@@ -121,6 +121,8 @@ class Order(Table):
     late: Mapped[bool] = mapped_column(Boolean, server_default=false())
     spoiled: Mapped[bool] = mapped_column(Boolean, server_default=false())
     complaint: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    # When it was told; unknown of orders that came with theirs long after the delivery.
+    complained_at: Mapped[datetime | None]
 
 
 class OrderLine(Table):

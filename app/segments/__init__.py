@@ -13,10 +13,12 @@ from app.segments.queries import (
     stage_by_member,
     transitions_by_member,
 )
+from app.segments.rules import CHURNED_AFTER
 from app.segments.stages import Alarm, Stage, StageReason
 from app.segments.tables import MemberStage, SegmentRun, SilenceEpisode, StageTransition
 
 __all__ = [
+    "CHURNED_AFTER",
     "Alarm",
     "MemberStage",
     "SegmentRun",

@@ -23,7 +23,7 @@ LEADERS = ("member_id", "community_id", "since")
 ORDERS = (
     *("member_id", "id", "source", "order_no", "channel", "leader_id", "placed_at", "paid_at"),
     *("cancelled_at", "promised_at", "delivered_at", "settled_at", "late", "spoiled"),
-    *("complaint", "discount_fen", "total_fen"),
+    *("complaint", "complained_at", "discount_fen", "total_fen"),
 )
 # What may become known of an order later on.
 UPDATES: Mapping[str, str] = {
@@ -36,6 +36,7 @@ UPDATES: Mapping[str, str] = {
     "late": "boolean",
     "spoiled": "boolean",
     "complaint": "boolean",
+    "complained_at": "timestamptz",
 }
 LINES = (*("member_id", "order_id", "line_no", "sku", "name", "category", "quantity", "paid_fen"),)
 REFUNDS: Mapping[str, str] = {

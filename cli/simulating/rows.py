@@ -105,14 +105,14 @@ def _orders(table: Table, setting: Setting, placed: Placed) -> Iterator[tuple[An
     ids = setting.ids.members
     first = ("order_no", "channel", "leader")
     rest = ("placed_at", "paid_at", "cancelled_at", "promised_at", "delivered_at", "settled_at")
-    flags = ("is_late", "is_spoiled", "has_complaint", "discount_fen", "paid_fen")
+    flags = ("is_late", "is_spoiled", "has_complaint", "complained_at", "discount_fen", "paid_fen")
     for order_no, channel, leader, *others in _picked(table, *first, *rest, *flags):
         yield (*placed[order_no], SOURCE, order_no, channel, ids[leader], *others)
 
 
 def _updates(table: Table, placed: Placed) -> Iterator[tuple[Any, ...]]:
     columns = ("order_no", "paid_at", "cancelled_at", "delivered_at", "settled_at")
-    flags = ("is_late", "is_spoiled", "has_complaint")
+    flags = ("is_late", "is_spoiled", "has_complaint", "complained_at")
     for order_no, *others in _picked(table, *columns, *flags):
         yield (*placed[order_no], *others)
 
