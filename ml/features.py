@@ -56,8 +56,12 @@ def drawn_days(facts: Facts, as_of: int, *, seed: int = 0) -> Days:
     """Order-days before `as_of` of all members with any, of 20,000 drawn by `seed` at most."""
     ordered = np.zeros(len(facts.member_ids), dtype=np.bool_)
     ordered[facts.order_member[facts.seen(as_of)]] = True
-    members = draw(np.flatnonzero(ordered).astype(np.int32), _EXPECTED_MEMBERS, seed)
-    return fold(facts, as_of, members)
+    return fold(facts, as_of, drawn(np.flatnonzero(ordered).astype(np.int32), seed=seed))
+
+
+def drawn(members: I32, *, seed: int = 0) -> I32:
+    """Those of the members to whom models of buying are fitted: 20,000 at the most."""
+    return draw(members, _EXPECTED_MEMBERS, seed)
 
 
 def draw(members: I32, most: int, seed: int) -> I32:
