@@ -32,7 +32,10 @@ class Waits:
 
     def days(self, values: F32, *, threads: int = 0) -> F64:
         """The median of the days until each row's next order, from half a day to five years."""
-        log_days = self.trees.log_odds(values, threads=threads)
+        return self.within(self.trees.log_odds(values, threads=threads))
+
+    def within(self, log_days: F64) -> F64:
+        """The days that logarithms mean, from half a day to five years."""
         return np.clip(np.exp(np.clip(log_days, -20, 20)), SOONEST, LONGEST)
 
 

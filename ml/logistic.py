@@ -10,7 +10,8 @@ from scipy.linalg import solve
 from ml.arrays import F32, F64, sigmoid
 
 _ROUNDS: Final = 30
-_REACH: Final = 4.0
+REACH: Final = 4.0
+"""No standardised value counts for more than so many standard deviations."""
 _MOST_ROWS: Final = 50_000
 
 
@@ -43,7 +44,7 @@ def _squash(values: F32) -> F64:
 
 def _standard(values: F32, mean: F64, sd: F64) -> F64:
     scaled = (_squash(values) - mean) / sd
-    return np.clip(np.nan_to_num(scaled, nan=0.0), -_REACH, _REACH)
+    return np.clip(np.nan_to_num(scaled, nan=0.0), -REACH, REACH)
 
 
 def fit(values: F32, outcome: F64, *, penalty: float = 10.0) -> Logistic:

@@ -11,7 +11,7 @@ from ml.arrays import F64, I32, sigmoid
 from ml.artifact import Artifact
 from ml.explain import Reason
 from ml.facts import Facts
-from ml.features import Matrix
+from ml.scorer import scorer
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +54,8 @@ def score(
         horizon_days=artifact.about.horizon_days,
         threads=threads or os.cpu_count() or 1,
     )
-    odds = artifact.models.log_odds(matrix, threads=threads)[artifact.choice]
-    probability = sigmoid(odds + artifact.shift)
+    said = scorer(artifact).say(matrix, threads=threads or os.cpu_count() or 1)
+    probability = sigmoid(said.log_odds + artifact.shift)
     reasons: list[list[Reason]] = [[] for _ in range(len(members))]
     riskiest = np.argsort(-probability, kind="stable")
     count = max(math.ceil(len(members) * reasons_for), int((probability >= reasons_above).sum()))
@@ -63,10 +63,4 @@ def score(
     told = explain.reasons(artifact.models, matrix, chosen, threads=threads)
     for row, reason in zip(chosen, told, strict=True):
         reasons[row] = reason
-    return Scores(matrix.members, probability, reasons, _days(artifact, matrix, threads))
-
-
-def _days(artifact: Artifact, matrix: Matrix, threads: int) -> F64:
-    if artifact.waits is None:
-        return np.full(len(matrix.members), np.nan)
-    return artifact.waits.days(matrix.only(artifact.models.names), threads=threads)
+    return Scores(matrix.members, probability, reasons, said.days)
