@@ -40,7 +40,10 @@ BATCH = 5_000
 
 @dataclass(frozen=True, slots=True)
 class NewScores:
-    """Scores of one model and instant: a member, a probability and reasons `{zh, en, …}` a row."""
+    """Scores of one model and instant: a member, a probability and reasons `{zh, en, …}` a row.
+
+    `next_order_days` are the median days until the next order, where the model tells them.
+    """
 
     model_id: UUID
     as_of: datetime
@@ -48,6 +51,7 @@ class NewScores:
     member_ids: Sequence[UUID]
     probability: Sequence[float]
     reasons: Sequence[list[Json]]
+    next_order_days: Sequence[float | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ async def store_scores(tx: Tx, scores: NewScores) -> Stored:
 
 
 async def _upsert(tx: Tx, scores: NewScores) -> list[UUID]:
-    names = ["member_id", "as_of", "probability", "horizon_days", "model_id", "reasons"]
+    names = ["member_id", "as_of", "probability", "horizon_days", "model_id"]
+    names += ["reasons", "next_order_days"]
     statement = insert(ChurnScore).from_select(names, _given(scores))
     new = statement.excluded
     statement = statement.on_conflict_do_update(
@@ -107,14 +112,19 @@ def _given(scores: NewScores) -> "Select[*tuple[Any, ...]]":
     In the order of the key, so that two runs take their locks alike and cannot block each other.
     """
     reasons = [orjson.dumps(item).decode() for item in scores.reasons]
+    days = scores.next_order_days or [None] * len(scores.member_ids)
     given = (
         func.unnest(
             literal(list(scores.member_ids), ARRAY(Uuid())),
             literal([float(value) for value in scores.probability], ARRAY(Double())),
             literal(reasons, ARRAY(Text())),
+            literal(days, ARRAY(Double())),
         )
         .table_valued(
-            column("member_id", Uuid()), column("probability", Double()), column("reasons", Text())
+            column("member_id", Uuid()),
+            column("probability", Double()),
+            column("reasons", Text()),
+            column("next_order_days", Double()),
         )
         .render_derived()
     )
@@ -126,6 +136,7 @@ def _given(scores: NewScores) -> "Select[*tuple[Any, ...]]":
             literal(scores.horizon_days),
             literal(scores.model_id),
             cast(given.c.reasons, JSONB),
+            given.c.next_order_days,
         )
         .join(Member, Member.id == given.c.member_id)
         .where(Member.status != MemberStatus.CLOSED)

@@ -123,6 +123,7 @@ class ChurnScore(Table):
         Index(None, "as_of", "member_id", postgresql_where=text("NOT raised")),
         CheckConstraint("probability BETWEEN 0 AND 1", name="probability"),
         CheckConstraint("horizon_days > 0", name="horizon"),
+        CheckConstraint("next_order_days > 0", name="next_order_days"),
     )
 
     member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
@@ -134,6 +135,8 @@ class ChurnScore(Table):
     reasons: Mapped[list[Json]] = mapped_column(JSONB)
     # True from the score's rise through the trigger until its fall to 0.7 of it.
     raised: Mapped[bool] = mapped_column(server_default=false())
+    # From `as_of`: as likely as not the next order has come by then. None by models of old.
+    next_order_days: Mapped[float | None] = mapped_column(Double)
 
 
 class ChurnScoreHistory(Table):

@@ -363,13 +363,13 @@ async def test_everything_is_read_as_of_one_instant(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[bool, str]] = []
-    read_bought = facts_of_churn.read_bought
+    read_known = facts_of_churn.read_known
 
     async def looking(driver: Any, *given: Any) -> Any:
         level = await driver.fetchval("SHOW transaction_isolation")
         seen.append((driver.is_in_transaction(), level))
-        return await read_bought(driver, *given)
+        return await read_known(driver, *given)
 
-    monkeypatch.setattr(facts_of_churn, "read_bought", looking)
+    monkeypatch.setattr(facts_of_churn, "read_known", looking)
     await churn.read_facts(database, as_of=database.clock(), zone="Asia/Shanghai")
     assert seen == [(True, "repeatable read")]
