@@ -5,7 +5,7 @@ import json as json_text
 import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -32,6 +32,16 @@ _FIGURES: Final = (
     ("ece", "calibration error"),
     ("lift", "lift, riskiest tenth"),
 )
+
+
+@dataclass(frozen=True)
+class _Open:
+    """An open alert, its member, and the days until their next order as far as they are told."""
+
+    alert: "ChurnAlert"
+    nickname: str
+    days: float | None
+
 
 AsOf = Annotated[
     str | None,
@@ -84,7 +94,7 @@ def score(as_of: AsOf = None, dask: Dask = None, json: AsJson = False) -> None:
     with _refusals(), open_stores("linli score") as settings:
         scored, top = asyncio.run(_score(settings, as_of, dask))
     if json:
-        answer = {**_plain(scored), "alerts": [_alert(row, name) for row, name in top]}
+        answer = {**_plain(scored), "alerts": [_alert(one) for one in top]}
         typer.echo(json_text.dumps(answer, default=str, ensure_ascii=False, indent=2))
         return
     _show_scores(scored, top)
@@ -152,7 +162,7 @@ async def _train(
 
 async def _score(
     settings: Settings, as_of: str | None, dask: str | None
-) -> "tuple[Scored, list[tuple[ChurnAlert, str]]]":
+) -> "tuple[Scored, list[_Open]]":
     from app import churn, members
     from workers.churn import score_members
 
@@ -165,8 +175,13 @@ async def _score(
             )
         async with database.read() as read:
             rows = (await churn.alerts_page(read, state=None, after=None, first=TOP))[:TOP]
-            names = await members.by_id(read, [row.member_id for row in rows])
-    return scored, [(row, names[row.member_id].nickname) for row in rows]
+            ids = [row.member_id for row in rows]
+            names = await members.by_id(read, ids)
+            scores = await churn.score_by_member(read, ids)
+    return scored, [
+        _Open(row, names[row.member_id].nickname, scores[row.member_id].next_order_days)
+        for row in rows
+    ]
 
 
 def _plain(scored: "Scored") -> dict[str, Any]:
@@ -178,12 +193,14 @@ def _plain(scored: "Scored") -> dict[str, Any]:
     }
 
 
-def _alert(row: "ChurnAlert", nickname: str) -> dict[str, Any]:
+def _alert(one: "_Open") -> dict[str, Any]:
+    row = one.alert
     return {
         "member_id": str(row.member_id),
-        "nickname": nickname,
+        "nickname": one.nickname,
         "level": row.state.value,
         "probability": row.probability,
+        "next_order_days": None if one.days is None else round(one.days, 1),
         "raised_at": row.raised_at.isoformat(),
         "reasons": row.reasons,
     }
@@ -212,7 +229,7 @@ def _show_model(trained: "Trained") -> None:
         out.print("It is in force. `linli score` scores the members with it.")
 
 
-def _show_scores(scored: "Scored", top: "list[tuple[ChurnAlert, str]]") -> None:
+def _show_scores(scored: "Scored", top: list[_Open]) -> None:
     out = Console()
     done = scored.stored
     out.print(
@@ -229,12 +246,14 @@ def _show_scores(scored: "Scored", top: "list[tuple[ChurnAlert, str]]") -> None:
         out.print("No alert is open.")
         return
     table = Table(title=f"Most likely to place no order within {scored.horizon_days} days")
-    for heading in ("member", "level", "probability", "reasons"):
+    for heading in ("member", "level", "probability", "next order in", "reasons"):
         table.add_column(heading)
     words = _language()
-    for row, nickname in top:
+    for one in top:
+        row = one.alert
         reasons = "\n".join(str(reason[words]) for reason in row.reasons)
-        table.add_row(nickname, row.state.value, f"{row.probability:.0%}", reasons)
+        days = "" if one.days is None else f"{one.days:.0f} days"
+        table.add_row(one.nickname, row.state.value, f"{row.probability:.0%}", days, reasons)
     out.print(table)
 
 

@@ -50,6 +50,10 @@ class ChurnRisk:
     probability: float = strawberry.field(description="From 0 to 1, calibrated.")
     horizon_days: int = strawberry.field(description="The days ahead that it speaks of.")
     as_of: datetime = strawberry.field(description="The instant before which facts were seen.")
+    next_order_days: float | None = strawberry.field(
+        description="The days from then until the next order: as likely as not it comes sooner. "
+        "From half a day to five years; null where the model cannot tell."
+    )
 
     @field(description="The weightiest facts behind it, in the reader's language.", shared=True)
     def reasons(self, info: Info) -> list[str]:
@@ -68,6 +72,7 @@ class ChurnOfMember(MemberPart):
             probability=row.probability,
             horizon_days=row.horizon_days,
             as_of=row.as_of,
+            next_order_days=row.next_order_days,
         )
 
     @field(
@@ -155,6 +160,17 @@ class ChurnAlert(AnsweredAlert, Node):
             lambda signals: all_words(row.reasons, signals or (), row.cause, locale),
         )
 
+    @wanted(
+        description="The days until the member's next order, by their newest score and from its "
+        "instant: as likely as not it comes sooner. Null where the model cannot tell, and once the "
+        "alert has ended.",
+        shared=True,
+    )
+    def next_order_days(self, info: Info) -> Wanted[float | None] | None:
+        if self.closed_at is not None:
+            return None
+        return Wanted(churn.score_by_member, self.member_key, _next_order_days)
+
     @wanted(description="The member's signals that were open at some time of it.", shared=True)
     def signals(self, info: Info) -> Wanted[list[ChurnSignal]]:
         return Wanted(churn.signals_by_alert, self.key, signals_of)
@@ -197,6 +213,10 @@ class ChurnAlert(AnsweredAlert, Node):
                 lambda actions: history_of(steps or (), actions or ()),
             ),
         )
+
+
+def _next_order_days(row: churn.ChurnScore | None) -> float | None:
+    return None if row is None else row.next_order_days
 
 
 def signals_of(rows: Sequence[churn.ChurnSignal] | None) -> list[ChurnSignal]:

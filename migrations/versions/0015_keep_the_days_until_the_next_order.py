@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import sqlalchemy as sa
+from alembic import op
+
 revision: str = "0015"
 down_revision: str | None = "0014"
 branch_labels: str | Sequence[str] | None = None
@@ -9,8 +12,13 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    """Nothing yet."""
+    # Scores from before tell none; the next night's do.
+    op.add_column("churn_score", sa.Column("next_order_days", sa.Double(), nullable=True))
+    op.create_check_constraint(
+        op.f("ck_churn_score_next_order_days"), "churn_score", "next_order_days > 0"
+    )
 
 
 def downgrade() -> None:
-    """Nothing yet."""
+    op.drop_constraint(op.f("ck_churn_score_next_order_days"), "churn_score", type_="check")
+    op.drop_column("churn_score", "next_order_days")

@@ -167,6 +167,7 @@ MUTATIONS: dict[str, Who] = {
     "openDrop": MANAGERS,
     "createPlaybook": MANAGERS,
     "updatePlaybook": MANAGERS,
+    "approvePlaybook": MANAGERS,
     "activatePlaybook": MANAGERS,
     "retirePlaybook": MANAGERS,
     "completePlaybookTask": who("owner manager support") | LEADERS,
@@ -225,7 +226,7 @@ TYPES: dict[str, dict[Who, str]] = {
     "MemberSegment": {ALL: "stage since lastOrderAt net90 rfm name"},
     "RfmScores": {ALL: "recency frequency monetary"},
     "MemberBadge": {ALL: "code name description figure issuedAt expiresAt"},
-    "ChurnRisk": {ALL: "probability horizonDays asOf reasons"},
+    "ChurnRisk": {ALL: "probability horizonDays asOf nextOrderDays reasons"},
     "Review": {ALL: "id sku rating text status submittedAt"},
     "EcoAction": {
         ALL: "id type status gramsCo2e factorVersion carbonPoints evidenceKind evidence day "
@@ -290,7 +291,8 @@ TYPES: dict[str, dict[Who, str]] = {
     # What the office sees.
     "Playbook": {
         ALL: "id name version state holdoutPermille levelHoldoutPermille horizonDays "
-        "persuadableOnly createdAt activatedAt retiredAt community measures preview"
+        "persuadableOnly createdAt writtenBy approvedBy approvedAt approvedAlone "
+        "activatedAt retiredAt community measures worthFen needsApproval preview"
     },
     "PlaybookMeasure": {ALL: "level audience kind points textZh textEn contactFen forLeader batch"},
     "PlaybookExpected": {ALL: "level audience kind members heldOut costFen couponsLeft"},
@@ -306,6 +308,7 @@ TYPES: dict[str, dict[Who, str]] = {
     "MemberMessage": {ALL: "id text sentAt"},
     "CreatePlaybookSuccess": {ALL: "playbook"},
     "UpdatePlaybookSuccess": {ALL: "playbook"},
+    "ApprovePlaybookSuccess": {ALL: "playbook"},
     "ActivatePlaybookSuccess": {ALL: "playbook"},
     "RetirePlaybookSuccess": {ALL: "playbook"},
     "CompletePlaybookTaskSuccess": {ALL: "task"},
@@ -317,7 +320,7 @@ TYPES: dict[str, dict[Who, str]] = {
     "ChurnAlert": {
         ALL: "id level probability trigger horizonDays raisedAt escalatesAt closedAt reasons "
         "member steps cause expectedLossFen acknowledgedAt acknowledgedBy owner takenAt heldUntil "
-        "mutedUntil signals history place expectedEffect answers"
+        "mutedUntil signals history place expectedEffect answers nextOrderDays"
     },
     "ChurnAlertStep": {ALL: "state at reason actor"},
     "ChurnAlertEntry": {ALL: "at state action until reason actor"},
