@@ -6,7 +6,7 @@ from uuid import UUID
 
 import strawberry
 
-from app import churn, coupons, members, points, tiers
+from app import churn, coupons, members, playbooks, points, tiers
 from app.kernel.auth import Role
 from app.kernel.db import Read, Tx
 from app.kernel.errors import InvalidInput, Locale
@@ -81,6 +81,7 @@ async def _known(read: Read) -> list[members.Setting]:
         *points.tier_settings(codes),
         *coupons.SETTINGS,
         *churn.SETTINGS,
+        *playbooks.SETTINGS,
         *members.SETTINGS,
     ]
 

@@ -8,6 +8,7 @@ import strawberry
 
 from app import coupons
 from app.kernel.auth import MemberCaller, Role, StaffCaller
+from app.staff import PRODUCT
 from schema.context import Info
 from schema.coupons_uses import CouponRedemption, CouponReturn, redemption_of, return_of
 from schema.enums import describe
@@ -152,8 +153,15 @@ async def template_by_key(info: Info, key: UUID) -> CouponTemplate:
     return template_of(row)
 
 
+def author_of(account_id: UUID | None) -> strawberry.ID | None:
+    """The id of the staff account that wrote something; None for what the product brought."""
+    if account_id is None or account_id == PRODUCT:
+        return None
+    return global_id("StaffAccount", account_id)
+
+
 def may_approve_alone(info: Info) -> bool:
-    """Whether the caller may approve the batches that they drafted themselves."""
+    """Whether the caller may approve the batches and playbooks that they drafted themselves."""
     caller = info.context.caller
     owns = isinstance(caller, StaffCaller) and caller.role is Role.OWNER
     return owns and info.context.settings.may_approve_alone
@@ -203,7 +211,7 @@ def batch_of(row: coupons.Batch) -> CouponBatch:
         budget_fen=Fen(row.budget_fen),
         reserved_fen=Fen(row.reserved_fen),
         spent_fen=Fen(row.spent_fen),
-        drafted_by=row.drafted_by and global_id("StaffAccount", row.drafted_by),
+        drafted_by=author_of(row.drafted_by),
         approved_by=row.approved_by and global_id("StaffAccount", row.approved_by),
         approved_alone=row.approved_alone,
     )

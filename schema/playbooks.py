@@ -9,7 +9,7 @@ import strawberry
 from app import members, playbooks
 from app.kernel.auth import Role
 from schema.context import Info
-from schema.coupons import CouponBatch, batch_by_key
+from schema.coupons import CouponBatch, author_of, batch_by_key
 from schema.enums import describe
 from schema.fields import field, query
 from schema.guard import OFFICE, staff
@@ -119,6 +119,9 @@ class PlaybookEffect:
 class Playbook(Node):
     key: strawberry.Private[UUID]
     community_key: strawberry.Private[UUID | None]
+    # Whether it gave too much when it was written; and whether it is a draft no more.
+    was_above: strawberry.Private[bool]
+    is_over: strawberry.Private[bool]
     name: str = strawberry.field(description="The playbook's name.")
     version: int = strawberry.field(description="Its number, from 1; a change makes the next.")
     state: playbooks.PlaybookState = strawberry.field(description="Where the version stands.")
@@ -135,6 +138,16 @@ class Playbook(Node):
         description="Whether members whom a proven model expects to gain too little are left alone."
     )
     created_at: datetime = strawberry.field(description="When it was written.")
+    written_by: strawberry.ID | None = strawberry.field(
+        description="The staff account that wrote it; null for what comes with the product."
+    )
+    approved_by: strawberry.ID | None = strawberry.field(
+        description="The staff account that approved it; null where none has."
+    )
+    approved_at: datetime | None = strawberry.field(description="When it was approved.")
+    approved_alone: bool = strawberry.field(
+        description="True if its author approved it, where one person may do both."
+    )
     activated_at: datetime | None = strawberry.field(description="When it came into force.")
     retired_at: datetime | None = strawberry.field(description="When it ended.")
 
@@ -149,6 +162,21 @@ class Playbook(Node):
     async def measures(self, info: Info) -> list[PlaybookMeasure]:
         rows = await info.context.one(playbooks.measures_by_playbook, self.key)
         return [_measure(row) for row in rows or ()]
+
+    @field(description="The most that one alert can bring one member by it, in points and coupons.")
+    async def worth_fen(self, info: Info) -> Fen:
+        worth = await info.context.one(playbooks.worths_by_playbook, self.key)
+        return Fen(0 if worth is None else worth.fen)
+
+    @field(
+        description="Whether somebody else than its author has to approve it before it can be "
+        "activated, because it gives more than the community's limit (playbook_alone_fen)."
+    )
+    async def needs_approval(self, info: Info) -> bool:
+        if self.was_above or self.is_over:
+            return self.was_above
+        worth = await info.context.one(playbooks.worths_by_playbook, self.key)
+        return worth is not None and worth.is_above
 
     @field(
         description="Who would get what if it answered the alerts that are open now; at most 18."
@@ -190,6 +218,8 @@ def playbook_of(row: playbooks.Playbook) -> Playbook:
         id=global_id(KIND, row.id),
         key=row.id,
         community_key=row.community_id,
+        was_above=row.needs_approval,
+        is_over=row.state is not playbooks.PlaybookState.DRAFT,
         name=row.name,
         version=row.version,
         state=row.state,
@@ -198,6 +228,10 @@ def playbook_of(row: playbooks.Playbook) -> Playbook:
         horizon_days=row.horizon_days,
         persuadable_only=row.persuadable_only,
         created_at=row.created_at,
+        written_by=author_of(row.created_by),
+        approved_by=author_of(row.approved_by),
+        approved_at=row.approved_at,
+        approved_alone=row.approved_alone,
         activated_at=row.activated_at,
         retired_at=row.retired_at,
     )

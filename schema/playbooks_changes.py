@@ -1,20 +1,18 @@
 """Writing playbooks, changing them by new versions, and putting them in force, over GraphQL."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 from uuid import UUID
 
 import strawberry
 
 from app import coupons, members, playbooks
-from app.kernel.auth import StaffCaller
 from app.kernel.db import Tx
-from app.kernel.errors import NotAllowed
-from app.kernel.idempotency import once
 from app.kernel.table import Json
 from app.staff import subject
+from schema.acting import acting_staff, answered
 from schema.context import Info, note_made
-from schema.fields import field, mutation, shown
+from schema.coupons import may_approve_alone
+from schema.fields import field, mutation
 from schema.nodes import key_of
 from schema.playbooks import KIND, MANAGERS, Playbook, playbook_of
 from schema.scalars import Fen
@@ -88,6 +86,11 @@ class UpdatePlaybookInput(PlaybookInput):
     playbook_id: strawberry.ID = strawberry.field(description="The newest version there is.")
 
 
+@strawberry.input(description="The version to approve.")
+class ApprovePlaybookInput:
+    playbook_id: strawberry.ID = strawberry.field(description="A drafted version.")
+
+
 @strawberry.input(description="The version to put in force.")
 class ActivatePlaybookInput:
     playbook_id: strawberry.ID = strawberry.field(description="A drafted version.")
@@ -118,6 +121,11 @@ class CreatePlaybookSuccess(PlaybookMade):
 @strawberry.type(description="The next version is drafted; the one in force stays so until then.")
 class UpdatePlaybookSuccess(PlaybookMade):
     pass
+
+
+@strawberry.type(description="The version is approved and may be activated.")
+class ApprovePlaybookSuccess:
+    playbook: Playbook = strawberry.field(description="The version.")
 
 
 @strawberry.type(description="The version answers alerts from now on.")
@@ -158,32 +166,18 @@ def _measure(given: PlaybookMeasureInput) -> playbooks.MeasureDraft:
     )
 
 
-async def _once(
-    info: Info,
-    command: str,
-    given: PlaybookInput,
-    make: Callable[[Tx, UUID], Awaitable[playbooks.Playbook]],
+async def _made(
+    info: Info, given: PlaybookInput, make: Callable[[Tx, UUID], Awaitable[playbooks.Playbook]]
 ) -> UUID:
     """Make a version once for this caller and key; answers its id."""
-    caller = info.context.caller
-    if not isinstance(caller, StaffCaller):
-        raise NotAllowed()
-    async with info.context.begin() as tx:
+    by = acting_staff(info)
 
-        async def work() -> Json:
-            row = await make(tx, caller.id)
-            note_made(subject(playbooks.Playbook, row.id))
-            return {"playbook": str(row.id)}
+    async def work(tx: Tx) -> Json:
+        row = await make(tx, by)
+        note_made(subject(playbooks.Playbook, row.id))
+        return {"playbook": str(row.id)}
 
-        answer: dict[str, Any] = await once(
-            tx,
-            owner_id=caller.id,
-            command=command,
-            key=given.idempotency_key,
-            given=shown(given),
-            work=work,
-        )
-    return UUID(answer["playbook"])
+    return UUID((await answered(info, given, work))["playbook"])
 
 
 @strawberry.type(description="Mutations of playbooks.")
@@ -198,9 +192,8 @@ class PlaybooksMutation:
         self, info: Info, input: CreatePlaybookInput
     ) -> CreatePlaybookSuccess:
         draft = _draft(input)
-        key = await _once(
+        key = await _made(
             info,
-            "createPlaybook",
             input,
             lambda tx, by: playbooks.create_playbook(tx, draft=draft, by=by),
         )
@@ -221,9 +214,8 @@ class PlaybooksMutation:
         self, info: Info, input: UpdatePlaybookInput
     ) -> UpdatePlaybookSuccess:
         draft, before = _draft(input), key_of(input.playbook_id, KIND, "playbookId")
-        key = await _once(
+        key = await _made(
             info,
-            "updatePlaybook",
             input,
             lambda tx, by: playbooks.update_playbook(tx, playbook_id=before, draft=draft, by=by),
         )
@@ -231,14 +223,36 @@ class PlaybooksMutation:
 
     @mutation(
         MANAGERS,
+        ApprovePlaybookSuccess,
+        refusals=[
+            playbooks.PlaybookNotFound,
+            playbooks.PlaybookMoveNotAllowed,
+            playbooks.PlaybookNeedsAnother,
+        ],
+        description="Approves a drafted version that somebody else wrote; the first who does "
+        "stays.",
+    )
+    async def approve_playbook(
+        self, info: Info, input: ApprovePlaybookInput
+    ) -> ApprovePlaybookSuccess:
+        key, by = key_of(input.playbook_id, KIND, "playbookId"), acting_staff(info)
+        async with info.context.begin(about=subject(playbooks.Playbook, key)) as tx:
+            row = await playbooks.approve_playbook(
+                tx, playbook_id=key, by=by, alone=may_approve_alone(info)
+            )
+        return ApprovePlaybookSuccess(playbook=playbook_of(row))
+
+    @mutation(
+        MANAGERS,
         ActivatePlaybookSuccess,
         refusals=[
             playbooks.PlaybookNotFound,
             playbooks.PlaybookMoveNotAllowed,
+            playbooks.PlaybookNeedsApproval,
             coupons.BatchNotActive,
         ],
         description="Puts a drafted version in force in place of the one that was; an active one "
-        "stays as it is.",
+        "stays as it is. What gives more than its author may answer for is approved first.",
     )
     async def activate_playbook(
         self, info: Info, input: ActivatePlaybookInput

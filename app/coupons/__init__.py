@@ -82,6 +82,7 @@ from app.coupons.rules import (
     discount,
     standing,
     validity_window,
+    yuan,
 )
 from app.coupons.settling import Settled, Use, settle
 from app.coupons.sweeping import activate_due, expire_due, free_due
@@ -214,4 +215,5 @@ __all__ = [
     "standing",
     "templates_by_id",
     "validity_window",
+    "yuan",
 ]

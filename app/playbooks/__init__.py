@@ -1,9 +1,11 @@
 """Playbooks, what they do about alerts and what comes of it: the face of the slice."""
 
 from app.playbooks.answering import AT_ONCE, Answered, answer_alerts, cancel_tasks
+from app.playbooks.approving import Worth, worths_by_playbook
 from app.playbooks.checking import MeasureDraft, PlaybookDraft
 from app.playbooks.drafting import (
     activate_playbook,
+    approve_playbook,
     create_playbook,
     retire_playbook,
     update_playbook,
@@ -11,6 +13,8 @@ from app.playbooks.drafting import (
 from app.playbooks.effects import Effect, effects_by_playbook
 from app.playbooks.errors import (
     PlaybookMoveNotAllowed,
+    PlaybookNeedsAnother,
+    PlaybookNeedsApproval,
     PlaybookNotFound,
     PlaybookSuperseded,
     TaskClosed,
@@ -51,6 +55,7 @@ from app.playbooks.queries import (
 from app.playbooks.ranking import Ranked, forget_ranks, store_ranks
 from app.playbooks.ready import READY_NAME, ensure_playbook
 from app.playbooks.rules import (
+    ALONE_FEN,
     FEATURES,
     HOLDOUT_PERMILLE,
     HORIZON_DAYS,
@@ -61,6 +66,7 @@ from app.playbooks.rules import (
     bucket,
     priority_fen,
 )
+from app.playbooks.settings import SETTINGS
 from app.playbooks.tables import (
     ActionOutcome,
     AlertRank,
@@ -82,6 +88,7 @@ from app.playbooks.tables import (
 from app.playbooks.tasks import complete_task, tasks_page
 
 __all__ = [
+    "ALONE_FEN",
     "AT_ONCE",
     "FEATURES",
     "HOLDOUT_PERMILLE",
@@ -89,6 +96,7 @@ __all__ = [
     "LEAST_IN_AN_ARM",
     "LEVEL_HOLDOUT_PERMILLE",
     "READY_NAME",
+    "SETTINGS",
     "SHORTAGE_NOTICE",
     "ActionOutcome",
     "AlertRank",
@@ -112,6 +120,8 @@ __all__ = [
     "PlaybookMessage",
     "PlaybookMessageSent",
     "PlaybookMoveNotAllowed",
+    "PlaybookNeedsAnother",
+    "PlaybookNeedsApproval",
     "PlaybookNotFound",
     "PlaybookState",
     "PlaybookSuperseded",
@@ -124,9 +134,11 @@ __all__ = [
     "TaskResult",
     "TaskState",
     "UpliftModel",
+    "Worth",
     "actions_by_alert",
     "activate_playbook",
     "answer_alerts",
+    "approve_playbook",
     "arm_of",
     "audience_of",
     "bucket",
@@ -159,4 +171,5 @@ __all__ = [
     "tasks_by_id",
     "tasks_page",
     "update_playbook",
+    "worths_by_playbook",
 ]

@@ -8,6 +8,7 @@ from sqlalchemy import func, insert, or_, select
 from app.kernel.db import Tx
 from app.kernel.sets import lock_name
 from app.kernel.text import checked_text
+from app.playbooks.approving import check_approved, note_need
 from app.playbooks.checking import (
     LONGEST_NAME,
     MeasureDraft,
@@ -15,7 +16,12 @@ from app.playbooks.checking import (
     check_batches,
     check_draft,
 )
-from app.playbooks.errors import PlaybookMoveNotAllowed, PlaybookNotFound, PlaybookSuperseded
+from app.playbooks.errors import (
+    PlaybookMoveNotAllowed,
+    PlaybookNeedsAnother,
+    PlaybookNotFound,
+    PlaybookSuperseded,
+)
 from app.playbooks.events import PlaybookActivated
 from app.playbooks.rules import MOVES
 from app.playbooks.tables import Playbook, PlaybookMeasure, PlaybookState
@@ -67,10 +73,32 @@ async def update_playbook(
     return await _store(tx, row, draft.measures)
 
 
+async def approve_playbook(tx: Tx, *, playbook_id: UUID, by: UUID, alone: bool = False) -> Playbook:
+    """Approve a drafted version, so that it may be activated; the first who does stays.
+
+    Somebody else does it than who wrote it, unless one person may do both (`alone`): then the
+    version keeps that it was so. Raises PlaybookNotFound, PlaybookNeedsAnother, and
+    PlaybookMoveNotAllowed for one that is a draft no more.
+    """
+    await lock_name(tx, "playbooks")
+    row = await _locked(tx, playbook_id)
+    if row.approved_by is not None:
+        return row
+    if row.state is not PlaybookState.DRAFT:
+        raise PlaybookMoveNotAllowed(state=row.state, to="APPROVED")
+    own = by == row.created_by
+    if own and not alone:
+        raise PlaybookNeedsAnother()
+    row.approved_by, row.approved_at, row.approved_alone = by, tx.now, own
+    await tx.session.flush()
+    return row
+
+
 async def activate_playbook(tx: Tx, *, playbook_id: UUID) -> Playbook:
     """Put a drafted version in force; the one that was in force for its members is retired.
 
-    An active one stays as it is. Raises PlaybookNotFound, PlaybookMoveNotAllowed, and
+    An active one stays as it is. Raises PlaybookNotFound, PlaybookMoveNotAllowed,
+    PlaybookNeedsApproval for one that gives more than its author alone may answer for, and
     coupons.BatchNotActive where a coupon's batch gives none out.
     """
     await lock_name(tx, "playbooks")
@@ -79,6 +107,7 @@ async def activate_playbook(tx: Tx, *, playbook_id: UUID) -> Playbook:
         return row
     if PlaybookState.ACTIVE not in MOVES[row.state]:
         raise PlaybookMoveNotAllowed(state=row.state, to=PlaybookState.ACTIVE)
+    await check_approved(tx, row)
     await check_batches(tx, playbook_id)
     # Its own earlier version, and whatever else answers the same members.
     instead_of = or_(
@@ -156,4 +185,5 @@ async def _store(tx: Tx, row: Playbook, measures: Sequence[MeasureDraft]) -> Pla
         {"playbook_id": row.id, **{name: getattr(one, name) for name in names}} for one in measures
     ]
     await tx.session.execute(insert(PlaybookMeasure), values)
+    await note_need(tx, row)
     return row

@@ -27,6 +27,25 @@ class PlaybookSuperseded(Refusal):
     en = "There is a newer version {version} of this playbook: change that one."
 
 
+class PlaybookNeedsApproval(Refusal):
+    """The version gives more than its author alone may answer for, and nobody has approved it."""
+
+    code = "PLAYBOOK_NEEDS_APPROVAL"
+    zh = "该预案一次预警最多可给每位成员{worth}元，超过{limit}元须先由另一位同事审批"
+    en = (
+        "One alert can bring a member ¥{worth} by this playbook; above ¥{limit} somebody else "
+        "than its author must approve it first."
+    )
+
+
+class PlaybookNeedsAnother(Refusal):
+    """Whoever wrote a version may not approve it."""
+
+    code = "PLAYBOOK_NEEDS_ANOTHER"
+    zh = "起草人不能审批自己的预案，请由另一位同事审批"
+    en = "Whoever wrote the playbook may not approve it; ask somebody else."
+
+
 class TaskNotFound(Refusal):
     """There is no such task, or it is not the caller's to see."""
 

@@ -162,19 +162,16 @@ _BATCH_FAULTS = frozenset(
 
 
 async def _give_points(tx: Tx, acts: Sequence[Act]) -> None:
-    by_amount: dict[int, list[UUID]] = defaultdict(list)
-    for act in acts:
-        by_amount[act.points].append(act.member_id)
-    for amount, members in sorted(by_amount.items()):
-        await points.earn_alike(
-            tx,
-            member_ids=members,
-            amount=amount,
-            source=points.Source.CAMPAIGN,
-            rule="playbook",
-            # The action's row is what keeps it from coming twice; this only has to be new.
-            subject=str(tx.new_id()),
-        )
+    if not acts:
+        return
+    await points.earn_each(
+        tx,
+        amounts={act.member_id: act.points for act in acts},
+        source=points.Source.CAMPAIGN,
+        rule="playbook",
+        # The action's row is what keeps it from coming twice; this only has to be new.
+        subject=str(tx.new_id()),
+    )
 
 
 async def _people(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, Act]:

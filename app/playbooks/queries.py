@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select, text, tuple_
+from sqlalchemy import bindparam, func, literal, select, text, true, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import aliased
+from sqlalchemy.types import Uuid
 
 from app.churn import OPEN_STATES, ChurnAlert
 from app.kernel.db import Read
@@ -77,17 +80,29 @@ async def actions_by_alert(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[
 
 
 async def messages_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[PlaybookMessage]]:
-    """The newest 50 messages of each member, newest first."""
-    rows = await read.session.scalars(
+    """The newest 50 messages of each member, newest first.
+
+    Ids rise with time, so that no more than those are read, by the key.
+    """
+    asked = (
+        func.unnest(literal(list(keys), ARRAY(Uuid())))
+        .table_valued("member_id")
+        .render_derived("k")
+    )
+    newest = aliased(
+        PlaybookMessage,
         select(PlaybookMessage)
-        .where(PlaybookMessage.member_id.in_(list(keys)))
-        .order_by(PlaybookMessage.sent_at.desc(), PlaybookMessage.id.desc())
+        .where(PlaybookMessage.member_id == asked.c.member_id)
+        .order_by(PlaybookMessage.id.desc())
+        .limit(MOST_MESSAGES)
+        .lateral("newest"),
+    )
+    rows = await read.session.scalars(
+        select(newest).select_from(asked).join(newest, true()).order_by(newest.id.desc())
     )
     found: dict[UUID, list[PlaybookMessage]] = {}
     for row in rows:
-        own = found.setdefault(row.member_id, [])
-        if len(own) < MOST_MESSAGES:
-            own.append(row)
+        found.setdefault(row.member_id, []).append(row)
     return found
 
 
@@ -137,63 +152,80 @@ class Expected:
     coupons_left: int | None
 
 
-# Alerts just raised are answered as L1 within minutes.
+# Alerts just raised are answered as L1 within minutes. Members are drawn once an experiment, not
+# once a version: versions with the same shares draw alike, so that a page of them costs one look at
+# the open alerts. What coupons cost is bounded by how many there are and the money for them.
 _PREVIEW = text(
     f"""
-    SELECT drawn.level, drawn.audience, coalesce(t.kind, 'NOTHING') AS kind, count(*) AS members,
-           count(*) FILTER (WHERE arm <> 'TREATED') AS held_out,
-           count(*) FILTER (WHERE arm = 'TREATED') * max(
-               coalesce(t.contact_fen, 0) + coalesce(t.points, 0) * {POINT_FEN}
-               + coalesce(c.max_discount_fen, 0)) AS cost_fen,
-           max(b.quantity - b.granted - b.set_aside) AS coupons_left
-    FROM (
-        SELECT p.id, CASE a.state WHEN 'OPEN' THEN 'L1' ELSE a.state END AS level,
-               {sql_audience("s.stage")} AS audience,
-               {
-        sql_arm(
-            "p.experiment_id",
-            "a.member_id",
-            "CASE a.state WHEN 'OPEN' THEN 'L1' ELSE a.state END",
-            "p.holdout_permille",
-            "p.level_holdout_permille",
-        )
-    } AS arm
-        FROM playbook p
-        CROSS JOIN churn_alert a
+    WITH asked AS (
+        SELECT * FROM playbook WHERE id = ANY(:ids)
+    ), facing AS (
+        SELECT a.member_id, m.community_id, {sql_audience("s.stage")} AS audience,
+               CASE a.state WHEN 'OPEN' THEN 'L1' ELSE a.state END AS level
+        FROM churn_alert a
         JOIN member m ON m.id = a.member_id AND m.status = 'ACTIVE' AND NOT m.is_test
         LEFT JOIN member_stage s ON s.member_id = a.member_id
-        WHERE p.id = :playbook_id AND a.state IN ('OPEN', 'L1', 'L2', 'L3')
-          AND (p.community_id IS NULL OR p.community_id = m.community_id)
-    ) drawn
+        WHERE a.state IN ('OPEN', 'L1', 'L2', 'L3')
+    ), drawn AS (
+        SELECT e.experiment_id, f.community_id, f.level, f.audience, count(*) AS members,
+               count(*) FILTER (WHERE {
+        sql_arm(
+            "e.experiment_id",
+            "f.member_id",
+            "f.level",
+            "e.holdout_permille",
+            "e.level_holdout_permille",
+        )
+    } <> 'TREATED') AS held_out
+        FROM (
+            SELECT DISTINCT experiment_id, holdout_permille, level_holdout_permille FROM asked
+        ) e CROSS JOIN facing f
+        GROUP BY e.experiment_id, f.community_id, f.level, f.audience
+    ), met AS (
+        SELECT p.id, d.level, d.audience, sum(d.members) AS members, sum(d.held_out) AS held_out
+        FROM asked p JOIN drawn d ON d.experiment_id = p.experiment_id
+         AND (p.community_id IS NULL OR p.community_id = d.community_id)
+        GROUP BY p.id, d.level, d.audience
+    )
+    SELECT met.id, met.level, met.audience, coalesce(t.kind, 'NOTHING') AS kind, met.members,
+           met.held_out,
+           (met.members - met.held_out)
+               * (coalesce(t.contact_fen, 0) + coalesce(t.points, 0) * {POINT_FEN})
+           + least((met.members - met.held_out) * coalesce(c.max_discount_fen, 0),
+                   b.budget_fen - b.reserved_fen - b.spent_fen,
+                   (b.quantity - b.granted - b.set_aside)::numeric * c.max_discount_fen)
+               AS cost_fen,
+           b.quantity - b.granted - b.set_aside AS coupons_left
+    FROM met
     LEFT JOIN LATERAL (
         SELECT * FROM playbook_measure one
-        WHERE one.playbook_id = drawn.id AND one.level = drawn.level
-          AND one.audience IN (drawn.audience, 'OTHERS')
+        WHERE one.playbook_id = met.id AND one.level = met.level
+          AND one.audience IN (met.audience, 'OTHERS')
         ORDER BY one.audience = 'OTHERS' LIMIT 1
     ) t ON true
     LEFT JOIN coupon_batch b ON b.id = t.batch_id
     LEFT JOIN coupon_template c ON c.id = b.template_id
-    GROUP BY drawn.level, drawn.audience, coalesce(t.kind, 'NOTHING')
-    ORDER BY drawn.level, drawn.audience
+    ORDER BY met.id, met.level, met.audience
     """
-)
+).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
 
 
 async def preview_by_playbook(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[Expected]]:
-    """Who would get what if each version answered the alerts that are open now."""
+    """Who would get what if each version answered the alerts that are open now.
+
+    One statement, whatever the number of versions.
+    """
     found: dict[UUID, list[Expected]] = {}
-    for key in keys:
-        rows = await read.session.execute(_PREVIEW, {"playbook_id": key})
-        found[key] = [
+    for row in await read.session.execute(_PREVIEW, {"ids": list(keys)}):
+        found.setdefault(row.id, []).append(
             Expected(
                 Level(row.level),
                 Audience(row.audience),
                 MeasureKind(row.kind),
-                row.members,
-                row.held_out,
+                int(row.members),
+                int(row.held_out),
                 int(row.cost_fen),
                 row.coupons_left,
             )
-            for row in rows
-        ]
+        )
     return found

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from app import coupons
+from app import coupons, staff
 from app.kernel.db import Tx
 from app.kernel.sets import lock_name
 from app.playbooks.checking import MeasureDraft, PlaybookDraft
@@ -49,11 +49,12 @@ _CALLS = {
 }
 
 
-async def ensure_playbook(tx: Tx, *, by: UUID | None = None) -> Playbook | None:
+async def ensure_playbook(tx: Tx, *, by: UUID = staff.PRODUCT) -> Playbook | None:
     """Draft the ready playbook with a drafted batch for each of its offers, unless it is there.
 
-    Nothing is given before staff approve the batches and activate the playbook. None where it was
-    made before.
+    Its author is the product, whom nobody of staff is, so that any of them may approve it. Nothing
+    is given before they approve the batches and activate the playbook. None where it was made
+    before.
     """
     await lock_name(tx, "ready playbook")
     if await tx.session.scalar(select(Playbook.id).where(Playbook.ready_key == READY_KEY)):
@@ -65,7 +66,7 @@ async def ensure_playbook(tx: Tx, *, by: UUID | None = None) -> Playbook | None:
     )
     batches = {
         template.ready_key: await coupons.create_batch(
-            tx, template_id=template.id, quantity=COUPONS_EACH
+            tx, template_id=template.id, quantity=COUPONS_EACH, by=by
         )
         for template in found.all()
     }

@@ -20,6 +20,12 @@ TASK_LASTS: Final = timedelta(hours=72)
 """Within which a task ought to be done: then the next level begins, or the alert ends."""
 POINT_FEN: Final = 1
 """What a point costs: 100 points are one yuan."""
+ALONE_FEN: Final = 1_000
+"""What one alert may bring one member, in points and coupons together, by a playbook that nobody
+but its author has looked at; a community may choose another."""
+MOST_ALONE_FEN: Final = 10_000
+"""More than that no community lets one person answer for."""
+ALONE_KEY: Final = "playbook_alone_fen"
 UNKNOWN_EFFECT: Final = 0.05
 """The share of an expected loss that a measure is taken to save where nothing is known of it, so
 that alerts with and without a model stand in one queue."""

@@ -129,6 +129,12 @@ class Playbook(Table):
         CheckConstraint("version > 0", name="version"),
         CheckConstraint("state = 'DRAFT' OR activated_at IS NOT NULL", name="activated"),
         CheckConstraint("(state = 'RETIRED') = (retired_at IS NOT NULL)", name="retired"),
+        CheckConstraint("approved_by <> created_by OR approved_alone", name="four_eyes"),
+        CheckConstraint("(approved_by IS NULL) = (approved_at IS NULL)", name="approved"),
+        CheckConstraint(
+            "state <> 'ACTIVE' OR NOT needs_approval OR approved_by IS NOT NULL",
+            name="approved_first",
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -149,6 +155,12 @@ class Playbook(Table):
     ready_key: Mapped[str | None]
     created_by: Mapped[UUID | None]
     created_at: Mapped[datetime]
+    # Whether it gives more than its author alone may answer for (approving.py).
+    needs_approval: Mapped[bool] = mapped_column(Boolean, server_default=false())
+    approved_by: Mapped[UUID | None]
+    approved_at: Mapped[datetime | None]
+    # Approved by who wrote it, in a house where one person does everything.
+    approved_alone: Mapped[bool] = mapped_column(Boolean, server_default=false())
     activated_at: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]
 

@@ -23,7 +23,7 @@ from app.points.events import (
     PointsExpiring,
 )
 from app.points.expiring import Ending, endings_by_account
-from app.points.giving import earn_alike
+from app.points.giving import earn_alike, earn_each
 from app.points.invitations import accept_invitation, follow_invitation, share
 from app.points.merging import merge
 from app.points.queries import (
@@ -130,6 +130,7 @@ __all__ = [
     "claw_back_order",
     "earn",
     "earn_alike",
+    "earn_each",
     "earn_for_order",
     "earn_for_orders",
     "endings_by_account",

@@ -1,6 +1,6 @@
 """Points for many members at once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from app.kernel.db import Tx
@@ -19,9 +19,21 @@ async def earn_alike(
     Once a member for this rule and subject; unknown members get none. The number of statements
     does not depend on how many they are. Raises InvalidInput for an amount under 1.
     """
-    if amount < 1:
+    amounts = dict.fromkeys(member_ids, amount)
+    return await earn_each(tx, amounts=amounts, source=source, rule=rule, subject=subject)
+
+
+async def earn_each(
+    tx: Tx, *, amounts: Mapping[UUID, int], source: Source, rule: str, subject: str
+) -> set[UUID]:
+    """Give each member points of their own amount, as `earn_alike` gives all the same.
+
+    All accounts are locked at once, in the order of members, so that two calls never wait for
+    each other. Raises InvalidInput for an amount under 1.
+    """
+    if any(amount < 1 for amount in amounts.values()):
         raise InvalidInput(field="amount", reason="at least 1", reason_zh="至少为1")
-    places = await places_by_member(tx, member_ids)
+    places = await places_by_member(tx, amounts)
     if not places:
         return set()
     sheet = await open_sheet(tx, Currency.POINTS, places)
@@ -42,7 +54,7 @@ async def earn_alike(
                 source=source,
                 rule=rule,
                 subject=subject,
-                amount=amount,
+                amount=amounts[member_id],
                 earned_at=tx.now,
                 available_at=tx.now,
                 expires_at=expires_at,

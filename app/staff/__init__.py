@@ -2,6 +2,7 @@
 
 from app.staff.audit import (
     OPERATOR,
+    PRODUCT,
     Actor,
     Subject,
     audit,
@@ -46,6 +47,7 @@ from app.staff.tables import ApiKey, AuditEntry, Outcome, StaffAccount, StaffNot
 __all__ = [
     "KEY_PREFIX",
     "OPERATOR",
+    "PRODUCT",
     "Actor",
     "ApiKey",
     "AuditEntry",

@@ -21,6 +21,8 @@ LEFT_OUT = frozenset(
 )
 # Who works on the command line has no account.
 OPERATOR = UUID(int=0)
+# Nor has the author of what comes with the product, whom nobody of staff is.
+PRODUCT = UUID(int=1)
 
 
 @dataclass(frozen=True, slots=True)

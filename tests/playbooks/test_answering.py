@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app import churn, coupons, playbooks, points
 from app.churn import AlertState
-from app.kernel.db import Database
+from app.kernel.db import Database, Tx
 from app.members import Member, MemberStatus
 from app.playbooks import (
     ActionOutcome,
@@ -399,3 +399,40 @@ async def test_what_was_known_is_kept_with_the_action(database: Database) -> Non
     assert kept["probability"] == pytest.approx(0.9)
     # An order at this very instant is not before it; one of a year ago is too old.
     assert kept["orders_180"] == 0
+
+
+async def test_points_of_two_amounts_wait_for_nobody_who_goes_by_member(
+    database: Database,
+) -> None:
+    """Whoever locks the same accounts in the order of members is never locked against."""
+    async with database.begin() as tx:
+        first, last = sorted(await make.alerts(tx, 2))
+        # The smaller amount is the last member's: amount by amount it would be locked first.
+        await tx.session.execute(
+            text("UPDATE member_stage SET stage = 'VIP' WHERE member_id = :id"), {"id": first}
+        )
+        few = MeasureDraft(Level.L1, Audience.OTHERS, MeasureKind.POINTS, points=5)
+        many = MeasureDraft(Level.L1, Audience.VIP, MeasureKind.POINTS, points=50)
+        await make.playbook(tx, [few, many])
+    waits = select(func.count()).select_from(text("pg_locks")).where(text("NOT granted"))
+
+    async def gift(tx: Tx, member_id: UUID) -> None:
+        await points.earn_alike(
+            tx,
+            member_ids=[member_id],
+            amount=1,
+            source=points.Source.CAMPAIGN,
+            rule="other",
+            subject="1",
+        )
+
+    async with database.begin() as tx:
+        await gift(tx, first)
+        answering = asyncio.create_task(answer(database))
+        while not await tx.session.scalar(waits):
+            await asyncio.sleep(0.02)
+        await gift(tx, last)
+    assert (await answering).done == 2
+    async with database.read() as read:
+        found = await points.balances_by_member(read, [first, last])
+    assert [found[key].points.balance for key in (first, last)] == [51, 6]

@@ -11,7 +11,7 @@ from app.churn import AlertState
 from app.kernel.auth import MemberCaller, Role, StaffCaller
 from app.kernel.db import Database
 from app.members import member_topic
-from app.staff import AuditEntry
+from app.staff import PRODUCT, AuditEntry
 from schema.nodes import global_id
 from tests.conftest import Api
 from tests.make import coupons as make_coupons
@@ -237,5 +237,11 @@ async def test_the_ready_playbook_is_drafted_once(database: Database) -> None:
         assert await playbooks.ensure_playbook(tx) is None
         measures = (await playbooks.measures_by_playbook(tx, [made.id]))[made.id]
         assert {one.level for one in measures} == set(playbooks.Level)
+        with pytest.raises(playbooks.PlaybookNeedsApproval):
+            await playbooks.activate_playbook(tx, playbook_id=made.id)
+        await playbooks.approve_playbook(tx, playbook_id=made.id, by=MANAGER.id)
         with pytest.raises(coupons.BatchNotActive):
             await playbooks.activate_playbook(tx, playbook_id=made.id)
+        drafts = list(await tx.session.scalars(select(coupons.Batch)))
+    assert {made.created_by, *(batch.drafted_by for batch in drafts)} == {PRODUCT}
+    assert len(drafts) == 6
