@@ -1,9 +1,10 @@
-"""Claims by group commit beside `{ __typename }` and beside one transaction a claim.
+"""Claims by group commit beside `{ __typename }`, one transaction a claim, and a floor by hand.
 
 `python -m bench.claims` makes a durable PostgreSQL, a Valkey and members with open sessions in a
-folder that is thrown away, starts `linli serve` and the same server with plain claims, and loads
-them in turn, round after round, from a process of its own. Every request is another member's, by a
-token that the server has seen before; all three ways are asked by the same members.
+folder that is thrown away, starts `linli serve`, the same server with plain claims and the same
+with an end point by hand before the same group commit, and loads them in turn, round after round,
+from a process of its own. Every request is another member's, by a token that the server has seen
+before; all ways are asked by the same members.
 
 Each drop has less stock than there are claims. After each turn the rows are counted: exactly the
 stock given, one a member, each acknowledged claim with its coupon and its key.
@@ -151,6 +152,7 @@ PLAIN = Kind(
     None,
     {"LINLI_POOL_SIZE": "64"},
 )
+HAND = Kind("claims by hand", uvicorn("bench.claims.hand:app"), "/graphql", None)
 
 
 def _arguments() -> argparse.Namespace:
@@ -190,30 +192,48 @@ def _print(name: str, turns: Sequence[Figures]) -> Figures:
     return middle
 
 
-def _rounds(bench: Bench, given: argparse.Namespace, linli: Server, plain: Server) -> float:
-    names = ("{ __typename }", "claimDrop, group commit", "claimDrop, a transaction each")
-    turns: tuple[list[Figures], ...] = ([], [], [])
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """One process each."""
+
+    linli: Server
+    plain: Server
+    hand: Server
+
+
+def _rounds(bench: Bench, given: argparse.Namespace, servers: Servers) -> float:
+    names = (
+        "{ __typename }",
+        "claimDrop, group commit",
+        "claims by hand, group commit",
+        "claimDrop, a transaction each",
+    )
+    linli, plain, hand = servers.linli, servers.plain, servers.hand
+    turns: tuple[list[Figures], ...] = ([], [], [], [])
     for nth in range(given.rounds):
-        for server, count in ((linli, given.members), (plain, given.plain)):
+        for server, count in ((linli, given.members), (hand, given.members), (plain, given.plain)):
             bench.typename(server, count)  # its tokens and sessions are known from here on
         if nth == 0:
-            for server in (linli, plain):
+            for server in (linli, hand, plain):
                 bench.claims(server, min(given.plain, 200))
         turns[0].append(bench.typename(linli, given.members))
         turns[1].append(bench.claims(linli, given.members))
-        turns[2].append(bench.claims(plain, given.plain))
+        turns[2].append(bench.claims(hand, given.members))
+        turns[3].append(bench.claims(plain, given.plain))
         rates = ", ".join(f"{kind[-1].rate:,.0f}" for kind in turns)
         print(f"round {nth + 1}: {rates} requests/s; {turns[1][-1].rate / turns[0][-1].rate:.2f}")
     print(
         f"\n{'median of rounds':<34}{'rate':>11}{'app':>11}{'PostgreSQL':>11}{'driver':>11}"
         f"{'p50':>11}{'p99':>11}"
     )
-    _, claims, alone = (_print(*pair) for pair in zip(names, turns, strict=True))
-    paired = [claim.rate / base.rate for base, claim in zip(*turns[:2], strict=True)]
-    ratio = statistics.median(paired)
+    _, claims, _, alone = (_print(*pair) for pair in zip(names, turns, strict=True))
+    ratio, floor = (
+        statistics.median(own.rate / base.rate for base, own in zip(turns[0], kind, strict=True))
+        for kind in turns[1:3]
+    )
     print(
-        f"\nclaims / typename {ratio:.2f} (target {TARGET}), each round against its own;"
-        f" claims / a transaction each {claims.rate / alone.rate:.1f}"
+        f"\nclaims / typename {ratio:.2f} (target {TARGET}; by hand {floor:.2f}), each round"
+        f" against its own; claims / a transaction each {claims.rate / alone.rate:.1f}"
     )
     print("every turn: the stock given exactly, one a member, each with its coupon and key")
     return ratio
@@ -231,10 +251,11 @@ def main() -> int:
         processes.linli("migrate", env=env)
         bench = Bench(found, given, asyncio.run(settle(url, given.members)))
         stack.callback(bench.stop)
-        servers = [start(kind, found, place) for kind in (LINLI, PLAIN)]
-        for server in servers:
-            stack.callback(server.stop)
-        _rounds(bench, given, *servers)
+        servers: list[Server] = []
+        for kind in (LINLI, PLAIN, HAND):
+            servers.append(start(kind, found, place))
+            stack.callback(servers[-1].stop)
+        _rounds(bench, given, Servers(*servers))
     return 0
 
 
