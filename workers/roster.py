@@ -68,6 +68,7 @@ JOBS = by_name(
         members.close_members,
         upkeep.sweep,
         upkeep.sweep_versions,
+        upkeep.sweep_scores,
     ]
 )
 
@@ -115,6 +116,7 @@ PLANS: tuple[Plan, ...] = (
     Plan("playbooks", playbook_jobs.answer_alerts, Every(5 * _MINUTE)),
     Plan("members", members.close_members, Every(5 * _MINUTE)),
     Plan("sweep", upkeep.sweep, Every(60 * _MINUTE)),
+    Plan("old scores", upkeep.sweep_scores, Daily(time(5, 30)), catch_up=_NIGHT),
     Plan("versions", upkeep.sweep_versions, Every(5 * _MINUTE)),
     Plan("expiry notices", points.warn_of_expiry, Daily(time(9, 0)), catch_up=_NIGHT),
     Plan("points audit", points.audit_points, Daily(time(1, 30)), catch_up=_NIGHT),

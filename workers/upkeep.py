@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
+from app import churn
 from app.kernel.db import Database
 from app.kernel.live import KEPT
+from app.kernel.log import logger
 from app.kernel.versions import sweep_changes
-from workers.jobs import NIGHTLY, Work, job
+from workers.jobs import NIGHTLY, Work, drain, job
 from workers.schedule import planned
 
 KEYS_KEPT = timedelta(days=30)
@@ -15,6 +17,8 @@ RUNS_KEPT = timedelta(days=60)
 # Longer than any of them is remembered (app/kernel/auth/brakes.py).
 BRAKES_KEPT = timedelta(days=2)
 BATCH = 10_000
+
+log = logger(__name__)
 
 # The newest event stays whatever its age: it is where new subscribers begin.
 _LIVE_EVENTS = text(
@@ -94,3 +98,12 @@ async def sweep_versions(work: Work, *, due_at: datetime) -> None:
     """Delete what told changes of members too long ago for anybody to remember the time before."""
     async with work.database.begin() as tx:
         await sweep_changes(tx)
+
+
+@job(queue=NIGHTLY, time_limit=timedelta(hours=2))
+@planned
+async def sweep_scores(work: Work, *, due_at: datetime) -> None:
+    """Delete churn scores that were in force longer ago than the setting says."""
+    kept = timedelta(days=work.settings.score_history_days)
+    gone = await drain(work.database, lambda tx: churn.forget_scores(tx, kept=kept))
+    log.info("old scores deleted", scores=gone)

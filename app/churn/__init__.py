@@ -35,6 +35,7 @@ from app.churn.events import (
 )
 from app.churn.evidence import beside, wins
 from app.churn.facts import ChurnFacts, read_facts
+from app.churn.forgetting import FORGOTTEN_AT_ONCE, forget_scores
 from app.churn.limits import (
     BRIER_SLACK,
     RATE_LIMIT,
@@ -68,6 +69,7 @@ from app.churn.queue import (
 from app.churn.raising import (
     raise_signalled,
 )
+from app.churn.ranges import MemberRange, MembersMoved, member_ranges
 from app.churn.registry import (
     judge,
     mark_unusable,
@@ -155,6 +157,7 @@ __all__ = [
     "BATCH",
     "BRIER_SLACK",
     "ESCALATION",
+    "FORGOTTEN_AT_ONCE",
     "HOLD",
     "KIND_CODES",
     "LONGEST_MUTE",
@@ -193,6 +196,8 @@ __all__ = [
     "DriftFigure",
     "DriftKind",
     "Looked",
+    "MemberRange",
+    "MembersMoved",
     "ModelDamaged",
     "ModelNotFound",
     "ModelPutInForce",
@@ -231,6 +236,7 @@ __all__ = [
     "closed_nights",
     "drift_alarms",
     "escalate_due",
+    "forget_scores",
     "hand_back",
     "has_calmed",
     "in_turn",
@@ -245,6 +251,7 @@ __all__ = [
     "manifest_hash",
     "mark_unusable",
     "mark_usable",
+    "member_ranges",
     "merge",
     "model_by_id",
     "model_by_version",

@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     answer_cache_mb: Annotated[int, Field(ge=0, le=65_536)] = 64
     answer_cache_seconds: Annotated[int, Field(ge=0, le=300)] = 5
     approve_alone: bool | None = None
+    score_history_days: Annotated[int, Field(ge=300, le=3_650)] = 400
     demo_members: Annotated[int, Field(ge=0, le=1_000_000)] = 1_500
 
     token_keys: SecretStr = SecretStr(_development_key("tokens"))
