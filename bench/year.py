@@ -10,7 +10,10 @@ At the end what the product measured is laid beside what the simulator knows:
 - the effect: treated against held out (`playbooks.effects_by_playbook`), beside the same lives gone
   on with from each member's first action, once with the playbook and once with nothing, five times
   each with new luck;
-- the lead time: from a member's first alert to the day from which they truly stayed away.
+- the lead time and how right alerts were, on the lives of members held out, beside a recency rule
+  and BG/NBD with as many warnings (`bench/year_lead.py`), and how long the first alert that was
+  right came before the day from which the member, by the world's own books, stayed away;
+- what triggers were found night by night, and how far ahead signals of use came.
 
 Nothing here says how good a model is on people: members follow rules that we wrote.
 """
@@ -19,13 +22,16 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
 import numpy as np
+import psutil
 from alembic import command
 from sqlalchemy import select
 
@@ -34,6 +40,7 @@ from app.kernel.config import Settings
 from app.kernel.db import Database
 from app.kernel.embedded import start_postgres
 from app.playbooks import Audience, Level, MeasureDraft, MeasureKind
+from bench.year_lead import Lives, Said
 from cli.migrating import alembic_config
 from cli.simulating import simulate_into
 from cli.simulating.ids import Ids
@@ -42,6 +49,7 @@ from simulation import MONTH, Measures, World
 from workers import playbooks as jobs
 from workers.churn import score_members
 from workers.jobs import drain
+from workers.models import as_arrays
 from workers.training import train_model
 
 ZONE = "Asia/Shanghai"
@@ -67,7 +75,9 @@ class Year:
     database: Database
     settings: Settings
     wanted: simulated.World
-    trigger: float
+    # A file in which a night finds what the one before it read.
+    kept: Path
+    rules: dict[str, object]
     world: World = field(init=False)
     keys: dict[UUID, int] = field(init=False)
     # With what was done, and with what would have been done if nobody had been held out.
@@ -78,21 +88,21 @@ class Year:
 
     def __post_init__(self) -> None:
         """Set the worlds up; nothing is lived yet."""
-        self.world = self.another()
+        self.world = self.another(keeps=True)
         self.keys = {key: place for place, key in enumerate(Ids(self.world).members)}
         self.done, self.for_all = self.another().measures, self.another().measures
         self.world.measures = self.done
 
-    def another(self) -> World:
+    def another(self, *, keeps: bool = False) -> World:
         """The same world once more, without measures."""
         given = self.wanted
-        return World(given.seed, given.members, given.start, given.months)
+        return World(given.seed, given.members, given.start, given.months, keeps=keeps)
 
     async def live(self, until: datetime) -> None:
         """Bring the database up to an instant, which is the present from then on."""
         self.database.clock = lambda: until
         await simulate_into(
-            self.database, self.settings, wanted=self.wanted, until=until, measures=self.done
+            self.database, self.settings, wanted=self.wanted, until=until, lived=self.world
         )
 
     async def timed(self, what: str, work: Awaitable[object]) -> None:
@@ -143,13 +153,14 @@ async def set_up_playbook(year: Year) -> playbooks.Playbook:
         return await playbooks.activate_playbook(tx, playbook_id=made.id)
 
 
-async def set_trigger(year: Year) -> None:
-    """Alerts rise from this probability in every community."""
+async def set_rules(year: Year) -> None:
+    """The same settings of alerts in every community, new ones too."""
     from app.members import Community
 
     async with year.database.begin() as tx:
         for home in await tx.session.scalars(select(Community)):
-            home.settings = {**home.settings, "churn_trigger": year.trigger}
+            if any(home.settings.get(name) != value for name, value in year.rules.items()):
+                home.settings = {**home.settings, **year.rules}
 
 
 async def step(year: Year, now: datetime, week: int, *, monday: bool) -> None:
@@ -160,7 +171,8 @@ async def step(year: Year, now: datetime, week: int, *, monday: bool) -> None:
     await year.timed("alerts", _settle(year))
     if monday:
         await year.timed("stages", _judge(year, now))
-        await year.timed("scores", score_members(year.database, as_of=now, zone=ZONE))
+        await year.timed("signals", _look(year))
+        await year.timed("scores", _score(year, now))
     await year.timed("alerts", drain(year.database, churn.escalate_due))
     await year.timed("playbook", _answer(year))
 
@@ -178,7 +190,19 @@ async def _settle(year: Year) -> None:
 async def _judge(year: Year, now: datetime) -> None:
     async with year.database.begin() as tx:
         await segments.run(tx, as_of=now)
-    await set_trigger(year)
+    await set_rules(year)
+
+
+async def _look(year: Year) -> None:
+    async with year.database.begin() as tx:
+        await churn.look_at_signals(tx, zone=ZONE)
+
+
+async def _score(year: Year, now: datetime) -> None:
+    async def read() -> churn.ChurnFacts:
+        return await churn.read_facts(year.database, as_of=now, zone=ZONE, kept=year.kept)
+
+    await score_members(year.database, as_of=now, zone=ZONE, facts=read)
 
 
 async def _answer(year: Year) -> None:
@@ -299,41 +323,85 @@ async def show_effect(year: Year, playbook: playbooks.Playbook, end: datetime) -
     return covers
 
 
-async def show_lead(year: Year, begin: datetime, end: datetime) -> None:
-    """How long before a member truly stayed away the first alert came, and how often it was right.
+async def show_lead(year: Year, playbook: playbooks.Playbook, end: datetime) -> None:
+    """How far ahead alerts came and how rightly, by silences and by the world's own books."""
+    async with year.database.read() as read:
+        alerts = list(
+            await read.session.scalars(
+                select(churn.ChurnAlert).order_by(churn.ChurnAlert.raised_at)
+            )
+        )
+    known = await churn.read_facts(year.database, as_of=end, zone=ZONE)
+    facts = as_arrays(known).in_order()
+    ids = known.ids(range(len(known.member_ids)))
+    codes = {key: code for code, key in enumerate(ids)}
+    untouched = np.array(
+        [playbooks.bucket(playbook.experiment_id, key) < HELD_OUT for key in ids], dtype=np.bool_
+    )
+    lives = Lives(facts, untouched, [one async for one in _weeks(year, codes)])
+    raised = [(codes[row.member_id], int(row.raised_at.timestamp())) for row in alerts]
+    for line in lives.lines([one for one in raised if untouched[one[0]]]):
+        print(line)
+    _show_books(year, lives, [(ids[code], at) for code, at in raised], end)
+    spoken = Counter(str(reason["code"]) for row in alerts for reason in row.reasons[:1])
+    first = ", ".join(f"{code} {n / len(alerts):.0%}" for code, n in spoken.most_common(6))
+    print(f"{len(alerts):,} alerts; first reasons: {first}")
+
+
+async def _weeks(year: Year, codes: dict[UUID, int]) -> AsyncIterator[Said]:
+    """What the product said, night by night."""
+    history = churn.ChurnScoreHistory
+    async with year.database.read() as read:
+        nights = await read.session.scalars(select(history.as_of).distinct().order_by("as_of"))
+        for night in list(nights):
+            rows = (
+                await read.session.execute(
+                    select(history.member_id, history.probability).where(history.as_of == night)
+                )
+            ).all()
+            members = np.array([codes[row.member_id] for row in rows], dtype=np.int64)
+            order = np.argsort(members)
+            said = np.array([row.probability for row in rows])
+            yield int(night.timestamp()), members[order], said[order]
+
+
+def _show_books(
+    year: Year, lives: Lives, alerts: Sequence[tuple[UUID, int]], end: datetime
+) -> None:
+    """The first alert that was right, against the day from which a leaver truly stayed away.
 
     Leavers are those silent at the end who fell silent within the year after having drifted, and
-    early enough for 45 days to pass. Precision is that of alerts of members held out, whom nothing
-    was done for: no order within the horizon.
+    early enough for 45 days to pass. An alert after which they ordered within 45 days was a false
+    alarm then, and is no merit.
     """
-    raised: dict[int, list[datetime]] = {}
-    async with year.database.read() as read:
-        rows = await read.session.execute(
-            select(churn.ChurnAlert.member_id, churn.ChurnAlert.raised_at)
-        )
-        for member_id, at in rows:
-            raised.setdefault(year.keys[member_id], []).append(at)
+    bought = Bought.of(year.world, end)
+    raised: dict[int, list[int]] = defaultdict(list)
+    for key, at in alerts:
+        raised[year.keys[key]].append(at)
+    orders: dict[int, list[int]] = defaultdict(list)
+    for member, at in zip(bought.member.tolist(), bought.at.tolist(), strict=True):
+        orders[member].append(at)
     leads: list[float] = []
-    missed = 0
-    for member, drift, silent in leavers(year, begin, end):
-        own = [at for at in raised.get(member, ()) if drift <= at <= silent + HORIZON]
-        if own:
-            leads.append((silent - min(own)).total_seconds() / DAY)
-        else:
-            missed += 1
-    total = len(leads) + missed
-    print(f"true leavers {total:,}: {len(leads):,} with an alert in that drift, {missed:,} without")
-    if leads:
-        lead = np.array(leads)
-        low, middle, high = np.quantile(lead, [0.25, 0.5, 0.75])
-        counted = lead + HORIZON.days
-        print(
-            f"lead to the day from which they stayed away: median {middle:+.0f} days (quartiles "
-            f"{low:+.0f} to {high:+.0f}), ahead of it for {np.sum(lead > 0) / total:.0%}; "
-            f"45 days or more before they count as churned: {np.sum(counted >= 45) / total:.0%} "
-            "of all leavers"
-        )
-    await show_precision(year, end)
+    total = 0
+    for member, drift, silent in leavers(year, FIRST, end):
+        total += 1
+        begin, away = int(drift.timestamp()), int(silent.timestamp())
+        right = [
+            at
+            for at in raised[member]
+            if begin <= at <= away + HORIZON.days * DAY
+            and not any(at < order <= at + HORIZON.days * DAY for order in orders[member])
+        ]
+        if right:
+            leads.append((away - min(right)) / DAY)
+    if not leads:
+        return
+    low, middle, high = np.quantile(leads, [0.25, 0.5, 0.75])
+    print(
+        f"true leavers {total:,}: {len(leads) / total:.0%} with a right alert in that drift, the "
+        f"first of them {middle:+.0f} days ({low:+.0f} to {high:+.0f}) before they stayed away, "
+        f"ahead of it for {np.mean(np.array(leads) > 0) * len(leads) / total:.0%}"
+    )
 
 
 def leavers(year: Year, begin: datetime, end: datetime) -> Iterator[tuple[int, datetime, datetime]]:
@@ -346,16 +414,43 @@ def leavers(year: Year, begin: datetime, end: datetime) -> Iterator[tuple[int, d
             yield truth.member, drift, silent
 
 
-async def show_precision(year: Year, end: datetime) -> None:
-    """How many first alerts of members held out came true."""
-    firsts = await first_actions(year, end - HORIZON)
-    at = {member: place[0] for member, place in firsts.items() if not place[1]}
-    stayed = Bought.of(year.world, end).stayed(at)
-    right = sum(not stays for stays in stayed.values())
-    print(
-        f"first alerts of {len(at):,} members held out: {right / max(1, len(at)):.0%} placed no "
-        f"order in the {HORIZON.days} days after"
-    )
+async def show_signals(year: Year, end: datetime) -> None:
+    """How many true leavers had a signal in their drift, and how far ahead."""
+    async with year.database.read() as read:
+        rows = await read.session.execute(
+            select(churn.ChurnSignal.member_id, churn.ChurnSignal.opened_at)
+        )
+        opened: dict[int, list[datetime]] = defaultdict(list)
+        for key, at in rows:
+            opened[year.keys[key]].append(at)
+    found: list[float] = []
+    total = 0
+    for member, drift, silent in leavers(year, FIRST, end):
+        total += 1
+        own = [at for at in opened[member] if drift <= at <= silent + HORIZON]
+        if own:
+            found.append((silent - min(own)).total_seconds() / DAY)
+    if found:
+        low, middle, high = np.quantile(found, [0.25, 0.5, 0.75])
+        print(
+            f"signals: {sum(map(len, opened.values())):,} in all; {len(found) / total:.0%} of true "
+            f"leavers had one in their drift, the first {middle:+.0f} days ({low:+.0f} to "
+            f"{high:+.0f}) before they stayed away"
+        )
+
+
+async def show_triggers(year: Year) -> None:
+    """What triggers the nights found."""
+    async with year.database.read() as read:
+        rows = [row for row in await churn.triggers(read, first=400) if row.trigger is not None]
+        nights = len(await churn.nights(read, first=400))
+    if rows:
+        found = [row.trigger for row in rows if row.trigger is not None]
+        low, middle, high = np.quantile(found, [0.25, 0.5, 0.75])
+        print(
+            f"triggers for {rows[0].precision:.0%} right: found on {len(rows)} of {nights} nights, "
+            f"median {middle:.2f} ({low:.2f} to {high:.2f})"
+        )
 
 
 async def show_learned(year: Year) -> None:
@@ -388,11 +483,26 @@ async def run(year: Year, weeks: int) -> bool:
     await year.timed("facts", year.live(end))
     await _settle(year)
     covers = await show_effect(year, playbook, end)
-    await show_lead(year, FIRST, end)
+    await show_lead(year, playbook, end)
+    await show_signals(year, end)
+    await show_triggers(year)
     await show_learned(year)
     parts = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in year.spent.items())
     print(f"{time.perf_counter() - began:,.0f} s in all: {parts}")
+    print(
+        f"processor seconds: {time.process_time():,.0f} here, {server_seconds():,.0f} PostgreSQL's"
+    )
     return covers
+
+
+def server_seconds() -> float:
+    """Processor seconds of the server that this process started, its workers included."""
+    spent = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            spent += times.user + times.system + times.children_user + times.children_system
+    return spent
 
 
 async def main() -> None:
@@ -402,16 +512,29 @@ async def main() -> None:
     parser.add_argument("--weeks", type=int, default=52)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--trigger", type=float, default=churn.TRIGGER)
+    parser.add_argument("--precision", type=float, default=churn.PRECISION)
+    parser.add_argument("--fixed", action="store_true", help="keep the trigger where it is set")
+    parser.add_argument(
+        "--signals", default="LOWER", choices=[one.value for one in churn.SignalEffect]
+    )
     given = parser.parse_args()
     months = BEFORE + given.weeks / 4.35
     wanted = simulated.World(given.seed, given.members, months, FIRST - BEFORE * MONTH)
+    by = churn.TriggerBy.FIXED if given.fixed else churn.TriggerBy.PRECISION
+    rules: dict[str, object] = {
+        "churn_trigger": given.trigger,
+        "churn_trigger_by": by.value,
+        "churn_precision": given.precision,
+        "churn_signal_effect": given.signals,
+    }
     with tempfile.TemporaryDirectory() as folder:
-        server = start_postgres(Path(folder), durable=False)
+        server = start_postgres(Path(folder) / "server", durable=False)
         try:
             await asyncio.to_thread(command.upgrade, alembic_config(server.url), "head")
             database = Database(server.url)
             settings = Settings(env="test", database_url=server.url)
-            await run(Year(database, settings, wanted, given.trigger), given.weeks)
+            kept = Path(folder) / "kept"
+            await run(Year(database, settings, wanted, kept, rules), given.weeks)
             await database.close()
         finally:
             server.stop()

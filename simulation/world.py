@@ -5,7 +5,7 @@ later run yields about the time before t. A world can be continued: `blocks(unti
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -42,15 +42,36 @@ class Latent:
     persuadable: float
 
 
+@dataclass(slots=True)
+class _Kept:
+    """What going on with a part needs not be drawn and lived again: states by week."""
+
+    habits: Habits
+    people: Table | None = None
+    states: dict[int, State] = field(default_factory=dict[int, State])
+
+
 class World:
     """An invented platform that begins at `start` and gains `members` within `months` MONTHs.
 
     Nobody joins after that, but life goes on. The same arguments make the same facts, with the
     same release of numpy on the same kind of processor. Refuses naive instants and empty worlds
     (ValueError).
+
+    With `keeps`, `blocks` goes on from where earlier calls were instead of living all weeks again:
+    for worlds that live on by small steps. Measures may then only be added for times at or after
+    the end of the latest call.
     """
 
-    def __init__(self, seed: int, members: int, start: datetime, months: float = 12.0) -> None:
+    def __init__(
+        self,
+        seed: int,
+        members: int,
+        start: datetime,
+        months: float = 12.0,
+        *,
+        keeps: bool = False,
+    ) -> None:
         """Set the roster; nothing else is drawn before it is asked for."""
         if members < 1 or months <= 0:
             raise ValueError("a world needs at least one member and some time")
@@ -62,6 +83,8 @@ class World:
         self._origin = seasons.first_monday(self.start)
         # What is done for members; empty as long as nobody adds to it.
         self.measures = Measures(self._origin)
+        self._keeps = keeps
+        self._kept: dict[int, _Kept] = {}
 
     def blocks(self, until: datetime, since: datetime | None = None) -> Iterator[Block]:
         """Facts in [since, until), the earliest weeks first; `since` is the start by default.
@@ -73,14 +96,40 @@ class World:
         if span[0] >= span[1]:
             return
         yield sheets.block(communities=sheets.communities(self.places, span))
-        runs = [_Run(self, part) for part in range(self.roster.parts)]
         weeks = -(-(span[1] - self._origin) // seasons.WEEK)
-        for week in range(0, weeks, _PERIOD):
+        # Weeks before say nothing of the span any more, and are only lived through.
+        told = max(0, (span[0] - _TAIL - self._origin) // seasons.WEEK)
+        first = min(told, max(0, weeks - 1)) // _PERIOD * _PERIOD
+        runs = [self._at(part, first) for part in range(self.roster.parts)]
+        for week in range(first, weeks, _PERIOD):
             ends = range(week, min(week + _PERIOD, weeks))
             for run in runs:
+                self._keep(run, week)
                 block = run.period(ends, span)
                 if len(block):
                     yield block
+
+    def _at(self, part: int, week: int) -> "_Run":
+        """A part that has lived up to the beginning of a week."""
+        kept = self._kept.get(part)
+        if kept is None:
+            run, since = _Run(self, part), 0
+        else:
+            since = max((known for known in kept.states if known <= week), default=0)
+            run = _Run(self, part, kept.states.get(since))
+            run.habits, run.people = kept.habits, kept.people
+        for lived in range(since, week):
+            run.advance(lived)
+        return run
+
+    def _keep(self, run: "_Run", week: int) -> None:
+        """Remember the state at the beginning of a week, and the two before it."""
+        if not self._keeps or run.state is None:
+            return
+        kept = self._kept.setdefault(run.part, _Kept(run.habits_of()))
+        kept.states[week], kept.people = run.state, run.people
+        for old in sorted(kept.states)[:-3]:
+            del kept.states[old]
 
     def what_if(
         self, weeks: Sequence[int], length: int, measures: Measures, luck: int = 0
@@ -169,15 +218,15 @@ class _Run:
         self._measures = measures
         # Far from every seed that somebody gives.
         self._draws = world.seed + (luck << 40)
-        self._habits: Habits | None = None
-        self._people: Table | None = None
+        self.habits: Habits | None = None
+        self.people: Table | None = None
         self._joined: Ints = world.roster.joined[world.roster.members_of(part)]
 
     def habits_of(self) -> Habits:
         """The part's habits, drawn when first needed."""
-        if self._habits is None:
-            self._habits = roster.habits(self.world.seed, self.world.roster, self.part)
-        return self._habits
+        if self.habits is None:
+            self.habits = roster.habits(self.world.seed, self.world.roster, self.part)
+        return self.habits
 
     def period(self, weeks: range, span: tuple[int, int]) -> Block:
         """The facts of some weeks that lie in the span."""
@@ -233,9 +282,9 @@ class _Run:
         fresh = (self._joined >= low) & (self._joined < high)
         if not fresh.any():
             return {}
-        people = self._people or roster.people(self.world.seed, self.world.roster, self.part)
+        people = self.people or roster.people(self.world.seed, self.world.roster, self.part)
         # Kept as long as somebody of the part is still to come.
-        self._people = None if self._joined[-1] < high else people
+        self.people = None if self._joined[-1] < high else people
         return {
             "members": people.where(fresh),
             "leaders": sheets.leaders(self.world.roster, self.part, fresh),

@@ -145,6 +145,7 @@ async def replace_damaged(tx: Tx, *, damaged_id: UUID, model_id: UUID) -> None:
 
 async def mark_unusable(tx: Tx, *, model_id: UUID, why: str) -> bool:
     """Note that a model cannot be used; True the first time, so that staff are told once."""
+    await _lock(tx)
     row = await _locked(tx, model_id)
     first = row.unusable_since is None
     if first:
@@ -155,11 +156,13 @@ async def mark_unusable(tx: Tx, *, model_id: UUID, why: str) -> bool:
 
 async def mark_usable(tx: Tx, *, model_id: UUID) -> None:
     """Note that a model can be used again."""
+    await _lock(tx)
     row = await _locked(tx, model_id)
     row.unusable_since = row.unusable_why = None
 
 
 async def _lock(tx: Tx) -> None:
+    """Taken before any row of a model, so that nobody waits for it while holding one."""
     await lock_name(tx, "churn models")
 
 

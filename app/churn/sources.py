@@ -7,6 +7,7 @@ PostgreSQL would sort or hash the same rows at several times the cost.
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import (
     Boolean,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     FromClause,
     Select,
     SmallInteger,
+    and_,
     case,
     column,
     func,
@@ -73,10 +75,19 @@ def only(ids: Column) -> Whose:
     return lambda member: member.op("=", is_comparison=True)(wanted)
 
 
-def members() -> "Select[*tuple[Any, ...]]":
-    """Every member, in the order of their ids."""
+def between(first: UUID, end: UUID | None) -> Whose:
+    """The condition of having an id from `first` on and before `end`, if there is one."""
+    low = literal_column(f"'{first}'::uuid")
+    if end is None:
+        return lambda member: member >= low
+    high = literal_column(f"'{end}'::uuid")
+    return lambda member: and_(member >= low, member < high)
+
+
+def members(whose: Whose = everybody) -> "Select[*tuple[Any, ...]]":
+    """Members, in the order of their ids."""
     is_test = sql_cast(sql_cast(Member.is_test, Whole), SmallInteger)
-    return select(Member.id, is_test).order_by(Member.id)
+    return select(Member.id, is_test).where(whose(Member.id.expression)).order_by(Member.id)
 
 
 def orders(whose: Whose) -> "Select[*tuple[Any, ...]]":

@@ -39,16 +39,19 @@ async def simulate_into(
     until: datetime,
     report: Report = _silently,
     measures: Measures | None = None,
+    lived: World | None = None,
 ) -> Loaded:
     """Live a world up to an instant; facts that are stored already are left alone.
 
     Each block is stored by one transaction together with the count of blocks, so that a killed run
     is continued by calling this again. What is done for members (`measures`) changes their lives
-    from the next week on. Raises simulated.WorldDiffers, WorldAhead and WorldBusy.
+    from the next week on. `lived` is the same world as an object that is used again and again, so
+    that it can go on from where it was. Raises simulated.WorldDiffers, WorldAhead and WorldBusy.
     """
     async with database.begin() as tx:
         there = await simulated.open_world(tx, wanted=wanted)
-    loader = _Loader(database, settings, there, measures)
+    world = lived or World(there.seed, there.members, there.start, there.months)
+    loader = _Loader(database, settings, world, measures)
     loaded = Loaded(there, until)
     # An interrupted leg is brought to its own end first, as the cut of the blocks depends on it.
     while True:
@@ -66,11 +69,11 @@ class _Loader:
         self,
         database: Database,
         settings: Settings,
-        there: simulated.World,
+        world: World,
         measures: Measures | None,
     ) -> None:
         self._database, self._settings = database, settings
-        self._world = World(there.seed, there.members, there.start, there.months)
+        self._world = world
         if measures is not None:
             self._world.measures = measures
         self._ids, self._vault = Ids(self._world), Vault.from_settings(settings)

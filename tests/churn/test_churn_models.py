@@ -173,6 +173,37 @@ async def test_fifty_promotions_at_once_put_one_model_in_force(database: Databas
     assert a != b
 
 
+async def test_a_night_that_finds_a_model_damaged_and_staff_who_roll_back_wait_in_turn(
+    database: Database,
+) -> None:
+    a = await register(database, "a")
+    b = await register(database, "b", tried("a", WON))
+    marked = asyncio.Event()
+
+    async def night() -> None:
+        async with database.begin() as tx:
+            await churn.mark_unusable(tx, model_id=b, why="broken")
+            marked.set()
+            await asyncio.sleep(0.2)  # the others have come by now, and wait
+            await churn.replace_damaged(tx, damaged_id=b, model_id=a)
+
+    async def others(number: int) -> None:
+        await marked.wait()
+        async with database.begin() as tx:
+            if number % 3 == 0:
+                await churn.roll_back(tx, model_id=b)
+            elif number % 3 == 1:
+                await churn.mark_usable(tx, model_id=b)
+            else:
+                await churn.mark_unusable(tx, model_id=b, why="still broken")
+
+    answers = await asyncio.gather(night(), *map(others, range(48)), return_exceptions=True)
+    # Whoever came after the night finds that the model has gone already; nobody was in a deadlock.
+    assert sum(isinstance(one, churn.NotInForce) for one in answers) == 16
+    assert answers.count(None) == 33
+    assert await roles(database) == {"a": "CHAMPION", "b": "RETIRED"}
+
+
 DAMAGE = {
     "bytes": "UPDATE model_version SET artifact = 'broken' WHERE version = 'b'",
     "cut": "UPDATE model_version SET artifact = substr(artifact, 2) WHERE version = 'b'",

@@ -48,6 +48,23 @@ def test_nothing_new_lies_outside_of_the_asked_time(since: datetime, hour: int) 
         assert all(row[name] is None or row[name] < until for name in known)
 
 
+@settings(max_examples=10, deadline=None)
+@given(steps=st.lists(st.integers(3, 200), min_size=2, max_size=9), seed=st.integers(0, 2))
+def test_a_world_that_keeps_where_it_was_goes_on_like_one_that_lives_all_again(
+    steps: list[int], seed: int
+) -> None:
+    plain, kept = small(seed), World(seed, 120, START, 2.3, keeps=True)
+    since = START
+    for number, hours in enumerate(steps):
+        until = since + timedelta(hours=hours)
+        assert unordered(run(kept, until, since)) == unordered(run(plain, until, since))
+        for world in (plain, kept):
+            for member in range(number, 120, 3):
+                world.measures.add(until, member, 0.9)
+        since = until
+    assert unordered(run(kept, since)) == unordered(run(plain, since))
+
+
 def test_several_parts_of_members_keep_both_promises() -> None:
     world, until = World(2, 4_500, START, 1.0), START + MONTH
     middle = START + timedelta(days=17, hours=5)
