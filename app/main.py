@@ -28,7 +28,7 @@ from app.kernel.live import WAKE_CHANNEL, Live
 from app.kernel.log import configure_logs, logger
 from app.kernel.news import News
 from app.wechat import WeChat, fake_routes
-from schema import GRAPHIQL, GraphQLEdge, Resources, Sockets, download
+from schema import GRAPHIQL, ChurnFigures, GraphQLEdge, Resources, Sockets, download
 
 READY_SECONDS = 2.0
 GRAPHQL_PATH = "/graphql"
@@ -139,7 +139,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     active = Gauge("graphql_subscriptions_active", "Open subscriptions", registry=registry)
     active.set_function(lambda: edge.fanout.active)
     app.router.routes.append(Route("/exports/{id}", download(held.resources)))
-    _add_health(app, held, registry)
+    _add_health(app, held, registry, ChurnFigures(held.resources.database, registry))
     return app
 
 
@@ -167,7 +167,9 @@ async def _start_live(live: Live) -> None:
             await asyncio.sleep(1)
 
 
-def _add_health(app: FastAPI, parts: Parts, registry: CollectorRegistry) -> None:
+def _add_health(
+    app: FastAPI, parts: Parts, registry: CollectorRegistry, churn: ChurnFigures
+) -> None:
     async def healthz() -> Response:
         return PlainTextResponse("ok")
 
@@ -182,6 +184,7 @@ def _add_health(app: FastAPI, parts: Parts, registry: CollectorRegistry) -> None
         return JSONResponse({"ready": status == 200, **checks}, status_code=status)
 
     async def metrics(_: Request) -> Response:
+        await churn.refresh()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     app.add_api_route("/healthz", healthz, include_in_schema=False)

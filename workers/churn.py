@@ -32,6 +32,7 @@ from workers.training import train_model
 from workers.triggers import follow_triggers
 
 if TYPE_CHECKING:
+    from ml.drift import Drift
     from ml.scoring import Scores
 
 # A new model is trained when the newest is older than this.
@@ -72,44 +73,88 @@ async def score_members(
     await follow_triggers(database, as_of=as_of, horizon_days=days)
     async with database.read() as read:
         trigger = await churn.lowest_trigger(read)
+    if cluster is not None:
+        return await _score_there(database, opened, cluster, as_of, zone, trigger, progress)
     known = await read_once(database, facts, as_of=as_of, zone=zone)
-    scores = await in_thread(lambda: _score(opened, known, as_of, trigger, cluster))
+    scores = await in_thread(lambda: _score(opened, known, as_of, trigger))
     done, total = churn.Stored(), len(scores.members)
-    horizon = opened.artifact.about.horizon_days
     for start in range(0, total, churn.BATCH):
         part = slice(start, start + churn.BATCH)
-        batch = churn.NewScores(
-            model_id=opened.row.id,
-            as_of=as_of,
-            horizon_days=horizon,
-            member_ids=known.ids(scores.members[part]),
-            probability=scores.probability[part].tolist(),
-            reasons=[[_told(reason) for reason in row] for row in scores.reasons[part]],
+        ids = known.ids(scores.members[part])
+        done += await _store(
+            database,
+            opened,
+            as_of,
+            ids,
+            scores.probability[part],
+            scores.reasons[part],
+            scores.next_order_days[part],
         )
-        async with database.begin() as tx:
-            done += await churn.store_scores(tx, batch)
         progress(min(start + churn.BATCH, total), total)
     night = await asyncio.to_thread(_night, opened, known, as_of, scores)
     async with database.begin() as tx:
         await churn.record_night(tx, night, zone=zone)
-    return Scored(opened.row.version, as_of, horizon, done)
+    return Scored(opened.row.version, as_of, opened.artifact.about.horizon_days, done)
 
 
-def _score(
-    opened: Opened,
-    facts: churn.ChurnFacts,
-    as_of: datetime,
-    trigger: float,
-    cluster: str | None,
-) -> "Scores":
-    at, arrays = int(as_of.timestamp()), as_arrays(facts)
-    if cluster is not None:
-        from ml.cluster import score as score_there
-
-        return score_there(cluster, opened.artifact, arrays, as_of=at, reasons_above=trigger)
+def _score(opened: Opened, facts: churn.ChurnFacts, as_of: datetime, trigger: float) -> "Scores":
     from ml.scoring import score
 
+    at, arrays = int(as_of.timestamp()), as_arrays(facts)
     return score(opened.artifact, arrays, as_of=at, reasons_above=trigger)
+
+
+async def _score_there(
+    database: Database,
+    opened: Opened,
+    address: str,
+    as_of: datetime,
+    zone: str,
+    trigger: float,
+    progress: Progress,
+) -> Scored:
+    """Score on a cluster and store what comes, part by part: no part comes before all are done."""
+    from workers import cluster
+
+    done, stored = churn.Stored(), 0
+    async with cluster.scoring(
+        database, address, opened.artifact, as_of=as_of, zone=zone, trigger=trigger
+    ) as scores:
+        async for ids, part in scores.batches(churn.BATCH):
+            done += await _store(
+                database, opened, as_of, ids, part.probability, part.reasons, part.next_order_days
+            )
+            stored += len(ids)
+            progress(stored, scores.total)
+        reference = opened.row.manifest.get("reference") or {}
+        night = await asyncio.to_thread(
+            _drifted, opened, as_of, stored, lambda: scores.drift(reference)
+        )
+    async with database.begin() as tx:
+        await churn.record_night(tx, night, zone=zone)
+    return Scored(opened.row.version, as_of, opened.artifact.about.horizon_days, done)
+
+
+async def _store(
+    database: Database,
+    opened: Opened,
+    as_of: datetime,
+    ids: list[UUID],
+    probability: Any,
+    reasons: list[list[Any]],
+    next_order_days: Any,
+) -> churn.Stored:
+    batch = churn.NewScores(
+        model_id=opened.row.id,
+        as_of=as_of,
+        horizon_days=opened.artifact.about.horizon_days,
+        member_ids=ids,
+        probability=probability.tolist(),
+        reasons=[[_told(reason) for reason in row] for row in reasons],
+        next_order_days=[_known(days) for days in next_order_days.tolist()],
+    )
+    async with database.begin() as tx:
+        return await churn.store_scores(tx, batch)
 
 
 def _told(reason: Any) -> Json:
@@ -124,15 +169,23 @@ def _told(reason: Any) -> Json:
 def _night(
     opened: Opened, facts: churn.ChurnFacts, as_of: datetime, scores: "Scores"
 ) -> churn.NewNight:
-    """The night's drift; without indices where the manifest says nothing that one could use."""
+    """The night's drift on this machine."""
     from ml import drift
 
-    night = churn.NewNight(
-        as_of, opened.row.id, opened.artifact.about.horizon_days, len(scores.members)
-    )
-    try:
+    def found() -> "Drift":
         seen = drift.sample(opened.artifact, as_arrays(facts), as_of=int(as_of.timestamp()))
-        found = drift.compare(opened.row.manifest["reference"], seen, scores.probability)
+        return drift.compare(opened.row.manifest["reference"], seen, scores.probability)
+
+    return _drifted(opened, as_of, len(scores.members), found)
+
+
+def _drifted(
+    opened: Opened, as_of: datetime, members: int, measured: "Callable[[], Drift]"
+) -> churn.NewNight:
+    """The night's drift; without indices where the manifest says nothing that one could use."""
+    night = churn.NewNight(as_of, opened.row.id, opened.artifact.about.horizon_days, members)
+    try:
+        found = measured()
     except Exception as error:  # scores are stored and good: drift alone is not known tonight
         log.warning("drift not measured", why=f"{type(error).__name__}: {error}")
         return night

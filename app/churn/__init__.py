@@ -151,6 +151,7 @@ from app.churn.versions import (
     model_by_version,
     models_page,
 )
+from app.churn.watching import Vitals, vitals
 
 __all__ = [
     "ALERTS_TOPIC",
@@ -222,6 +223,7 @@ __all__ = [
     "Stored",
     "TriggerBy",
     "Verdict",
+    "Vitals",
     "acknowledge",
     "actions_by_alert",
     "alert_by_id",
@@ -287,5 +289,6 @@ __all__ = [
     "time_zones",
     "triggers",
     "unmute",
+    "vitals",
     "wins",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from app import churn
 from app.kernel.auth import MemberCaller, Role, StaffCaller
 from app.kernel.db import Database
 from tests.conftest import Api
@@ -48,6 +49,33 @@ async def test_reasons_are_in_the_readers_language(api: Api, owner: StaffCaller)
         (edge,) = answer["data"]["churnAlerts"]["edges"]
         assert edge["node"]["reasons"] == [words]
         assert edge["node"]["level"] == "OPEN"
+
+
+async def test_the_days_until_the_next_order_stand_beside_score_and_alert(
+    api: Api, owner: StaffCaller
+) -> None:
+    database = api.resources.database
+    async with database.begin() as tx:
+        home = (await community(tx)).id
+        ids = [(await member(tx, community_id=home)).id for _ in range(2)]
+        await scores(tx, member_ids=ids, probability=[0.9, 0.8], next_order_days=[61.5, None])
+    document = """{ churnAlerts(first: 5) { edges { node {
+        id nextOrderDays member { risk { nextOrderDays } } } } } }"""
+    edges = (await api(document, caller=owner))["data"]["churnAlerts"]["edges"]
+    assert [edge["node"]["nextOrderDays"] for edge in edges] == [61.5, None]
+    assert [edge["node"]["member"]["risk"]["nextOrderDays"] for edge in edges] == [61.5, None]
+    async with database.begin() as tx:
+        row = (await churn.open_alert_by_member(tx, ids[:1]))[ids[0]]
+        await churn.close_by_staff(
+            tx,
+            alert_id=row.id,
+            actor_id=owner.id,
+            state=churn.AlertState.FALSE_ALARM,
+            reason="on a journey",
+        )
+    node = "query($id: ID!) { node(id: $id) { ... on ChurnAlert { nextOrderDays } } }"
+    found = await api(node, {"id": edges[0]["node"]["id"]}, caller=owner)
+    assert found["data"]["node"] == {"nextOrderDays": None}
 
 
 async def test_only_states_asked_for(api: Api, owner: StaffCaller) -> None:

@@ -3,7 +3,9 @@
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 
 from app import churn
 from app.churn.tables import ChurnAlertStep, ChurnScoreHistory
@@ -106,6 +108,30 @@ async def test_a_new_model_may_score_the_same_instant_anew(database: Database) -
         other = await model(tx, version="test-2", artifact=b"other")
         batch = churn.NewScores(other.id, tx.now, 45, [one], [0.3], [[]])
         assert (await churn.store_scores(tx, batch)).stored == 1
+
+
+async def test_days_until_the_next_order_are_kept_and_those_of_an_older_model_end(
+    database: Database, clock: TestClock
+) -> None:
+    ids = await member_ids(database, 3)
+    said: list[list[float | None] | None] = [[12.5, None, 0.5], None, [90.0, 1_825.0, None]]
+    kept: list[list[float | None]] = []
+    for days in said:
+        async with database.begin() as tx:
+            await scores(tx, member_ids=ids, probability=[0.2] * 3, next_order_days=days)
+        async with database.read() as read:
+            found = await churn.score_by_member(read, ids)
+        kept.append([found[one].next_order_days for one in ids])
+        clock.advance(days=1)
+    assert kept == [said[0], [None] * 3, said[2]]
+
+
+@pytest.mark.parametrize("days", [0.0, -1.0])
+async def test_no_order_is_due_before_the_score(database: Database, days: float) -> None:
+    ids = await member_ids(database)
+    with pytest.raises(IntegrityError, match="ck_churn_score_next_order_days"):
+        async with database.begin() as tx:
+            await scores(tx, member_ids=ids, probability=[0.2], next_order_days=[days])
 
 
 async def test_only_members_of_ours_who_have_not_left_are_scored(database: Database) -> None:

@@ -38,6 +38,7 @@ async def scores(
     probability: Sequence[float],
     as_of: datetime | None = None,
     horizon_days: int = 45,
+    next_order_days: Sequence[float | None] | None = None,
 ) -> churn.Stored:
     """Scores of the test model, each with one reason."""
     row = await model(tx)
@@ -50,6 +51,7 @@ async def scores(
             member_ids=list(member_ids),
             probability=list(probability),
             reasons=[[REASON] for _ in member_ids],
+            next_order_days=next_order_days,
         ),
     )
 
