@@ -84,14 +84,20 @@ async def mark_of(driver: "asyncpg.Connection") -> Mark | None:
 
 
 async def read_known(
-    driver: "asyncpg.Connection", members: Column, whose: Column | None = None
+    driver: "asyncpg.Connection",
+    members: Column,
+    whose: Column | sources.Whose | None = None,
 ) -> Known:
     """Everything in the connection's snapshot, or the rows of a few members (positions).
 
-    `members` are the ids of all. Memory is that of the arrays (62 bytes an order, 12 a line, 18 an
-    event) and half as much again while they are put in order.
+    `members` are the ids of all, or of those who meet the condition `whose`. Memory is that of the
+    arrays (62 bytes an order, 12 a line, 18 an event) and half as much again while they are put in
+    order.
     """
-    of = sources.everybody if whose is None else sources.only(members[whose])
+    if callable(whose):
+        of = whose
+    else:
+        of = sources.everybody if whose is None else sources.only(members[whose])
     reading = _Reading(driver, Places(members), len(members))
     bought = await _bought(reading, of)
     told = await reading.some(sources.activities(of), sources.EVENTS)
@@ -106,7 +112,7 @@ async def _bought(reading: "_Reading", of: sources.Whose) -> tuple[Columns, Colu
 
     def place(block: Columns) -> Columns:
         block["order"] = own.of(block["order"])
-        return reading.counted(block, orders["member"], "order")
+        return reading.owned(block, "order")
 
     def refer(block: Columns) -> Columns:
         halves = np.ascontiguousarray(block["order"]).view(np.uint64).reshape(-1, 2)
@@ -115,6 +121,7 @@ async def _bought(reading: "_Reading", of: sources.Whose) -> tuple[Columns, Colu
         return block
 
     lines = await copy_columns(reading.driver, sources.lines(of), sources.LINES, place)
+    reading.count(orders["member"], np.bincount(lines["order"], minlength=len(orders["member"])))
     return orders, lines, await reading.some(sources.refunds(of), sources.REFUNDS, refer)
 
 
@@ -140,25 +147,26 @@ class _Reading:
             block["at"] = seconds(block["at"])
             if "gone_at" in block:
                 block["gone_at"] = seconds(block["gone_at"])
-            known = self.counted(block, None, "member", rows)
+            known = self.owned(block, "member", rows)
             return known if refine is None else refine(known)
 
-        return await copy_columns(self.driver, query, widths, whole)
+        columns = await copy_columns(self.driver, query, widths, whole)
+        counts = None if rows is None else np.isin(columns["kind"], rows)
+        self.count(columns["member"], counts)
+        return columns
 
-    def counted(
-        self, block: Columns, owner: Column | None, key: str, kinds: tuple[int, ...] | None = None
-    ) -> Columns:
-        """The rows that belong to somebody; counted, if of these kinds, for their member.
+    def owned(self, block: Columns, key: str, kinds: tuple[int, ...] | None = None) -> Columns:
+        """The rows that belong to somebody; those that do not are counted, if of these kinds."""
+        known = block[key] >= 0
+        if known.all():
+            return block
+        counts = ~known if kinds is None else ~known & np.isin(block["kind"], kinds)
+        self.strays += int(counts.sum())
+        return {name: column[known] for name, column in block.items()}
 
-        `owner` has the member of each value of `key`, where that is not the member.
-        """
-        place = block[key]
-        known = place >= 0
-        counts = np.ones(len(place), np.bool_) if kinds is None else np.isin(block["kind"], kinds)
-        self.strays += int((counts & ~known).sum())
-        mine = place[known & counts]
-        np.add.at(self.rows, mine if owner is None else owner[mine], 1)
-        return block if known.all() else {name: column[known] for name, column in block.items()}
+    def count(self, members: Column, counts: Column | None = None) -> None:
+        """Count a row of each of these members, or so many."""
+        self.rows += np.bincount(members, counts, minlength=len(self.rows)).astype(np.int32)
 
 
 async def renewed(driver: "asyncpg.Connection", members: Column, old: Old) -> Known | None:
