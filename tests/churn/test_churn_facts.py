@@ -131,7 +131,11 @@ class Shop:
         if row.spoiled:
             owner.events.append(oracle.Event(at, kinds.SPOILED))
         if row.complaint:
-            owner.events.append(oracle.Event(at + 14 * DAY, kinds.COMPLAINT))
+            # Some are written down when they are made, of others nobody knows when.
+            told = roll.random() < 0.5
+            made = at + (timedelta(hours=roll.randint(1, 400)) if told else 14 * DAY)
+            row.complained_at = made if told else None
+            owner.events.append(oracle.Event(made, kinds.COMPLAINT))
 
     def cancel(self, row: Order, kept: oracle.Order, at: datetime) -> None:
         row.cancelled_at = kept.gone = at

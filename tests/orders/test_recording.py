@@ -87,6 +87,42 @@ async def test_an_order_moves_forward_and_never_back(database: Database, vault: 
     ]
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        # Told of an order that was there: now, however long ago it was delivered.
+        ({"delivered_at": NOON - timedelta(days=90)}, {"complaint": True}, True),
+        # With an order that is new and came lately.
+        ({"delivered_at": NOON - timedelta(days=14), "complaint": True}, {}, True),
+        ({"complaint": True}, {}, True),
+        # With history that is brought in: nobody knows when.
+        ({"delivered_at": NOON - timedelta(days=15), "complaint": True}, {}, False),
+        ({"delivered_at": NOON - timedelta(days=15), "complaint": True}, {"late": True}, False),
+        ({}, {"late": True}, False),
+    ],
+)
+async def test_the_instant_of_a_complaint_is_kept_where_it_is_known(
+    database: Database,
+    vault: Vault,
+    first: dict[str, object],
+    then: dict[str, object],
+    told: bool,
+) -> None:
+    who = await member(database)
+    old = {"placed_at": NOON - timedelta(days=100)}
+    await record(database, vault, report(who, **old, **first))
+    await record(database, vault, report(who, **old, **first, **then))
+    order = await only(database)
+    assert order.complaint is ("complaint" in first or "complaint" in then)
+    assert order.complained_at == (NOON if told else None)
+    assert await record(database, vault, report(who, **old, complaint=True)) in (
+        ["DUPLICATE"],
+        ["UPDATED"],
+    )
+    again = await only(database)
+    assert again.complained_at == (order.complained_at if order.complaint else NOON)
+
+
 async def test_a_bad_row_never_sinks_the_batch(database: Database, vault: Vault) -> None:
     who = await member(database)
     assert await record(

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from app import churn
+from app import churn, staff
 from app.kernel.config import Settings
 from app.kernel.db import Database
 from ml.errors import TooLittleHistory
@@ -88,3 +88,44 @@ async def test_a_damaged_model_leaves_the_earlier_scores(
     night["due_at"] = clock.now.isoformat()
     await score_night.body(Work(database, settings), **night)
     assert await scores(database) == before
+
+
+@pytest.mark.parametrize("fault", ["cut", "garbled", "another's", "a folder"])
+async def test_a_kept_file_that_is_of_no_use_never_breaks_the_night(
+    database: Database, clock: TestClock, settings: Settings, fault: str
+) -> None:
+    await shop(database)
+    kept = settings.data_dir / "churn" / "orders"
+
+    async def night() -> dict[UUID, float]:
+        due = {"plan": "churn scores", "due_at": clock.now.isoformat()}
+        await score_night.body(Work(database, settings), **due)
+        return await scores(database)
+
+    await night()
+    whole = kept.read_bytes()
+    assert len(whole) > 1_000, "a night keeps what it has read"
+    if fault == "cut":
+        kept.write_bytes(whole[: len(whole) // 2])
+    elif fault == "garbled":
+        kept.write_bytes(whole[:500] + bytes(500) + whole[1_000:])
+    elif fault == "another's":
+        kept.write_bytes(b"PK\x03\x04 something that another program has put here")
+    else:
+        kept.unlink()
+        kept.mkdir()
+    clock.advance(days=1)
+    found = await night()
+    async with database.read() as read:
+        nights = await churn.nights(read, first=9)
+    assert [one.as_of for one in nights] == [clock.now, clock.now - timedelta(days=1)]
+    # A night that reads everything says the same to the bit.
+    async with database.begin() as tx:
+        await tx.session.execute(text("DELETE FROM churn_score"))
+    await score_members(database, as_of=clock.now, zone=ZONE)
+    anew = await scores(database)
+    assert len(anew) == nights[0].members > 200
+    assert anew == {key: found[key] for key in anew}
+    async with database.read() as read:
+        notices = await staff.notices_page(read, first=9)
+    assert not [row for row in notices if row.kind == "churn.models_failed"]
