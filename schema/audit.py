@@ -66,9 +66,14 @@ class AuditEntry(Node):
     request_id: str | None = strawberry.field(description="The request, as the logs name it.")
 
 
-def entry_of(row: accounts.AuditEntry) -> AuditEntry:
-    """The GraphQL value of an entry."""
+def entry_of(row: accounts.AuditEntry, words: accounts.AuditWords | None) -> AuditEntry:
+    """The GraphQL value of an entry, with what it says in somebody's words while that is kept."""
     kind = ACTORS.get(row.actor_kind)
+    given, before, after = row.given, row.before, row.after
+    if words is not None:
+        given = {**given, **words.given}
+        before = None if before is None else {**before, **words.before}
+        after = None if after is None else {**after, **words.after}
     return AuditEntry(
         id=global_id("AuditEntry", row.id),
         at=row.at,
@@ -76,11 +81,11 @@ def entry_of(row: accounts.AuditEntry) -> AuditEntry:
         actor_id=None if kind is None else global_id(kind, row.actor_id),
         action=row.action,
         outcome=row.outcome,
-        given=strawberry.scalars.JSON(row.given),
+        given=strawberry.scalars.JSON(given),
         subject_kind=row.subject_kind,
         subject_id=None if row.subject_id is None else str(row.subject_id),
-        before=None if row.before is None else strawberry.scalars.JSON(row.before),
-        after=None if row.after is None else strawberry.scalars.JSON(row.after),
+        before=None if before is None else strawberry.scalars.JSON(before),
+        after=None if after is None else strawberry.scalars.JSON(after),
         address=row.address,
         request_id=row.request_id,
     )
@@ -91,7 +96,9 @@ async def load_entry(info: Info, key: UUID) -> AuditEntry | None:
     if not OWNERS.test(info.context.caller):
         return None
     row = await info.context.one(accounts.audit_by_id, key)
-    return None if row is None else entry_of(row)
+    if row is None:
+        return None
+    return entry_of(row, await info.context.one(accounts.words_by_entry, key))
 
 
 NODES: dict[str, NodeLoader] = {"AuditEntry": load_entry}
@@ -135,10 +142,11 @@ class AuditQuery:
                 actor=None if actor is None else _actor(actor),
                 action=action,
             )
+            words = await accounts.words_by_entry(read, [row.id for row in rows])
         return connect(
             rows,
             first=size,
             after=after,
-            node=entry_of,
+            node=lambda row: entry_of(row, words.get(row.id)),
             cursor=lambda row: encode_cursor(row.at, row.id),
         )

@@ -1,6 +1,5 @@
 """Voting, and holding ballots."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from uuid import UUID
 
@@ -8,15 +7,15 @@ import strawberry
 
 from app import ballots, members, tiers
 from app.ballots import BallotMethod, ResultsVisibility, TieRule
-from app.kernel.auth import MemberCaller, Role, StaffCaller
+from app.kernel.auth import Role
 from app.kernel.db import Tx
-from app.kernel.errors import InvalidInput, NotSignedIn
-from app.kernel.idempotency import once
+from app.kernel.errors import InvalidInput
 from app.kernel.table import Json
 from app.staff import subject
+from schema.acting import acting_member, acting_staff, answered
 from schema.ballots import Ballot, ballot_of
 from schema.context import Info, note_made
-from schema.fields import field, mutation, shown
+from schema.fields import field, mutation
 from schema.guard import MEMBER, staff
 from schema.nodes import key_of
 from schema.segments import SegmentStage
@@ -141,18 +140,6 @@ class CloseBallotInput:
     )
 
 
-async def _once(
-    tx: Tx,
-    owner: UUID,
-    command: str,
-    key: str | None,
-    given: Json,
-    work: Callable[[], Awaitable[Json]],
-) -> UUID:
-    answer = await once(tx, owner_id=owner, command=command, key=key, given=given, work=work)
-    return UUID(answer["ballot"])
-
-
 @strawberry.type(description="Mutations of ballots.")
 class BallotsMutation:
     @mutation(
@@ -169,20 +156,16 @@ class BallotsMutation:
         description="Votes in a ballot, or votes anew where it allows that.",
     )
     async def cast_vote(self, info: Info, input: CastVoteInput) -> CastVoteSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
+        member_id = acting_member(info)
         ballot = key_of(input.ballot_id, "Ballot", "ballotId")
         option = key_of(input.option_id, "BallotOption", "optionId")
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                await ballots.cast(tx, ballot_id=ballot, member_id=caller.id, option_id=option)
-                return {"ballot": str(ballot)}
+        async def work(tx: Tx) -> Json:
+            await ballots.cast(tx, ballot_id=ballot, member_id=member_id, option_id=option)
+            return {"ballot": str(ballot)}
 
-            key = input.idempotency_key
-            done = await _once(tx, caller.id, "castVote", key, shown(input), work)
-        return CastVoteSuccess(key=done)
+        await answered(info, input, work)
+        return CastVoteSuccess(key=ballot)
 
     @mutation(
         HOLDERS,
@@ -195,19 +178,15 @@ class BallotsMutation:
         description="Drafts a ballot: what is asked, of whom, and by which rules.",
     )
     async def create_ballot(self, info: Info, input: CreateBallotInput) -> CreateBallotSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
-        async with info.context.begin() as tx:
+        staff_id = acting_staff(info)
 
-            async def work() -> Json:
-                made = await ballots.create(tx, draft=input.draft(), staff_id=caller.id)
-                note_made(subject(ballots.Ballot, made.id))
-                return {"ballot": str(made.id)}
+        async def work(tx: Tx) -> Json:
+            made = await ballots.create(tx, draft=input.draft(), staff_id=staff_id)
+            note_made(subject(ballots.Ballot, made.id))
+            return {"ballot": str(made.id)}
 
-            key = input.idempotency_key
-            done = await _once(tx, caller.id, "createBallot", key, shown(input), work)
-        return CreateBallotSuccess(key=done)
+        answer = await answered(info, input, work)
+        return CreateBallotSuccess(key=UUID(answer["ballot"]))
 
     @mutation(
         HOLDERS,
@@ -233,15 +212,13 @@ class BallotsMutation:
         "rule, and tells everyone who voted.",
     )
     async def close_ballot(self, info: Info, input: CloseBallotInput) -> CloseBallotSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
+        staff_id = acting_staff(info)
         key = key_of(input.ballot_id, "Ballot", "ballotId")
         async with info.context.begin(about=subject(ballots.Ballot, key)) as tx:
             await ballots.conclude(
                 tx,
                 ballot_id=key,
-                staff_id=caller.id,
+                staff_id=staff_id,
                 reason=input.reason,
                 adopt=input.adopt,
             )

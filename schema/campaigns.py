@@ -7,15 +7,15 @@ from uuid import UUID
 import strawberry
 
 from app import campaigns, coupons
-from app.kernel.auth import Role, StaffCaller
-from app.kernel.errors import NotSignedIn
-from app.kernel.idempotency import once
+from app.kernel.auth import Role
+from app.kernel.db import Tx
 from app.kernel.table import Json
 from app.staff import subject
+from schema.acting import acting_staff, answered
 from schema.context import Info, note_made
 from schema.coupons import CouponBatch, batch_by_key
 from schema.enums import describe
-from schema.fields import field, mutation, query, shown
+from schema.fields import field, mutation, query
 from schema.guard import OFFICE, staff
 from schema.nodes import Node, NodeLoader, global_id, key_of
 from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
@@ -204,34 +204,24 @@ class CampaignsMutation:
     async def create_campaign(
         self, info: Info, input: CreateCampaignInput
     ) -> CreateCampaignSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotSignedIn()
+        staff_id = acting_staff(info)
         batch_id = key_of(input.batch_id, "CouponBatch", "batchId")
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                made = await campaigns.create(
-                    tx,
-                    name=input.name,
-                    segment=input.segment,
-                    batch_id=batch_id,
-                    starts_at=input.starts_at,
-                    ends_at=input.ends_at,
-                    holdout_permille=input.holdout_permille,
-                    by=caller.id,
-                )
-                note_made(subject(campaigns.Campaign, made.id))
-                return {"campaign": str(made.id)}
-
-            answer = await once(
+        async def work(tx: Tx) -> Json:
+            made = await campaigns.create(
                 tx,
-                owner_id=caller.id,
-                command="createCampaign",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                name=input.name,
+                segment=input.segment,
+                batch_id=batch_id,
+                starts_at=input.starts_at,
+                ends_at=input.ends_at,
+                holdout_permille=input.holdout_permille,
+                by=staff_id,
             )
+            note_made(subject(campaigns.Campaign, made.id))
+            return {"campaign": str(made.id)}
+
+        answer = await answered(info, input, work)
         return CreateCampaignSuccess(campaign_key=UUID(answer["campaign"]))
 
     @mutation(

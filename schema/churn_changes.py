@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any
+from typing import Protocol
 from uuid import UUID
 
 import strawberry
@@ -11,18 +11,25 @@ from app import churn
 from app.kernel.auth import Role, StaffCaller
 from app.kernel.db import Tx
 from app.kernel.errors import NotAllowed
-from app.kernel.idempotency import once
 from app.kernel.table import Json
 from app.staff import subject
+from schema.acting import Keyed, answered
 from schema.churn import KIND, ChurnAlert, alert_of
 from schema.context import Info
-from schema.fields import Wanted, mutation, shown, wanted
+from schema.fields import Wanted, mutation, wanted
 from schema.guard import staff
 from schema.nodes import key_of
 
 ACTORS = staff(Role.CAMPAIGN_MANAGER, Role.SUPPORT)
 # Who may end what a colleague holds, and hand it back for them.
 MANAGERS = (Role.OWNER, Role.CAMPAIGN_MANAGER)
+
+
+class AlertInput(Keyed, Protocol):
+    """The input of a mutation of one alert."""
+
+    alert_id: strawberry.ID
+
 
 KEY = "A key of the client's, 1 to 128 characters; the same key gets the first answer again."
 OVER = [churn.AlertNotFound, churn.AlertClosed]
@@ -126,25 +133,15 @@ def _actor(info: Info) -> StaffCaller:
     return caller
 
 
-async def _do(
-    info: Info, command: str, input: Any, act: Callable[[Tx, UUID], Awaitable[object]]
-) -> UUID:
+async def _do(info: Info, input: AlertInput, act: Callable[[Tx, UUID], Awaitable[object]]) -> UUID:
     """Act on the input's alert once for this caller and key, audited; answers the alert's id."""
     key = key_of(input.alert_id, KIND, "alertId")
-    async with info.context.begin(about=subject(churn.ChurnAlert, key)) as tx:
 
-        async def work() -> Json:
-            await act(tx, key)
-            return {"alert": str(key)}
+    async def work(tx: Tx) -> Json:
+        await act(tx, key)
+        return {"alert": str(key)}
 
-        await once(
-            tx,
-            owner_id=_actor(info).id,
-            command=command,
-            key=input.idempotency_key,
-            given=shown(input),
-            work=work,
-        )
+    await answered(info, input, work, about=subject(churn.ChurnAlert, key))
     return key
 
 
@@ -164,7 +161,7 @@ class ChurnMutation:
         async def act(tx: Tx, key: UUID) -> object:
             return await churn.acknowledge(tx, alert_id=key, actor_id=who)
 
-        return AcknowledgeAlertSuccess(key=await _do(info, "acknowledgeAlert", input, act))
+        return AcknowledgeAlertSuccess(key=await _do(info, input, act))
 
     @mutation(
         ACTORS,
@@ -179,7 +176,7 @@ class ChurnMutation:
         async def act(tx: Tx, key: UUID) -> object:
             return await churn.take_over(tx, alert_id=key, actor_id=who)
 
-        return TakeOverAlertSuccess(key=await _do(info, "takeOverAlert", input, act))
+        return TakeOverAlertSuccess(key=await _do(info, input, act))
 
     @mutation(
         ACTORS,
@@ -200,7 +197,7 @@ class ChurnMutation:
                 anybodys=who.role in MANAGERS,
             )
 
-        return HandBackAlertSuccess(key=await _do(info, "handBackAlert", input, act))
+        return HandBackAlertSuccess(key=await _do(info, input, act))
 
     @mutation(
         ACTORS,
@@ -222,7 +219,7 @@ class ChurnMutation:
                 anybodys=who.role in MANAGERS,
             )
 
-        return MuteAlertSuccess(key=await _do(info, "muteAlert", input, act))
+        return MuteAlertSuccess(key=await _do(info, input, act))
 
     @mutation(
         ACTORS,
@@ -236,7 +233,7 @@ class ChurnMutation:
         async def act(tx: Tx, key: UUID) -> object:
             return await churn.unmute(tx, alert_id=key, actor_id=who, reason=input.reason)
 
-        return UnmuteAlertSuccess(key=await _do(info, "unmuteAlert", input, act))
+        return UnmuteAlertSuccess(key=await _do(info, input, act))
 
     @mutation(
         ACTORS,
@@ -258,4 +255,4 @@ class ChurnMutation:
                 anybodys=who.role in MANAGERS,
             )
 
-        return CloseAlertSuccess(key=await _do(info, "closeAlert", input, act))
+        return CloseAlertSuccess(key=await _do(info, input, act))

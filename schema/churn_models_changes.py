@@ -5,14 +5,15 @@ from uuid import UUID
 import strawberry
 
 from app import churn
-from app.kernel.auth import Role, StaffCaller
-from app.kernel.errors import InvalidInput, NotAllowed
-from app.kernel.idempotency import once
+from app.kernel.auth import Role
+from app.kernel.db import Tx
+from app.kernel.errors import InvalidInput
 from app.kernel.table import Json
 from app.staff import subject
+from schema.acting import answered
 from schema.churn_models import KIND, ChurnModel, model_of
 from schema.context import Info
-from schema.fields import mutation, shown
+from schema.fields import mutation
 from schema.guard import staff
 from schema.nodes import key_of
 
@@ -51,13 +52,6 @@ class RollBackChurnModelSuccess:
     model: ChurnModel = strawberry.field(description="The model that is in force now.")
 
 
-def _caller(info: Info) -> UUID:
-    caller = info.context.caller
-    if not isinstance(caller, StaffCaller):
-        raise NotAllowed()
-    return caller.id
-
-
 async def _answered(info: Info, key: str) -> ChurnModel:
     async with info.context.read() as read:
         rows = await churn.model_by_id(read, [UUID(key)])
@@ -81,20 +75,12 @@ class ChurnModelMutation:
     async def promote_churn_model(
         self, info: Info, input: PromoteChurnModelInput
     ) -> PromoteChurnModelSuccess:
-        caller, key = _caller(info), key_of(input.model_id, KIND)
-        async with info.context.begin(about=subject(churn.ModelVersion, key)) as tx:
+        key = key_of(input.model_id, KIND)
 
-            async def work() -> Json:
-                return {"model": str((await churn.promote(tx, model_id=key)).id)}
+        async def work(tx: Tx) -> Json:
+            return {"model": str((await churn.promote(tx, model_id=key)).id)}
 
-            done = await once(
-                tx,
-                owner_id=caller,
-                command="promoteChurnModel",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
-            )
+        done = await answered(info, input, work, about=subject(churn.ModelVersion, key))
         return PromoteChurnModelSuccess(model=await _answered(info, done["model"]))
 
     @mutation(
@@ -106,20 +92,12 @@ class ChurnModelMutation:
     async def roll_back_churn_model(
         self, info: Info, input: RollBackChurnModelInput
     ) -> RollBackChurnModelSuccess:
-        caller, key = _caller(info), key_of(input.model_id, KIND)
+        key = key_of(input.model_id, KIND)
         if not 0 < len(input.reason.strip()) <= LONGEST_REASON:
             raise InvalidInput(field="reason", reason=f"1 to {LONGEST_REASON} characters")
-        async with info.context.begin(about=subject(churn.ModelVersion, key)) as tx:
 
-            async def work() -> Json:
-                return {"model": str((await churn.roll_back(tx, model_id=key)).id)}
+        async def work(tx: Tx) -> Json:
+            return {"model": str((await churn.roll_back(tx, model_id=key)).id)}
 
-            done = await once(
-                tx,
-                owner_id=caller,
-                command="rollBackChurnModel",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
-            )
+        done = await answered(info, input, work, about=subject(churn.ModelVersion, key))
         return RollBackChurnModelSuccess(model=await _answered(info, done["model"]))

@@ -125,6 +125,7 @@ class Ctx:
             await tx.session.flush()
             row = about or action.made
             now = action.figures if row is None else await staff.snapshot(tx, row)
+            member_id = None if row is None else staff.member_in(row, now or before)
             before, after = staff.changed(before, now)
             await staff.audit(
                 tx,
@@ -134,6 +135,7 @@ class Ctx:
                 about=row,
                 before=before,
                 after=after,
+                member_id=member_id,
             )
 
     @property

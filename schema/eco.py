@@ -6,16 +6,16 @@ from uuid import UUID
 import strawberry
 
 from app import eco
-from app.kernel.auth import MemberCaller, Role, StaffCaller
+from app.kernel.auth import Role
 from app.kernel.db import Tx
-from app.kernel.errors import InvalidInput, NotAllowed, NotSignedIn
-from app.kernel.idempotency import once
+from app.kernel.errors import InvalidInput
 from app.kernel.table import Json
 from app.members import MemberNotActive, MemberNotFound
 from app.staff import subject
+from schema.acting import acting_member, acting_staff, answered
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import Wanted, mutation, shown, wanted
+from schema.fields import Wanted, mutation, wanted
 from schema.guard import MEMBER, staff
 from schema.nodes import MemberPart, Node, NodeLoader, global_id, key_of
 from schema.scalars import Points
@@ -214,31 +214,21 @@ class EcoMutation:
     async def submit_eco_action(
         self, info: Info, input: SubmitEcoActionInput
     ) -> SubmitEcoActionSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
+        member_id = acting_member(info)
         order_id = None if input.order_id is None else key_of(input.order_id, "Order", "orderId")
-        async with info.context.begin() as tx:
 
-            async def work() -> Json:
-                row = await eco.submit(
-                    tx,
-                    member_id=caller.id,
-                    type=input.type,
-                    evidence_kind=input.evidence_kind,
-                    evidence=input.evidence,
-                    order_id=order_id,
-                )
-                return {"action": str(row.id)}
-
-            done = await once(
+        async def work(tx: Tx) -> Json:
+            row = await eco.submit(
                 tx,
-                owner_id=caller.id,
-                command="submitEcoAction",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                member_id=member_id,
+                type=input.type,
+                evidence_kind=input.evidence_kind,
+                evidence=input.evidence,
+                order_id=order_id,
             )
+            return {"action": str(row.id)}
+
+        done = await answered(info, input, work)
         return SubmitEcoActionSuccess(action=await _action(info, done))
 
     @mutation(
@@ -251,19 +241,14 @@ class EcoMutation:
     async def verify_eco_action(
         self, info: Info, input: VerifyEcoActionInput
     ) -> VerifyEcoActionSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotAllowed()
+        staff_id = acting_staff(info)
         action_id = key_of(input.action_id, "EcoAction", "actionId")
         if await _visible(info, action_id) is None:
             raise eco.EcoActionNotFound()
-        async with info.context.begin(about=subject(eco.EcoAction, action_id)) as tx:
-            done = await once(
-                tx,
-                owner_id=caller.id,
-                command="verifyEcoAction",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=lambda: _decide(tx, input, action_id, caller.id),
-            )
+        done = await answered(
+            info,
+            input,
+            lambda tx: _decide(tx, input, action_id, staff_id),
+            about=subject(eco.EcoAction, action_id),
+        )
         return VerifyEcoActionSuccess(action=await _action(info, done))

@@ -11,13 +11,13 @@ from app.kernel.auth import Role
 from app.kernel.crypto import Unreadable
 from app.kernel.db import Tx
 from app.kernel.errors import TooManyAttempts
-from app.kernel.idempotency import check_key, digest_of, once
+from app.kernel.idempotency import check_key, digest_of
 from app.kernel.table import Json
 from app.staff import subject
 from app.wechat import WeChatRefused, WeChatUnavailable
-from schema.acting import acting_member, acting_staff
+from schema.acting import acting_member, acting_staff, answered
 from schema.context import Info, note_made
-from schema.fields import mutation, shown
+from schema.fields import mutation
 from schema.guard import MEMBER, staff
 from schema.members import Member, member_of
 from schema.merging import MergeFigure, moves_of
@@ -194,32 +194,20 @@ class MergingMutation:
         from_id = key_of(input.merged_id, "Member", "mergedId")
         check_key(input.idempotency_key)
 
-        async def work() -> Json:
-            async with info.context.begin() as tx:
+        async def work(tx: Tx) -> Json:
+            # Of doubles that waited for this one the log has nothing but that they came.
+            note_made(subject(members.Member, from_id))
+            made = await merging.merge(
+                tx,
+                from_id=from_id,
+                into_id=into_id,
+                actor_kind="staff",
+                actor_id=staff_id,
+                reason=input.reason,
+            )
+            return made.figures
 
-                async def merged() -> Json:
-                    # Of doubles that waited for this one the log has nothing but that they came.
-                    note_made(subject(members.Member, from_id))
-                    made = await merging.merge(
-                        tx,
-                        from_id=from_id,
-                        into_id=into_id,
-                        actor_kind="staff",
-                        actor_id=staff_id,
-                        reason=input.reason,
-                    )
-                    return made.figures
-
-                return await once(
-                    tx,
-                    owner_id=staff_id,
-                    command="mergeMembers",
-                    key=input.idempotency_key,
-                    given=shown(input),
-                    work=merged,
-                )
-
-        figures = await merging.patiently(work)
+        figures = await merging.patiently(lambda: answered(info, input, work))
         return MergeMembersSuccess(member=await _row(info, into_id), moves=moves_of(figures))
 
     @mutation(
@@ -288,29 +276,18 @@ class MergingMutation:
         check_key(input.idempotency_key)
         from_id = _offered(info, input.offer)
 
-        async def work() -> Json:
-            async with info.context.begin() as tx:
+        async def work(tx: Tx) -> Json:
+            await members.require_active(tx, me)
+            made = await merging.merge(
+                tx,
+                from_id=from_id,
+                into_id=me,
+                actor_kind="member",
+                actor_id=me,
+                reason="by the member, who proved both",
+            )
+            return made.figures
 
-                async def merged() -> Json:
-                    await members.require_active(tx, me)
-                    made = await merging.merge(
-                        tx,
-                        from_id=from_id,
-                        into_id=me,
-                        actor_kind="member",
-                        actor_id=me,
-                        reason="by the member, who proved both",
-                    )
-                    return made.figures
-
-                return await once(
-                    tx,
-                    owner_id=me,
-                    command="mergeMyAccounts",
-                    key=input.idempotency_key,
-                    given={"offer": digest_of({"offer": input.offer})},
-                    work=merged,
-                )
-
-        figures = await merging.patiently(work)
+        given = {"offer": digest_of({"offer": input.offer})}
+        figures = await merging.patiently(lambda: answered(info, input, work, given=given))
         return MergeMyAccountsSuccess(member=await _row(info, me), moves=moves_of(figures))

@@ -7,16 +7,16 @@ from uuid import UUID
 import strawberry
 
 from app import churn, members, playbooks
-from app.kernel.auth import Role, StaffCaller
-from app.kernel.errors import NotAllowed
-from app.kernel.idempotency import once
+from app.kernel.auth import Role
+from app.kernel.db import Tx
 from app.kernel.table import Json
 from app.staff import subject
+from schema.acting import acting_staff, answered
 from schema.churn import WATCHERS, ChurnAlert, alert_of
 from schema.churn_signals import spoken
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import field, mutation, query, shown
+from schema.fields import field, mutation, query
 from schema.guard import STAFF, bound_to, staff
 from schema.nodes import Node, NodeLoader, global_id, key_of
 from schema.paging import (
@@ -226,29 +226,19 @@ class PlaybookTasksMutation:
     async def complete_playbook_task(
         self, info: Info, input: CompletePlaybookTaskInput
     ) -> CompletePlaybookTaskSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, StaffCaller):
-            raise NotAllowed()
+        staff_id, home = acting_staff(info), bound_to(info.context.caller)
         key = key_of(input.task_id, KIND, "taskId")
-        async with info.context.begin(about=subject(playbooks.PlaybookTask, key)) as tx:
 
-            async def work() -> Json:
-                row = await playbooks.complete_task(
-                    tx,
-                    task_id=key,
-                    result=input.result,
-                    by=caller.id,
-                    note=input.note,
-                    community_id=bound_to(caller),
-                )
-                return {"task": str(row.id)}
-
-            answer = await once(
+        async def work(tx: Tx) -> Json:
+            row = await playbooks.complete_task(
                 tx,
-                owner_id=caller.id,
-                command="completePlaybookTask",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+                task_id=key,
+                result=input.result,
+                by=staff_id,
+                note=input.note,
+                community_id=home,
             )
-        return CompletePlaybookTaskSuccess(key=UUID(answer["task"]))
+            return {"task": str(row.id)}
+
+        await answered(info, input, work, about=subject(playbooks.PlaybookTask, key))
+        return CompletePlaybookTaskSuccess(key=key)

@@ -6,14 +6,13 @@ from uuid import UUID
 import strawberry
 
 from app import reviews
-from app.kernel.auth import MemberCaller
-from app.kernel.errors import NotSignedIn
-from app.kernel.idempotency import once
+from app.kernel.db import Tx
 from app.kernel.table import Json
 from app.members import MemberNotActive, MemberNotFound
+from schema.acting import acting_member, answered
 from schema.context import Info
 from schema.enums import describe
-from schema.fields import field, mutation, shown
+from schema.fields import field, mutation
 from schema.guard import MEMBER, SIGNED_IN
 from schema.nodes import Node, NodeLoader, global_id
 from schema.sight import sees_member_of
@@ -103,23 +102,13 @@ class ReviewsMutation:
         "moderation.",
     )
     async def submit_review(self, info: Info, input: SubmitReviewInput) -> SubmitReviewSuccess:
-        caller = info.context.caller
-        if not isinstance(caller, MemberCaller):
-            raise NotSignedIn()
-        async with info.context.begin() as tx:
+        member_id = acting_member(info)
 
-            async def work() -> Json:
-                review = await reviews.submit(
-                    tx, member_id=caller.id, sku=input.sku, rating=input.rating, text=input.text
-                )
-                return {"review": str(review.id)}
-
-            answer = await once(
-                tx,
-                owner_id=caller.id,
-                command="submitReview",
-                key=input.idempotency_key,
-                given=shown(input),
-                work=work,
+        async def work(tx: Tx) -> Json:
+            review = await reviews.submit(
+                tx, member_id=member_id, sku=input.sku, rating=input.rating, text=input.text
             )
+            return {"review": str(review.id)}
+
+        answer = await answered(info, input, work)
         return SubmitReviewSuccess(key=UUID(answer["review"]))

@@ -12,15 +12,12 @@ ALERTS_TOPIC = "alerts"
 
 
 @dataclass(frozen=True, slots=True)
-class RiskRaised(Event):
-    """A member's score rose through the trigger and an alert was raised."""
+class AlertEvent(Event):
+    """Something happened to an alert, whose state it leaves behind; staff's queue hears of it."""
 
-    kind: ClassVar[str] = "churn.risk_raised"
     alert_id: UUID
     member_id: UUID
     state: str
-    probability: float
-    as_of: datetime
 
     def topics(self) -> list[str]:
         """Staff see it at once."""
@@ -28,73 +25,47 @@ class RiskRaised(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class AlertEscalated(Event):
+class RiskRaised(AlertEvent):
+    """A member's score rose through the trigger and an alert was raised."""
+
+    kind: ClassVar[str] = "churn.risk_raised"
+    probability: float
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AlertEscalated(AlertEvent):
     """An alert moved up a level: the playbook of that level begins."""
 
     kind: ClassVar[str] = "churn.alert_escalated"
-    alert_id: UUID
-    member_id: UUID
-    state: str
-
-    def topics(self) -> list[str]:
-        """Staff's queue."""
-        return [ALERTS_TOPIC]
 
 
 @dataclass(frozen=True, slots=True)
-class AlertClosedBy(Event):
+class AlertClosedBy(AlertEvent):
     """An alert is over, for better or worse."""
 
     kind: ClassVar[str] = "churn.alert_closed"
-    alert_id: UUID
-    member_id: UUID
-    state: str
-
-    def topics(self) -> list[str]:
-        """Staff's queue."""
-        return [ALERTS_TOPIC]
 
 
 @dataclass(frozen=True, slots=True)
-class AlertAcknowledged(Event):
+class AlertAcknowledged(AlertEvent):
     """Somebody of staff has seen an alert."""
 
     kind: ClassVar[str] = "churn.alert_acknowledged"
-    alert_id: UUID
-    member_id: UUID
-    state: str
-
-    def topics(self) -> list[str]:
-        """Staff's queue."""
-        return [ALERTS_TOPIC]
 
 
 @dataclass(frozen=True, slots=True)
-class AlertTakenOver(Event):
+class AlertTakenOver(AlertEvent):
     """Somebody of staff works on an alert, which waits for them."""
 
     kind: ClassVar[str] = "churn.alert_taken_over"
-    alert_id: UUID
-    member_id: UUID
-    state: str
-
-    def topics(self) -> list[str]:
-        """Staff's queue."""
-        return [ALERTS_TOPIC]
 
 
 @dataclass(frozen=True, slots=True)
-class AlertHandedBack(Event):
+class AlertHandedBack(AlertEvent):
     """An alert is nobody's again: it was handed back, or its hold has ended."""
 
     kind: ClassVar[str] = "churn.alert_handed_back"
-    alert_id: UUID
-    member_id: UUID
-    state: str
-
-    def topics(self) -> list[str]:
-        """Staff's queue."""
-        return [ALERTS_TOPIC]
 
 
 @dataclass(frozen=True, slots=True)

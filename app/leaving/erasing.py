@@ -50,7 +50,10 @@ async def erase(tx: Tx, *, member_id: UUID) -> None:
         if part.deleted:
             await tx.session.execute(delete(table).where(mine))
         elif part.erased:
-            blank = {column: text(value.value) for column, value in part.erased.items()}
+            blank = {
+                column: text(value.value.replace("{column}", column))
+                for column, value in part.erased.items()
+            }
             await tx.session.execute(update(table).where(mine).values(blank))
     await tx.session.execute(
         update(members.Member)

@@ -26,6 +26,8 @@ class Blank(StrEnum):
 
     NULL = "NULL"
     EMPTY_TEXT = "''"
+    # For words that must be there, if only to say that there were some.
+    DASH = "CASE WHEN {column} IS NOT NULL THEN '—' END"
     EMPTY_OBJECT = "'{}'::jsonb"
 
 
@@ -70,10 +72,19 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         "leader": _moves(deleted=True),
         "member_closure": Part(Merges.END, "whoever merges has not left"),
         "member_merge": Part(
-            Merges.STAY, "the trail of who was merged into whom", by=("member_id", "merged_id")
+            Merges.STAY,
+            "the trail of who was merged into whom",
+            by=("member_id", "merged_id"),
+            erased={"reason": Blank.DASH},
         ),
         "data_export": Part(Merges.END, "a copy of half a person", deleted=True),
         "data_export_part": Part(Merges.END, "goes with its export", withheld="it is the copy"),
+        "audit_words": Part(
+            Merges.STAY,
+            "said of whoever it was then",
+            withheld="what staff wrote for each other",
+            deleted=True,
+        ),
         "login_session": Part(
             # Ended, not deleted: other processes learn of it from the row.
             Merges.END,
@@ -92,7 +103,11 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         # Points.
         "points_account": _moves(by=("member_id", "merged_into")),
         "points_lot": _moves(),
-        "points_entry": Part(Merges.STAY, "the ledger is append-only: MERGE entries join the two"),
+        "points_entry": Part(
+            Merges.STAY,
+            "the ledger is append-only: MERGE entries join the two",
+            erased={"reason": Blank.DASH},
+        ),
         "points_allocation": Part(Merges.STAY, "belongs to the entries"),
         "points_expiry_notice": _moves(),
         "check_in": _moves(),
@@ -112,11 +127,11 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         "birthday_change": _moves(deleted=True),
         "occasion_grant": _moves(),
         # Tiers.
-        "tier_standing": _moves(),
-        "tier_change": _moves(),
+        "tier_standing": _moves(erased={"override_reason": Blank.DASH}),
+        "tier_change": _moves(erased={"note": Blank.NULL}),
         "tier_notice": _moves(),
         "entitlement": _moves(),
-        "benefit_use": _moves(erased={"note": Blank.NULL}),
+        "benefit_use": _moves(erased={"note": Blank.NULL, "reversal_reason": Blank.DASH}),
         "tier_move": Part(Merges.END, "a plan", withheld="a plan of staff's"),
         # Segments and churn.
         "member_stage": Part(Merges.END, "judged anew from the orders of both"),
@@ -125,8 +140,8 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         "churn_score": Part(Merges.END, "scored anew", withheld=_OURS),
         "churn_score_history": _moves(withheld=_OURS),
         "churn_alert": _moves(withheld=_OURS),
-        "churn_alert_step": _moves(withheld=_OURS),
-        "churn_alert_action": _moves(withheld=_OURS),
+        "churn_alert_step": _moves(withheld=_OURS, erased={"reason": Blank.DASH}),
+        "churn_alert_action": _moves(withheld=_OURS, erased={"reason": Blank.DASH}),
         "churn_signal": Part(Merges.END, "counted anew from the events of both", withheld=_OURS),
         "campaign_enrollment": _moves(),
         # Playbooks.
@@ -144,8 +159,8 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         # Taking part.
         "ballot_roll": _moves(),
         "vote": _moves(),
-        "review": _moves(erased={"text": Blank.EMPTY_TEXT}),
-        "eco_action": _moves(erased={"evidence": Blank.EMPTY_TEXT}),
-        "badge_award": _moves(),
+        "review": _moves(erased={"text": Blank.EMPTY_TEXT, "hidden_reason": Blank.DASH}),
+        "eco_action": _moves(erased={"evidence": Blank.EMPTY_TEXT, "reason": Blank.DASH}),
+        "badge_award": _moves(erased={"revoked_reason": Blank.DASH}),
     }
 )

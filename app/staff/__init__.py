@@ -9,8 +9,10 @@ from app.staff.audit import (
     audit_by_id,
     audit_page,
     changed,
+    member_in,
     snapshot,
     subject,
+    words_by_entry,
 )
 from app.staff.commands import (
     KEY_PREFIX,
@@ -42,7 +44,14 @@ from app.staff.queries import (
     partner_by_key,
     partner_name,
 )
-from app.staff.tables import ApiKey, AuditEntry, Outcome, StaffAccount, StaffNotice
+from app.staff.tables import (
+    ApiKey,
+    AuditEntry,
+    AuditWords,
+    Outcome,
+    StaffAccount,
+    StaffNotice,
+)
 
 __all__ = [
     "KEY_PREFIX",
@@ -51,6 +60,7 @@ __all__ = [
     "Actor",
     "ApiKey",
     "AuditEntry",
+    "AuditWords",
     "LeaderNeedsCommunity",
     "LoginRefused",
     "LoginTaken",
@@ -74,6 +84,7 @@ __all__ = [
     "create_api_key",
     "disable_account",
     "keys_revoked_since",
+    "member_in",
     "notices_by_id",
     "notices_page",
     "notify",
@@ -82,4 +93,5 @@ __all__ = [
     "revoke_api_key",
     "snapshot",
     "subject",
+    "words_by_entry",
 ]

@@ -12,13 +12,22 @@ from sqlalchemy import select, tuple_
 from app.kernel.auth import PartnerCaller, StaffCaller
 from app.kernel.db import Read, Tx
 from app.kernel.table import Json, Table
-from app.staff.tables import AuditEntry, Outcome
+from app.staff.tables import AuditEntry, AuditWords, Outcome
 
 # Never copied into the log, which is kept for good: secrets, what a person may have erased, and the
 # bytes of models.
 LEFT_OUT = frozenset(
     {"sealed", "blind", "digest", "password_hash", "nickname", "avatar_url", "birthday", "artifact"}
 )
+# What somebody says about a member in their own words, by column or field of an input. Of their
+# rows it is kept beside the log (AuditWords), for they may have it erased.
+WORDS = frozenset(
+    {
+        "reason", "note", "text", "evidence", "override_reason", "reversal_reason",
+        "revoked_reason", "hidden_reason", "script_zh", "script_en",
+    }
+)  # fmt: skip
+KEPT_APART = "***"
 # Who works on the command line has no account.
 OPERATOR = UUID(int=0)
 # Nor has the author of what comes with the product, whom nobody of staff is.
@@ -90,6 +99,25 @@ def changed(before: Json | None, after: Json | None) -> tuple[Json | None, Json 
     return {name: before.get(name) for name in names}, {name: after[name] for name in names}
 
 
+def member_in(about: Subject, row: Json | None) -> UUID | None:
+    """The member whose row it is, by a snapshot of it; None for what is nobody's."""
+    name = "id" if about.kind == "member" else "member_id"
+    found = None if row is None else row.get(name)
+    return None if found is None else UUID(str(found))
+
+
+def parted(values: Json | None) -> tuple[Json | None, Json]:
+    """Values without what somebody said in their own words, and those words.
+
+    >>> parted({"amount": 5, "reason": "moved away", "note": None})
+    ({'amount': 5, 'reason': '***', 'note': None}, {'reason': 'moved away'})
+    """
+    if values is None:
+        return None, {}
+    words = {name: value for name, value in values.items() if name in WORDS and value}
+    return {**values, **dict.fromkeys(words, KEPT_APART)}, words
+
+
 async def audit(
     tx: Tx,
     *,
@@ -100,23 +128,34 @@ async def audit(
     about: Subject | None = None,
     before: Json | None = None,
     after: Json | None = None,
+    member_id: UUID | None = None,
 ) -> None:
-    """Write down who did what, with the input they gave and what it changed."""
+    """Write down who did what, with the input they gave and what it changed.
+
+    Where it is about a member, what was said in somebody's own words is kept apart.
+    """
+    entry_id, kept = tx.new_id(), {"given": given, "before": before, "after": after}
+    if member_id is not None:
+        split = {name: parted(values) for name, values in kept.items()}
+        kept = {name: plain for name, (plain, _) in split.items()}
+        words = {name: said for name, (_, said) in split.items()}
+        if any(words.values()):
+            tx.session.add(AuditWords(member_id=member_id, entry_id=entry_id, **words))
     tx.session.add(
         AuditEntry(
-            id=tx.new_id(),
+            id=entry_id,
             at=tx.now,
             actor_kind=actor.kind,
             actor_id=actor.id,
             action=action,
-            given=given,
+            given=kept["given"],
             address=actor.address,
             request_id=actor.request_id,
             outcome=outcome,
             subject_kind=None if about is None else about.kind,
             subject_id=None if about is None else about.id,
-            before=before,
-            after=after,
+            before=kept["before"],
+            after=kept["after"],
         )
     )
 
@@ -138,6 +177,12 @@ async def audit_page(
     if action is not None:
         query = query.where(AuditEntry.action == action)
     return list(await read.session.scalars(query.limit(first + 1)))
+
+
+async def words_by_entry(read: Read, keys: Iterable[UUID]) -> dict[UUID, AuditWords]:
+    """What entries say in somebody's own words; absent where nothing was said or it is erased."""
+    query = select(AuditWords).where(AuditWords.entry_id.in_(list(keys)))
+    return {row.entry_id: row for row in await read.session.scalars(query)}
 
 
 async def audit_by_id(read: Read, keys: Iterable[UUID]) -> dict[UUID, AuditEntry]:

@@ -78,6 +78,23 @@ class AuditEntry(Table):
     after: Mapped[Json | None]
 
 
+class AuditWords(Table):
+    """What an entry says about a member in somebody's own words.
+
+    It stands apart from the entry, which nobody can change, so that it goes with the member's
+    personal data when their account is closed.
+    """
+
+    __tablename__ = "audit_words"
+    __table_args__ = (Index(None, "entry_id", unique=True),)
+
+    member_id: Mapped[UUID] = mapped_column(primary_key=True)
+    entry_id: Mapped[UUID] = mapped_column(primary_key=True)
+    given: Mapped[Json]
+    before: Mapped[Json]
+    after: Mapped[Json]
+
+
 class StaffNotice(Table):
     """Something that staff ought to look at; one of a kind, subject and business day."""
 

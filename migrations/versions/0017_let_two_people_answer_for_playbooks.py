@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision: str = "0017"
 down_revision: str | None = "0016"
@@ -33,6 +34,16 @@ def upgrade() -> None:
     op.add_column("playbook", sa.Column("approved_at", sa.DateTime(timezone=True), nullable=True))
     for name, condition in CHECKS.items():
         op.create_check_constraint(op.f(f"ck_playbook_{name}"), "playbook", condition)
+    op.create_table(
+        "audit_words",
+        sa.Column("member_id", sa.Uuid(), nullable=False),
+        sa.Column("entry_id", sa.Uuid(), nullable=False),
+        sa.Column("given", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("before", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("after", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("member_id", "entry_id", name=op.f("pk_audit_words")),
+    )
+    op.create_index(op.f("ix_audit_words_entry_id"), "audit_words", ["entry_id"], unique=True)
     op.execute(OF_THE_PRODUCT.format(who=f"'{PRODUCT}'", was="IS NULL"))
     op.execute(
         f"UPDATE playbook SET created_by = '{PRODUCT}'"
@@ -41,6 +52,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("audit_words")
     op.execute(f"UPDATE playbook SET created_by = NULL WHERE created_by = '{PRODUCT}'")
     op.execute(OF_THE_PRODUCT.format(who="NULL", was=f"= '{PRODUCT}'"))
     for name in reversed(CHECKS):

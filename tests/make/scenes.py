@@ -319,7 +319,7 @@ async def _playbooks(api: Api) -> Scene:
     )
 
 
-@scene("ActivatePlaybook")
+@scene("ApprovePlaybook", "ActivatePlaybook")
 async def _a_drafted_playbook(api: Api) -> Scene:
     async with api.resources.database.begin() as tx:
         draft = await make_playbooks.playbook(tx, [make_playbooks.message()], active=False)

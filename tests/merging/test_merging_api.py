@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 from app import members
 from app.kernel.auth import MemberCaller, Role, StaffCaller
 from app.kernel.db import Database
-from app.staff import AuditEntry
+from app.staff import AuditEntry, words_by_entry
 from schema.nodes import global_id
 from tests.conftest import Api, TestClock
 from tests.make import members as make_members
@@ -96,7 +96,9 @@ async def test_support_previews_and_merges_once_and_it_is_audited(
     assert len(changed) == 1
     assert changed[0].subject_id == gone
     assert (changed[0].after or {})["merged_into"] == str(stays)
-    assert changed[0].given["reason"] == "同一人"
+    async with database.read() as read:
+        words = await words_by_entry(read, [changed[0].id])
+    assert words[changed[0].id].given == {"reason": "同一人"}
 
 
 async def test_old_ids_lead_to_the_survivor(api: Api, database: Database) -> None:
