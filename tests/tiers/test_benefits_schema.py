@@ -229,8 +229,7 @@ async def test_staff_define_tiers_benefits_and_times_and_the_log_keeps_before_an
     [held] = (await mine(api, person))["benefits"]
     assert (held["benefit"]["code"], held["quota"], held["left"]) == ("tea-house", 2, 2)
     async with api.resources.database.read() as read:
-        entries = list(await read.session.scalars(select(staff.AuditEntry)))
-        said = await staff.words_by_entry(read, [entry.id for entry in entries])
+        entries = await read.session.scalars(select(staff.AuditEntry))
         kept = {entry.action: entry for entry in entries if entry.after}
     assert kept["defineTier"].before == {"upgrade_at": 2_000, "retain_at": 1_500}
     assert kept["defineTier"].after == {"upgrade_at": 2_500, "retain_at": 1_000}
