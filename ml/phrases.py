@@ -8,6 +8,10 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
+
+from ml.arrays import F64, Bools
+
 Raw = dict[str, float]
 Said = tuple[str, str, str]
 Phrase = Callable[[Raw], Said | None]
@@ -57,10 +61,19 @@ def record(raw: Raw) -> tuple[str, str, str]:
     )
 
 
+def is_past_rhythm(recency: F64, usual: F64, spread: F64) -> Bools:
+    """Who is over their usual interval (days); two intervals are needed to speak of usual.
+
+    >>> is_past_rhythm(np.array([30.0, 11.0]), np.array([10.0, 10.0]), np.array([2.0, 2.0]))
+    array([ True, False])
+    """
+    late = (recency > 1.2 * usual) & (recency > usual + 2)
+    return late & (usual >= 1) & ~np.isnan(spread)
+
+
 def _rhythm(raw: Raw) -> Said | None:
-    """The gap is over the member's usual interval; needs two intervals to speak of usual."""
-    usual, gap = raw["interval_median"], raw["recency"]
-    if math.isnan(raw["interval_sd"]) or not gap > max(1.2 * usual, usual + 2) or usual < 1:
+    usual, gap, spread = raw["interval_median"], raw["recency"], raw["interval_sd"]
+    if math.isnan(spread) or not gap > max(1.2 * usual, usual + 2) or usual < 1:
         return None
     return (
         "past_own_rhythm",
@@ -278,3 +291,41 @@ PHRASES: Final[dict[str, tuple[Phrase, ...]]] = {
     ),
 }
 """Groups of columns and what may be said for them, the more telling phrase first."""
+
+READ: Final = (
+    "recency",
+    "orders_30",
+    "orders_31_60",
+    "orders_180",
+    "single_order",
+    "interval_median",
+    "interval_sd",
+    "spend_30",
+    "spend_31_60",
+    "basket_last",
+    "basket_mean",
+    "basket_sd",
+    "refund_90",
+    "discount_share",
+    "complaints_90",
+    "spoiled_90",
+    "late_90",
+    "coupons_expired_90",
+    "coupons_used_90",
+    "categories_90",
+    "categories_365",
+    "sessions_28",
+    "sessions_29_56",
+    "days_since_session_90",
+    "usage_28",
+    "usage_29_56",
+    "browses_28",
+    "browses_29_56",
+    "days_since_browse_90",
+    "opens_28",
+    "opens_29_56",
+    "posts_28",
+    "posts_29_56",
+    "group_leaves_90",
+)
+"""The columns that phrases read."""

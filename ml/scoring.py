@@ -60,7 +60,7 @@ def score(
     riskiest = np.argsort(-probability, kind="stable")
     count = max(math.ceil(len(members) * reasons_for), int((probability >= reasons_above).sum()))
     chosen = riskiest[:count]
-    told = explain.reasons(artifact.models, matrix, chosen, threads=threads)
+    told = explain.reasons(artifact, facts, matrix, chosen, as_of=as_of, threads=threads)
     for row, reason in zip(chosen, told, strict=True):
         reasons[row] = reason
     return Scores(matrix.members, probability, reasons, said.days)

@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 
 from ml.explain import group_of
 from ml.features import build
-from ml.phrases import PHRASES, Raw, fallen
+from ml.phrases import PHRASES, READ, Raw, fallen, is_past_rhythm
 from tests.ml.conftest import AS_OF
 from tests.ml.small_shop import shop
 
@@ -12,7 +13,9 @@ from tests.ml.small_shop import shop
 def quiet() -> Raw:
     """A member of whom nothing can be said: every number unknown or zero."""
     matrix = build(shop(members=60), AS_OF)
-    raw = dict.fromkeys(matrix.names, 0.0)
+    assert set(READ) <= set(matrix.names)
+    # No phrase reads what is not in there.
+    raw = dict.fromkeys(READ, 0.0)
     raw["interval_sd"] = raw["basket_sd"] = raw["discount_share"] = math.nan
     return raw | {"days_since_session_90": 90.0, "days_since_browse_90": 90.0}
 
@@ -147,3 +150,20 @@ def test_every_group_of_columns_has_phrases():
         "hour_mean",
         "hour_sd",
     }
+
+
+def test_who_is_past_their_rhythm_is_who_is_told_so():
+    random = np.random.default_rng(0)
+    recency = random.integers(0, 60, 2_000).astype(np.float64)
+    usual = random.integers(0, 40, 2_000).astype(np.float64) / 2
+    spread = np.where(random.uniform(size=2_000) < 0.3, np.nan, 1.0)
+    spread[random.uniform(size=2_000) < 0.1] = np.nan
+    usual[np.isnan(spread)] = np.nan
+    late = is_past_rhythm(recency, usual, spread).tolist()
+    (phrase,) = PHRASES["rhythm"]
+    told = [
+        phrase({"recency": a, "interval_median": b, "interval_sd": c}) is not None
+        for a, b, c in zip(recency, usual, spread, strict=True)
+    ]
+    assert told == late
+    assert 300 < sum(late) < 1_500
