@@ -4,14 +4,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 from uuid import UUID
 
-from app.kernel.auth import Anonymous, MemberCaller, StaffCaller
+from strawberry import ID
+
+from app.kernel.auth import Anonymous, MemberCaller, Role, StaffCaller
 from app.kernel.db import Tx
 from app.kernel.errors import NotAllowed, NotSignedIn
 from app.kernel.idempotency import once
 from app.kernel.table import Json
-from app.staff import Subject
+from app.staff import PRODUCT, Subject
 from schema.context import Info, current_action
 from schema.fields import shown
+from schema.nodes import global_id
 
 
 class Keyed(Protocol):
@@ -40,6 +43,20 @@ def acting_staff(info: Info) -> UUID:
     if not isinstance(caller, StaffCaller):
         raise NotAllowed()
     return caller.id
+
+
+def author_of(account_id: UUID | None) -> ID | None:
+    """The id of the staff account that wrote something; None for what the product brought."""
+    if account_id is None or account_id == PRODUCT:
+        return None
+    return global_id("StaffAccount", account_id)
+
+
+def may_approve_alone(info: Info) -> bool:
+    """Whether the caller may approve the batches and playbooks that they drafted themselves."""
+    caller = info.context.caller
+    owns = isinstance(caller, StaffCaller) and caller.role is Role.OWNER
+    return owns and info.context.settings.may_approve_alone
 
 
 async def answered(

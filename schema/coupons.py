@@ -7,8 +7,8 @@ from uuid import UUID
 import strawberry
 
 from app import coupons
-from app.kernel.auth import MemberCaller, Role, StaffCaller
-from app.staff import PRODUCT
+from app.kernel.auth import MemberCaller
+from schema.acting import author_of
 from schema.context import Info
 from schema.coupons_uses import CouponRedemption, CouponReturn, redemption_of, return_of
 from schema.enums import describe
@@ -151,20 +151,6 @@ async def template_by_key(info: Info, key: UUID) -> CouponTemplate:
     if row is None:
         raise LookupError(f"coupon template {key}")
     return template_of(row)
-
-
-def author_of(account_id: UUID | None) -> strawberry.ID | None:
-    """The id of the staff account that wrote something; None for what the product brought."""
-    if account_id is None or account_id == PRODUCT:
-        return None
-    return global_id("StaffAccount", account_id)
-
-
-def may_approve_alone(info: Info) -> bool:
-    """Whether the caller may approve the batches and playbooks that they drafted themselves."""
-    caller = info.context.caller
-    owns = isinstance(caller, StaffCaller) and caller.role is Role.OWNER
-    return owns and info.context.settings.may_approve_alone
 
 
 @strawberry.type(description="So many coupons of a template, for at most so much money.")

@@ -11,14 +11,13 @@ from app.kernel.auth import Role
 from app.kernel.db import Tx
 from app.kernel.table import Json
 from app.staff import subject
-from schema.acting import acting_staff, answered
+from schema.acting import acting_staff, answered, may_approve_alone
 from schema.context import Info, note_made
 from schema.coupons import (
     CouponBatch,
     CouponTemplate,
     batch_by_key,
     batch_of,
-    may_approve_alone,
     template_of,
 )
 from schema.enums import describe

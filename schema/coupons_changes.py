@@ -11,7 +11,7 @@ from app.kernel.db import Tx
 from app.kernel.table import Json
 from app.members import MemberNotActive
 from app.staff import subject
-from schema.acting import acting_member, acting_staff, answered
+from schema.acting import acting_member, acting_staff, answered, may_approve_alone
 from schema.context import Info, note_made
 from schema.coupons import (
     Coupon,
@@ -19,7 +19,6 @@ from schema.coupons import (
     CouponTemplate,
     batch_by_key,
     coupon_by_key,
-    may_approve_alone,
     template_by_key,
 )
 from schema.coupons_prices import BasketLineInput, basket_of, without_gifts

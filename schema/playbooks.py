@@ -8,8 +8,9 @@ import strawberry
 
 from app import members, playbooks
 from app.kernel.auth import Role
+from schema.acting import author_of
 from schema.context import Info
-from schema.coupons import CouponBatch, author_of, batch_by_key
+from schema.coupons import CouponBatch, batch_by_key
 from schema.enums import describe
 from schema.fields import field, query
 from schema.guard import OFFICE, staff

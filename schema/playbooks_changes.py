@@ -9,9 +9,8 @@ from app import coupons, members, playbooks
 from app.kernel.db import Tx
 from app.kernel.table import Json
 from app.staff import subject
-from schema.acting import acting_staff, answered
+from schema.acting import acting_staff, answered, may_approve_alone
 from schema.context import Info, note_made
-from schema.coupons import may_approve_alone
 from schema.fields import field, mutation
 from schema.nodes import key_of
 from schema.playbooks import KIND, MANAGERS, Playbook, playbook_of

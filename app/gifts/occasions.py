@@ -232,7 +232,7 @@ async def _give(
     last = rows[-1]
     by_gift: dict[UUID, dict[UUID, int]] = {}
     # Coupons are handed out in the order of members, as far as they reach.
-    for member_id, gift_id, cycle, _ in sorted(rows[:-1], key=lambda row: row[0]):
+    for member_id, gift_id, cycle, _ in sorted(rows[:-1], key=lambda row: row[0].int):
         by_gift.setdefault(gift_id, {})[member_id] = cycle
     batches = {gift.id: gift.batch_id for gift in run.gifts}
     # Batches are locked in the order of their keys by every command.

@@ -7,6 +7,7 @@ that no module reads the wall clock and no fact is announced that was not commit
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -202,7 +203,7 @@ def _engine(url: str, pool_size: int, pool_seconds: float, pgbouncer: bool) -> A
 
 async def _store(tx: Tx) -> None:
     # Ids of one instant differ by chance only; sorted, they keep the order of the facts.
-    ids = sorted(tx.new_id() for _ in tx.events)
+    ids = sorted((tx.new_id() for _ in tx.events), key=attrgetter("int"))
     if len(ids) > MANY_FACTS:
         await _store_many(tx, ids)
         return
