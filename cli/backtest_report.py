@@ -35,6 +35,12 @@ _NAMES: Final = {
     "rfm": "RFM score",
     "recency": "recency only",
 }
+_LEAD_NAMES: Final = _NAMES | {
+    "product": "Linli",
+    "product_horizon": "Linli, by its horizon",
+    "cnbd_lasting": "CNBD-k, days to come",
+    "bgnbd_lasting": "BG/NBD, days to come",
+}
 _KINDS: Final = {
     "hindsight": "chosen in hindsight",
     "fixed": "set once before the first week",
@@ -253,7 +259,7 @@ def _by_lead(lead: "LeadReport") -> Table:
         *(f"churners at\n{precision:.0%} right" for precision in lead.precisions),
         f"days ahead, all,\n{_SHOWN:.0%} right",
     )
-    for model, name in _NAMES.items():
+    for model, name in _LEAD_NAMES.items():
         one = lead.models.get(model)
         if one is None:
             continue

@@ -9,14 +9,25 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.special import log_ndtr
 
 from ml.arrays import F32, F64, Bools
-from ml.booster import Booster
+from ml.booster import WAIT_SCALE, Booster
 from ml.features import Matrix
 from ml.samples import Past, Rows
 from ml.waited import SOONEST, Waited, waited
 
-__all__ = ["LONGEST", "Timing", "Waited", "Waits", "fit", "measure", "own_rhythm", "waited"]
+__all__ = [
+    "LONGEST",
+    "Timing",
+    "Waited",
+    "Waits",
+    "fit",
+    "lasting",
+    "measure",
+    "own_rhythm",
+    "waited",
+]
 
 LONGEST: Final = 1_825.0
 """Five years: no wait is told longer."""
@@ -42,6 +53,27 @@ class Waits:
 def fit(past: Past, rows: Rows, *, as_of: int, threads: int = 1) -> Waits:
     """Learn from rows of the past how long their members waited, as of an instant."""
     return Waits(past.boost_waits(rows, as_of=as_of, threads=threads))
+
+
+def lasting(log_odds: F64, told: F64, horizon_days: int, days: F64) -> F64:
+    """Log-odds of no order in so many `days`, from those of no order in `horizon_days`.
+
+    `told` are the medians of `Waits.days`. A model's own odds are moved by as much as the odds of
+    its waits differ between the two lengths of time: what both know stays as the model has it,
+    and its horizon itself moves nothing.
+
+    >>> odds, medians = np.array([0.4, 0.4]), np.array([20.0, 80.0])
+    >>> np.round(lasting(odds, medians, 45, np.array([45.0, 45.0])), 2).tolist()
+    [0.4, 0.4]
+    >>> np.round(lasting(odds, medians, 45, np.array([90.0, 60.0])), 2).tolist()
+    [-0.64, 0.01]
+    """
+
+    def odds(length: float | F64) -> F64:
+        late = (np.log(told) - np.log(length)) / WAIT_SCALE
+        return np.asarray(log_ndtr(late) - log_ndtr(-late), dtype=np.float64)
+
+    return log_odds + odds(np.maximum(days, SOONEST)) - odds(horizon_days)
 
 
 def own_rhythm(matrix: Matrix) -> F64:

@@ -27,11 +27,17 @@ from ml.logistic import Logistic
 from ml.samples import Plan
 from ml.table import Table
 
-FORMAT: Final = 2
-CODE: Final = "2"
+FORMAT: Final = 3
+FORMATS: Final = (1, 2, FORMAT)
+"""What can be read: format 1 had no waits, no CNBD-k and no weights, format 2 no `logistic_rfm`."""
+
+CODE: Final = "3"
 """Raised whenever features or models change meaning."""
 
 _OLD: Final = 1
+_RFM: Final = 3
+"""The first format with `logistic_rfm`."""
+
 _MAGIC: Final = b"LINLIML1"
 _PARTS: Final = ("booster.ubj", "models.json", "waits.ubj")
 _OLD_PARTS: Final = ("booster.ubj", "models.json")
@@ -181,27 +187,47 @@ def _listed(manifest: bytes) -> tuple[str, ...]:
 
 
 def _parts(artifact: Artifact) -> dict[str, bytes]:
-    linear, table = artifact.models.logistic, artifact.models.table
-    models = {
+    table = artifact.models.table
+    models: dict[str, Any] = {
         "purchases": asdict(artifact.purchases),
         "weights": dict(zip(MIXED, artifact.models.weights, strict=True)),
         "recency_frequency": {"edges": table.edges.tolist(), "rate": table.rate.tolist()},
-        "logistic": {
-            "mean": linear.mean.tolist(),
-            "sd": linear.sd.tolist(),
-            "weight": linear.weight.tolist(),
-            "intercept": linear.intercept,
-        },
+        "logistic": _stored(artifact.models.logistic),
     }
+    if artifact.models.logistic_rfm is not None:
+        models["logistic_rfm"] = _stored(artifact.models.logistic_rfm)
     parts = {"booster.ubj": artifact.models.booster.to_bytes(), "models.json": _json(models)}
     if artifact.waits is not None:
         parts["waits.ubj"] = artifact.waits.trees.to_bytes()
     return parts
 
 
+def _stored(linear: Logistic) -> dict[str, Any]:
+    return {
+        "mean": linear.mean.tolist(),
+        "sd": linear.sd.tolist(),
+        "weight": linear.weight.tolist(),
+        "intercept": linear.intercept,
+    }
+
+
+def _logistic(stored: dict[str, Any]) -> Logistic:
+    mean, sd, weight = (
+        np.array(stored[name], dtype=np.float64) for name in ("mean", "sd", "weight")
+    )
+    return Logistic(mean, sd, weight, float(stored["intercept"]))
+
+
+def _format(artifact: Artifact) -> int:
+    """A model of an older format is written as it was read."""
+    if artifact.models.logistic_rfm is not None:
+        return FORMAT
+    return _OLD if artifact.waits is None else _RFM - 1
+
+
 def _manifest(artifact: Artifact, parts: dict[str, bytes]) -> dict[str, Any]:
     return {
-        "format": FORMAT,
+        "format": _format(artifact),
         "features": list(artifact.models.names),
         "choice": artifact.choice,
         "shift": artifact.shift,
@@ -217,7 +243,7 @@ def _json(value: dict[str, Any]) -> bytes:
 def _assemble(parts: dict[str, bytes]) -> Artifact:
     try:
         manifest: dict[str, Any] = json.loads(parts[_MANIFEST])
-        if manifest["format"] not in (_OLD, FORMAT):
+        if manifest["format"] not in FORMATS:
             raise CorruptArtifact(f"Format {manifest['format']} of the model is not known.")
         for name, expected in manifest["sha256"].items():
             if hashlib.sha256(parts[name]).hexdigest() != expected:
@@ -230,23 +256,22 @@ def _assemble(parts: dict[str, bytes]) -> Artifact:
 
 
 def _read(manifest: dict[str, Any], models: dict[str, Any], trees: dict[str, bytes]) -> Artifact:
-    linear, about = models["logistic"], manifest["about"]
+    about = manifest["about"]
     waits = trees.get("waits.ubj")
     if manifest["choice"] not in RUNGS:
         raise CorruptArtifact(f"Kind {manifest['choice']} of model is not known.")
+    has_rfm = manifest["format"] >= _RFM
+    if manifest["choice"] in ("simple_mean", "logistic_rfm") and not has_rfm:
+        raise CorruptArtifact("The model was chosen by a part that its format does not have.")
     tuples = {"window": tuple(about["window"]), "cutoffs": tuple(about["cutoffs"])}
     return Artifact(
         models=Models(
             names=tuple(manifest["features"]),
             table=_table(models),
             weights=_weights(models),
-            logistic=Logistic(
-                mean=np.array(linear["mean"], dtype=np.float64),
-                sd=np.array(linear["sd"], dtype=np.float64),
-                weight=np.array(linear["weight"], dtype=np.float64),
-                intercept=float(linear["intercept"]),
-            ),
+            logistic=_logistic(models["logistic"]),
             booster=booster.from_bytes(trees["booster.ubj"]),
+            logistic_rfm=_logistic(models["logistic_rfm"]) if has_rfm else None,
         ),
         purchases=_expected(models["purchases"]),
         choice=manifest["choice"],

@@ -16,6 +16,7 @@ from ml.errors import TooLittleHistory
 from ml.evaluation import Gain, Metrics
 from ml.facts import Facts
 from ml.features import Matrix, draw
+from ml.history import fold
 from ml.lead import LeadReport
 from ml.samples import Past, Plan
 from ml.silences import WEEK, Silences, weeks_of
@@ -115,7 +116,9 @@ def backtest(
         for week in weeks:
             members = past.members(week)
             matrix = past.matrix(week, members[np.isin(members, followed)])
-            silences.score(week, matrix.members.astype(np.int64), trained.said(matrix))
+            days = fold(past.facts, week, matrix.members)
+            said = trained.lasting(matrix, days, silences.silent // DAY)
+            silences.score(week, matrix.members.astype(np.int64), said)
         if progress is not None:
             progress(number + 1, len(plan))
     return _report(past, contenders, tested, draws, silences)

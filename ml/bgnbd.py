@@ -109,8 +109,8 @@ def alive(model: BgNbd, seen: Counts) -> F64:
     return np.where(seen.x > 0, 1 / (1 + odds), 1.0)
 
 
-def silent(model: BgNbd, seen: Counts, horizon_days: float) -> F64:
-    """P(no order in the next `horizon_days` days).
+def silent(model: BgNbd, seen: Counts, horizon_days: float | F64) -> F64:
+    """P(no order in the next `horizon_days` days: those of everybody, or one number a member).
 
     Given activity, the rate is Gamma(r + x, alpha + age), so no order comes with probability
     ((alpha + age) / (alpha + age + H)) ** (r + x); those who left never order.

@@ -79,8 +79,11 @@ def alive(model: Cnbd, seen: Rhythms) -> F64:
     return np.exp(active - np.logaddexp(left, active))
 
 
-def silent(model: Cnbd, seen: Rhythms, horizon_days: float) -> F64:
-    """P(no order in the next `horizon_days` days): gone already, or the next one comes later."""
+def silent(model: Cnbd, seen: Rhythms, horizon_days: float | F64) -> F64:
+    """P(no order in the next `horizon_days` days): gone already, or the next one comes later.
+
+    The days are those of everybody, or one number a member.
+    """
     left = _left(model, seen)
     known = np.logaddexp(left, _active(model, seen, 0.0))
     return np.exp(np.logaddexp(left, _active(model, seen, horizon_days)) - known)
@@ -166,7 +169,7 @@ def _left(model: Cnbd, seen: Rhythms) -> F64:
     return leaving + _scale(model) + gammaln(shape) - shape * np.log(model.alpha + seen.last)
 
 
-def _active(model: Cnbd, seen: Rhythms, wait: float) -> F64:
+def _active(model: Cnbd, seen: Rhythms, wait: float | F64) -> F64:
     """Log of the likelihood of the orders, of staying, and of none until `wait` days from now."""
     return _staying(model, seen) + np.logaddexp.reduce(_steps(model, seen, wait), axis=0)
 
@@ -175,7 +178,7 @@ def _staying(model: Cnbd, seen: Rhythms) -> F64:
     return betaln(model.a, model.b + seen.x + 1) - betaln(model.a, model.b)
 
 
-def _steps(model: Cnbd, seen: Rhythms, wait: float) -> F64:
+def _steps(model: Cnbd, seen: Rhythms, wait: float | F64) -> F64:
     """Log-likelihood of the orders and of 0, 1, .. k - 1 unseen steps since the last [k, n]."""
     shape = model.r + model.k * seen.x
     quiet = np.log(np.maximum(seen.age + wait - seen.last, 1e-12))

@@ -3,9 +3,12 @@
 from contextlib import suppress
 from typing import Final
 
-from ml import aft, baselines
-from ml.arrays import F64, sigmoid
+import numpy as np
+
+from ml import aft, baselines, bgnbd, cnbd
+from ml.arrays import F64, logit, sigmoid
 from ml.features import Matrix
+from ml.history import Days
 from ml.samples import Past
 from ml.training import train_on
 
@@ -24,6 +27,7 @@ MODELS: Final = ("product", "xgboost", "lightgbm", *BASELINES)
 """The product, its boosted trees alone, LightGBM's where that is installed, and the baselines."""
 
 _RUNGS: Final = {"logistic": "logistic_rich"}
+# The rung "logistic_rfm" is not shown: the baseline "logistic" is its like.
 
 
 class Contenders:
@@ -53,6 +57,25 @@ class Contenders:
         if waits is not None:
             values = matrix.only(self._artifact.models.names)
             answer["product"] = waits.days(values, threads=self._threads)
+        return answer
+
+    def lasting(self, matrix: Matrix, seen: Days, silent_days: int) -> dict[str, F64]:
+        """The chance of each row that the silence it is in lasts `silent_days`, by every model.
+
+        `seen` are the order-days of the rows' members at the same instant. The product and the
+        models of buying are asked for the days that are still to come; the product is also shown
+        as its horizon has it ("product_horizon"), and the others can say nothing else.
+        """
+        artifact, said = self._artifact, self.said(matrix)
+        left = np.maximum(silent_days - matrix.column("recency"), 1.0)
+        answer = {"product": said["product"], "product_horizon": said["product"]} | said
+        if artifact.waits is not None:
+            told = artifact.waits.days(matrix.only(artifact.models.names), threads=self._threads)
+            horizon = artifact.about.horizon_days
+            answer["product"] = sigmoid(aft.lasting(logit(said["product"]), told, horizon, left))
+        bought, rhythms = bgnbd.counts(seen), cnbd.rhythms(seen)
+        answer["cnbd_lasting"] = cnbd.silent(artifact.purchases.cnbd, rhythms, left)
+        answer["bgnbd_lasting"] = bgnbd.silent(artifact.purchases.bgnbd, bought, left)
         return answer
 
     def said(self, matrix: Matrix) -> dict[str, F64]:

@@ -6,7 +6,7 @@ from typing import Final, Literal
 import numpy as np
 from scipy.optimize import minimize
 
-from ml import table
+from ml import logistic, table
 from ml.arrays import F64, Numbers, logit, moved, sigmoid
 from ml.booster import Booster
 from ml.features import Matrix
@@ -14,41 +14,63 @@ from ml.logistic import Logistic
 from ml.samples import HERE, Learning, Rows
 from ml.table import Table
 
-Rung = Literal["bgnbd", "cnbd", "recency_frequency", "logistic", "xgboost", "mean"]
-
-RUNGS: Final[tuple[Rung, ...]] = (
+Rung = Literal[
+    "simple_mean",
     "bgnbd",
     "cnbd",
     "recency_frequency",
+    "logistic_rfm",
+    "logistic",
+    "xgboost",
+    "mean",
+]
+
+RUNGS: Final[tuple[Rung, ...]] = (
+    "simple_mean",
+    "bgnbd",
+    "cnbd",
+    "recency_frequency",
+    "logistic_rfm",
     "mean",
     "logistic",
     "xgboost",
 )
-"""From the steadiest up: on few members models of few parameters are hard to beat, and a mean errs
-less by chance than the learned models in it."""
+"""From the steadiest up: of few members models of few parameters are hard to beat, and a mean errs
+less by chance than the models in it."""
 
 MIXED: Final[tuple[Rung, ...]] = ("bgnbd", "cnbd", "logistic", "xgboost")
 """What "mean" is a mean of."""
+
+SIMPLE: Final[tuple[Rung, ...]] = ("bgnbd", "cnbd", "logistic_rfm")
+"""What "simple_mean" is the even mean of: models of four to six parameters each."""
 
 EVEN: Final = (1 / 6, 1 / 6, 1 / 3, 1 / 3)
 """Their weights before any trial: the two models of buying are of one kind and share a vote."""
 
 _ROWS_FOR_MEAN: Final = 5_000
 _PULL: Final = 120.0
+_PENALTY_RFM: Final = 30.0
 
 
 @dataclass(frozen=True, eq=False)
 class Models:
-    """Trained models; the learned ones read the same columns `names`."""
+    """Trained models; `logistic` and `booster` read the same columns `names`.
+
+    `logistic_rfm` reads those of `table.SHAPE`; models of older formats have none.
+    """
 
     names: tuple[str, ...]
     table: Table
     logistic: Logistic
     booster: Booster
     weights: tuple[float, ...] = EVEN
+    logistic_rfm: Logistic | None = None
 
     def log_odds(self, matrix: Matrix, *, threads: int = 0) -> dict[Rung, F64]:
-        """Log-odds of falling silent by each rung; "mean" weighs those of `MIXED`."""
+        """Log-odds of falling silent by each rung; "mean" weighs those of `MIXED`.
+
+        Models of older formats have neither "logistic_rfm" nor "simple_mean".
+        """
         values = matrix.only(self.names)
         answer: dict[Rung, F64] = {
             "bgnbd": logit(matrix.column("bgnbd_silent")),
@@ -57,6 +79,9 @@ class Models:
             "logistic": self.logistic.log_odds(values),
             "xgboost": self.booster.log_odds(values, threads=threads),
         }
+        if self.logistic_rfm is not None:
+            answer["logistic_rfm"] = self.logistic_rfm.log_odds(matrix.only(table.SHAPE))
+            answer["simple_mean"] = np.mean([answer[rung] for rung in SIMPLE], axis=0)
         return mixed(answer, self.weights)
 
     def weighing(self, weights: tuple[float, ...]) -> "Models":
@@ -71,9 +96,10 @@ def fit(rows: Rows, *, seed: int = 0, threads: int = 1, by: Learning = HERE) -> 
     """
     return Models(
         rows.names,
-        table.fit(rows.shape, rows.outcome),
+        table.fit(rows.shape[:, : len(table.COLUMNS)], rows.outcome),
         by.regress(rows),
         by.boost(rows, seed=seed, threads=threads),
+        logistic_rfm=logistic.fit(rows.shape, rows.outcome, penalty=_PENALTY_RFM),
     )
 
 
@@ -143,10 +169,10 @@ def choose(trials: list[Trial], rows: int) -> Rung:
 
     Compared by log-loss after each has been given the right base rate, so that a drifting
     season does not decide which model ranks and spreads best; the error is that of the paired
-    difference over members. Without trials, `rows` of training decide: few mean BG/NBD.
+    difference over members. Without trials, `rows` of training decide: few mean the simple mean.
     """
     if not trials:
-        return "mean" if rows >= _ROWS_FOR_MEAN else "bgnbd"
+        return "mean" if rows >= _ROWS_FOR_MEAN else "simple_mean"
     members = np.concatenate([trial.members for trial in trials])
     losses = {
         rung: np.concatenate([_loss(trial.outcome, trial.log_odds[rung]) for trial in trials])

@@ -7,7 +7,7 @@ import numpy as np
 
 from ml import artifact as artifacts
 from ml import features
-from ml.artifact import FORMAT, Artifact
+from ml.artifact import FORMATS, Artifact
 from ml.errors import CorruptArtifact, ModelError
 from ml.expectations import UNFITTED
 from ml.facts import Facts
@@ -36,8 +36,9 @@ def read_model(data: bytes, manifest: dict[str, Any]) -> Artifact:
     CorruptArtifact for any damage or a manifest of another model.
     """
     made = manifest.get("format")
-    if isinstance(made, int) and made != FORMAT:
-        raise UnknownModel(f"it has format {made}, this program reads format {FORMAT}")
+    if isinstance(made, int) and made not in FORMATS:
+        known = ", ".join(map(str, FORMATS))
+        raise UnknownModel(f"it has format {made}, this program reads the formats {known}")
     model = artifacts.from_bytes(data)
     inside = model.manifest()
     if any(manifest.get(name) != inside[name] for name in ("sha256", "features", "choice")):

@@ -53,7 +53,7 @@ class Sample:
 class Rows:
     """Samples of several cutoffs stacked: values [rows, names] and outcomes.
 
-    `shape` holds the columns of `ml.table` for the same rows, whatever was chosen to learn from;
+    `shape` holds `SHAPE` of `ml.table` for the same rows, whatever was chosen to learn from;
     `cutoffs` says of which samples they are, in this order. Rows that lie on other machines have
     outcomes and shape here, and no values.
     """
@@ -61,7 +61,7 @@ class Rows:
     values: F32
     outcome: F64
     names: tuple[str, ...]
-    shape: F32 = field(default_factory=lambda: np.empty((0, len(table.COLUMNS)), np.float32))
+    shape: F32 = field(default_factory=lambda: np.empty((0, len(table.SHAPE)), np.float32))
     cutoffs: tuple[int, ...] = ()
 
 
@@ -272,7 +272,7 @@ class Past(Learning):
             np.concatenate([sample.matrix.only(names) for sample in samples]),
             np.concatenate([sample.outcome for sample in samples]),
             names,
-            np.concatenate([sample.matrix.only(table.COLUMNS) for sample in samples]),
+            np.concatenate([sample.matrix.only(table.SHAPE) for sample in samples]),
             tuple(cutoffs),
         )
 

@@ -17,7 +17,7 @@ from ml import logistic, table, together
 from ml.arrays import F32, F64, I64, Bools, logit
 from ml.artifact import Artifact
 from ml.features import Matrix
-from ml.ladder import MIXED, Models, Rung
+from ml.ladder import MIXED, SIMPLE, Models, Rung
 from ml.logistic import Logistic
 from ml.together import Together
 
@@ -84,6 +84,8 @@ class Scorer:
             boosters.append(artifact.waits.trees)
         self._trees: Together | None = together.join(boosters) if boosters else None
         self._linear = Linear.of(self._models.logistic)
+        rfm = self._models.logistic_rfm
+        self._rfm = None if rfm is None else Linear.of(rfm)
 
     def say(self, matrix: Matrix, *, threads: int = 1) -> Said:
         """Log-odds and days of every row. Threads change no bit, nor do other rows."""
@@ -113,6 +115,9 @@ class Scorer:
                 total += weight * margins[:, 0].astype(np.float64)
             elif rung == "logistic":
                 total += weight * self._linear.log_odds(values, missing)
+            elif rung == "logistic_rfm" and self._rfm is not None:
+                few = matrix.only(table.SHAPE)
+                total += weight * self._rfm.log_odds(few, np.isnan(few))
             else:
                 total += weight * _plain(self._models, matrix, rung)
         into.log_odds[:] = total
@@ -129,6 +134,8 @@ def _plain(models: Models, matrix: Matrix, rung: Rung) -> F64:
 
 def voices(artifact: Artifact) -> dict[Rung, float]:
     """The kinds of model that have a say in the score, and their weights."""
+    if artifact.choice == "simple_mean":
+        return dict.fromkeys(SIMPLE, 1 / len(SIMPLE))
     if artifact.choice != "mean":
         return {artifact.choice: 1.0}
     weights = zip(MIXED, artifact.models.weights, strict=True)

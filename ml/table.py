@@ -7,7 +7,10 @@ import numpy as np
 
 from ml.arrays import F32, F64, I64
 
-COLUMNS: Final = ("recency", "orders_365")
+SHAPE: Final = ("recency", "orders_365", "spend_365", "basket_mean", "orders_90")
+"""Recency, frequency and money: what the models of few columns read, the table the first two."""
+
+COLUMNS: Final = SHAPE[:2]
 _PRIOR: Final = 10.0
 _TENTHS: Final = tuple(n / 10 for n in range(1, 10))
 _ORDERS: Final = (1.5, 2.5, 3.5, 5.5, 10.5)

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from ml.arrays import DAY
 from ml.artifact import Artifact
 from ml.errors import CorruptArtifact
 from ml.facts import Facts
+from ml.ladder import SIMPLE, Rung
+from ml.opening import read_model
 from ml.samples import Past, Plan
 from ml.scoring import score
 from tests.ml.conftest import AS_OF
@@ -106,6 +109,44 @@ def test_a_model_of_the_first_format_scores_by_its_even_mean(
     bgnbd = artifact.models.log_odds(matrix, threads=1)["bgnbd"]
     assert score(old, facts, as_of=AS_OF).next_order_days.shape == bgnbd.shape
     assert np.isnan(score(old, facts, as_of=AS_OF).next_order_days).all()
+
+
+def to_second_format(artifact: Artifact) -> Artifact:
+    """What the program made before it knew `logistic_rfm`."""
+    models = replace(artifact.models, logistic_rfm=None)
+    return replace(artifact, models=models, choice="mean", shift=0.1)
+
+
+def test_a_model_of_the_second_format_keeps_its_bytes_and_scores(facts: Facts, artifact: Artifact):
+    old = to_second_format(artifact)
+    assert old.manifest()["format"] == 2
+    again = artifacts.from_bytes(old.to_bytes())
+    assert again.to_bytes() == old.to_bytes()
+    assert again.models.logistic_rfm is None
+    told = read_model(old.to_bytes(), old.manifest())
+    matrix = Past(facts, Plan()).matrix(AS_OF)
+    odds = artifact.models.log_odds(matrix, threads=1)
+    assert np.allclose(told.models.log_odds(matrix, threads=1)["mean"], odds["mean"])
+    assert "simple_mean" not in told.models.log_odds(matrix, threads=1)
+    new = score(replace(artifact, choice="mean", shift=0.1), facts, as_of=AS_OF)
+    assert score(told, facts, as_of=AS_OF).probability.tobytes() == new.probability.tobytes()
+
+
+@pytest.mark.parametrize("choice", ["simple_mean", "logistic_rfm"])
+def test_a_choice_that_the_format_does_not_have_is_damage(artifact: Artifact, choice: Rung):
+    with pytest.raises(CorruptArtifact, match="format"):
+        artifacts.from_bytes(replace(to_second_format(artifact), choice=choice).to_bytes())
+
+
+def test_the_rfm_regression_comes_back_to_the_bit(facts: Facts, artifact: Artifact):
+    again = artifacts.from_bytes(artifact.to_bytes())
+    assert artifact.manifest()["format"] == 3
+    matrix = Past(facts, Plan()).matrix(AS_OF)
+    ours, theirs = (m.models.log_odds(matrix, threads=1) for m in (artifact, again))
+    for rung in ("logistic_rfm", "simple_mean"):
+        assert ours[rung].tobytes() == theirs[rung].tobytes()
+    parts = [ours[rung] for rung in SIMPLE]
+    assert np.allclose(ours["simple_mean"], sum(parts) / 3)
 
 
 def test_a_model_that_lost_its_waits_is_damaged(tmp_path: Path, artifact: Artifact):

@@ -23,6 +23,7 @@ from ml.contenders import Contenders
 from ml.evaluation import roc_auc
 from ml.facts import Facts
 from ml.files import read
+from ml.history import fold
 from ml.samples import Past, Plan
 from tests.ml.small_shop import START, real_data, shop
 
@@ -89,7 +90,9 @@ def test_what_comes_after_a_week_changes_no_score_of_that_week(facts: Facts) -> 
         said: list[dict[str, F64]] = []
         for known in (facts, other_future(cut, 2)):
             past = Past(known, Plan())
-            said.append(Contenders(past, earlier, 1).said(past.matrix(week)))
+            matrix = past.matrix(week)
+            days = fold(past.facts, week, matrix.members)
+            said.append(Contenders(past, earlier, 1).lasting(matrix, days, 90))
         for model, probability in said[0].items():
             assert probability.tobytes() == said[1][model].tobytes(), model
 
