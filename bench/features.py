@@ -14,7 +14,6 @@ members had anything new. `--no-database` leaves this part out: filling takes lo
 import argparse
 import importlib.util
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from bench.peaks import peak_mib
 
 DAY = 86_400
 START = 1_700_000_000 // DAY * DAY
@@ -87,20 +88,6 @@ class Ours:
         matrix = features.build(self.facts, as_of, everyone, purchases=fitted, threads=self.threads)
         print(f"{matrix.values.shape[1]} columns", file=sys.stderr)
         return len(matrix.members)
-
-
-def peak_mib() -> float:
-    """The most memory this program has held, in MiB.
-
-    `ru_maxrss` would be wrong: it counts what the process was before this program began, which is
-    a copy of the one that started it, columns included.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def contend(name: str, folder: Path, threads: int) -> None:
