@@ -1,11 +1,14 @@
 """Order lines gathered to one order a customer and day, in bounded memory."""
 
+from typing import Final
+
 import numpy as np
 
 from ml.arrays import DAY, F64, I64, Bools
 from ml.facts import NEVER, Facts
 
-_PENDING: int = 2_000_000
+_PENDING: Final = 2_000_000
+"""So many lines are pending at least, and as many as there are orders: folding sorts both."""
 
 
 class Purchases:
@@ -32,7 +35,7 @@ class Purchases:
         self._lines.append(lines[fen >= 0])
         self._refunds.append(lines[fen < 0][:, :3])
         self._pending += len(lines)
-        if self._pending >= _PENDING:
+        if self._pending >= max(_PENDING, len(self._orders)):
             self._fold()
 
     def facts(self) -> tuple[Facts, int]:
@@ -65,7 +68,7 @@ class Purchases:
 
     def _fold(self) -> None:
         lines = np.concatenate([self._orders, *self._lines])
-        self._lines, self._pending = [], 0
+        self._orders, self._lines, self._pending = lines[:0], [], 0
         lines = lines[np.lexsort((lines[:, 1], lines[:, 0]))]
         day = lines[:, 1] // DAY
         new = np.ones(len(lines), dtype=np.bool_)
