@@ -8,7 +8,7 @@ from uuid import UUID
 from app import churn
 from app.kernel.db import Database
 from app.kernel.table import Json
-from workers.models import Reading, as_arrays, in_thread, open_model, read_once
+from workers.models import Opened, Reading, as_arrays, in_thread, open_model, read_once
 
 if TYPE_CHECKING:
     from ml.artifact import Artifact
@@ -21,15 +21,10 @@ async def tried(
     database: Database, facts: churn.ChurnFacts, artifact: "Artifact", as_of: datetime, threads: int
 ) -> Json | None:
     """Evidence of a model beside the one in force; None where there is nothing to compare."""
-    async with database.read() as read:
-        rival = await churn.champion(read)
-    horizon = timedelta(days=artifact.about.horizon_days)
-    if rival is None or rival.trained_as_of + horizon > as_of:
+    rival = await rival_of(database, artifact.about.horizon_days, as_of)
+    if rival is None:
         return None
-    try:
-        champion = (await open_model(database, rival.id)).artifact
-    except (churn.ModelDamaged, churn.ModelUnusable):
-        return None
+    champion = rival.artifact
 
     def work() -> dict[str, Any] | None:
         from ml.rivals import compare
@@ -42,8 +37,24 @@ async def tried(
             threads=threads,
         )
 
-    found = await in_thread(work)
-    return None if found is None else _dated(found) | {"rival": rival.version}
+    return told(await in_thread(work), rival)
+
+
+async def rival_of(database: Database, horizon_days: int, as_of: datetime) -> Opened | None:
+    """The model in force, where windows have closed since that it knows nothing of."""
+    async with database.read() as read:
+        rival = await churn.champion(read)
+    if rival is None or rival.trained_as_of + timedelta(days=horizon_days) > as_of:
+        return None
+    try:
+        return await open_model(database, rival.id)
+    except (churn.ModelDamaged, churn.ModelUnusable):
+        return None
+
+
+def told(found: dict[str, Any] | None, rival: Opened) -> Json | None:
+    """A comparison as it is kept: with the rival's name, and instants that people read."""
+    return None if found is None else _dated(found) | {"rival": rival.row.version}
 
 
 def _dated(found: dict[str, Any]) -> Json:

@@ -19,6 +19,7 @@ from app.churn import sources
 from app.churn.copying import Column, copy_columns
 from app.churn.kept import Mark, mark_of, opened, read_known, renewed, save
 from app.churn.known import Known, seen
+from app.churn.ranges import MemberRange
 from app.kernel.db import Database
 
 
@@ -64,13 +65,15 @@ async def read_facts(
     zone: str,
     events_since: datetime | None = None,
     kept: Path | None = None,
+    within: MemberRange | None = None,
 ) -> ChurnFacts:
     """Everything that happened before `as_of`, and nothing of what happened since.
 
     An order that was cancelled by then carries the instant, so that it counts for cutoffs before
     it. Of events only those from `events_since` on are given, if it is. With `kept`, a file, only
     members of whom anything changed since it was written are read (see `kept.py`); the answer is
-    the same.
+    the same. `within` reads some members alone, by their ids; raises MembersMoved where they are
+    others by now.
     """
     async with database.read() as read:
         connection = await read.session.connection(
@@ -81,9 +84,12 @@ async def read_facts(
         await connection.execute(text("SELECT 1"))
         raw = (await connection.get_raw_connection()).driver_connection
         driver = cast("asyncpg.Connection", raw)
-        everyone = await copy_columns(driver, sources.members(), {"id": 16, "is_test": 2})
-        mark = None if kept is None else await mark_of(driver)
-        known = await _known(driver, everyone["id"], kept, mark)
+        whose = sources.everybody if within is None else within.whose
+        everyone = await copy_columns(driver, sources.members(whose), {"id": 16, "is_test": 2})
+        if within is not None:
+            within.check(len(everyone["id"]))
+        mark = None if kept is None or within is not None else await mark_of(driver)
+        known = await _known(driver, everyone["id"], kept, mark, whose)
     if kept is not None and mark is not None:
         # Other work of this process goes on beside the large arrays.
         await asyncio.to_thread(save, kept, known, everyone["id"], mark)
@@ -100,7 +106,11 @@ async def read_facts(
 
 
 async def _known(
-    driver: "asyncpg.Connection", members: Column, kept: Path | None, mark: Mark | None
+    driver: "asyncpg.Connection",
+    members: Column,
+    kept: Path | None,
+    mark: Mark | None,
+    whose: sources.Whose,
 ) -> Known:
     if kept is not None and mark is not None:
         old = await asyncio.to_thread(opened, kept, mark.whose)
@@ -108,4 +118,4 @@ async def _known(
         del old
         if known is not None:
             return known
-    return await read_known(driver, members)
+    return await read_known(driver, members, whose)

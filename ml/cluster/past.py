@@ -1,0 +1,400 @@
+"""The past as it lies on the workers: who is at stake, their features, and rows to learn from."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml import aft, bgnbd, cnbd, features, labels, table
+from ml.arrays import DAY, F32, F64, I32, I64, Bools
+from ml.bgnbd import Counts
+from ml.booster import Booster
+from ml.cluster import fitting
+from ml.cluster.parts import Part, Parts
+from ml.cnbd import Rhythms
+from ml.expectations import Expectations
+from ml.facts import NEVER, Facts
+from ml.features import Matrix, draw
+from ml.history import fold
+from ml.logistic import Logistic
+from ml.samples import Extent, Past, Plan, Rows, Sample, extremes
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+SPREAD_FROM: Final = 50_000
+"""Rows from which all workers fit together: fewer are brought to one of them, whose fit is the very
+one of a single machine."""
+
+_EVER_DAYS: Final = 1_000_000
+_STEP_DAYS: Final = 15
+_AHEAD: Final = 70
+"""Cutoffs that are looked at together: as many as the replays of the base rate can ask for."""
+
+Bits = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """Who is at stake at a cutoff and who had ever ordered, a bit each; how many fell silent."""
+
+    present: Bits
+    ever: Bits
+    silent: float
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """What models of buying know of members who were drawn at a cutoff, and what came after.
+
+    `silent` has a row for each number of days that was asked for.
+    """
+
+    members: I32
+    counts: Counts
+    silent: dict[int, F64]
+
+
+@dataclass(frozen=True, eq=False)
+class SpreadRows(Rows):
+    """Rows whose values lie on the workers: of each part which rows of all they are."""
+
+    held: "tuple[Future[F32], ...]" = ()
+    places: tuple[I64, ...] = field(default_factory=tuple)
+
+
+def _look(part: Part, cutoffs: list[int], active_days: int, horizon_days: int) -> list[Looked]:
+    answer: list[Looked] = []
+    for cutoff in cutoffs:
+        members = labels.population(part.facts, cutoff, active_days)
+        ever = labels.population(part.facts, cutoff, _EVER_DAYS)
+        silent = labels.churned(part.facts, cutoff, horizon_days, members).sum()
+        everybody = len(part.facts.member_ids)
+        answer.append(Looked(_bits(members, everybody), _bits(ever, everybody), float(silent)))
+    return answer
+
+
+def _bits(members: I32, everybody: int) -> Bits:
+    present = np.zeros(everybody, dtype=np.bool_)
+    present[members] = True
+    return np.packbits(present)
+
+
+def _watch(
+    part: Part, members: list[I32], cutoffs: list[int], days: list[int]
+) -> list[tuple[Counts, list[F64]]]:
+    return [
+        (
+            bgnbd.counts(fold(part.facts, cutoff, own)),
+            [labels.churned(part.facts, cutoff, each, own) for each in days],
+        )
+        for cutoff, own in zip(cutoffs, members, strict=True)
+    ]
+
+
+def _rhythms(part: Part, members: list[I32], instants: list[int]) -> list[Rhythms]:
+    return [
+        cnbd.rhythms(fold(part.facts, at, own)) for at, own in zip(instants, members, strict=True)
+    ]
+
+
+def _features(
+    part: Part, members: I32, at: int, purchases: Expectations, horizon_days: int
+) -> Matrix:
+    return features.build(part.facts, at, members, purchases=purchases, horizon_days=horizon_days)
+
+
+def _ends(*matrices: Matrix) -> list[tuple[tuple[str, ...], F32, F32]]:
+    return [(matrix.names, *_extremes(matrix)) for matrix in matrices]
+
+
+def _extremes(matrix: Matrix) -> tuple[F32, F32]:
+    if len(matrix.members):
+        return extremes(matrix)
+    nothing = np.full(len(matrix.names), np.nan, dtype=np.float32)
+    return nothing, nothing
+
+
+def _only(names: tuple[str, ...], *matrices: Matrix) -> F32:
+    return np.concatenate([matrix.only(names) for matrix in matrices])
+
+
+def _extent(part: Part, as_of: int) -> tuple[int, int, int, int]:
+    known = part.facts.order_at < as_of
+    at, member = part.facts.order_at[known], part.facts.order_member[known]
+    if not len(at):
+        return NEVER, 0, 0, 0
+    return int(at.min()), int(at.max()), len(at), len(np.unique(member))
+
+
+def _outcomes(part: Part, members: I32, cutoff: int, days: int) -> F64:
+    return labels.churned(part.facts, cutoff, days, members)
+
+
+def _waits(part: Part, members: list[I32], cutoffs: list[int], as_of: int) -> tuple[F64, Bools]:
+    each = [
+        aft.waited(part.facts, cutoff, as_of, own)
+        for cutoff, own in zip(cutoffs, members, strict=True)
+    ]
+    return np.concatenate([one.days for one in each]), np.concatenate([one.came for one in each])
+
+
+class ClusterPast(Past):
+    """Samples of the past whose members, features and rows the workers hold."""
+
+    def __init__(self, parts: Parts, plan: Plan, *, spread_from: int = SPREAD_FROM) -> None:
+        """Of these parts and this plan; `spread_from` rows on all workers fit together."""
+        super().__init__(Facts(member_ids=()), plan)
+        self.parts = parts
+        self._spread_from = spread_from
+        self._looked: dict[int, Looked] = {}
+        self._watched: dict[int, Watched] = {}
+        self._rhythms: dict[int, Rhythms] = {}
+        self._held: dict[int, list[Future[Matrix]]] = {}
+        self._ends: dict[int, tuple[tuple[str, ...], Bools]] = {}
+
+    @cached_property
+    def first(self) -> int | None:
+        """The instant of the first order; None without any."""
+        return self.parts.first
+
+    def extent(self, as_of: int) -> Extent:
+        """How much was known at an instant."""
+        found = self.parts.each(_extent, as_of)
+        least, most = min(part[0] for part in found), max(part[1] for part in found)
+        return Extent((least, most), sum(part[2] for part in found), sum(p[3] for p in found))
+
+    def members(self, cutoff: int) -> I32:
+        """The population at a cutoff."""
+        return self._codes(self._look_at(cutoff).present)
+
+    def rate(self, cutoff: int) -> float:
+        """The share of the population that fell silent after a cutoff; NaN of nobody."""
+        looked = self._look_at(cutoff)
+        number = int(np.bitwise_count(looked.present).sum())
+        return looked.silent / number if number else float("nan")
+
+    def outcomes(self, cutoff: int, days: int, members: I32) -> F64:
+        """1.0 for each member without an order in the days after a cutoff, else 0.0."""
+        watched = self._watched.get(cutoff)
+        if watched and days in watched.silent and np.array_equal(members, watched.members):
+            return watched.silent[days]
+        found = self.parts.each(_outcomes, cutoff, days, by_part=self.parts.split(members))
+        return np.concatenate(found)
+
+    def at(self, cutoff: int) -> Sample:
+        """The sample of one cutoff, brought here; it is not kept."""
+        members = self._drawn(cutoff)
+        found: list[Matrix] = self.parts.gather(self._matrices(cutoff))
+        values: F32 = np.concatenate([part.values for part in found])
+        outcome = self.outcomes(cutoff, self.plan.horizon_days, members)
+        return Sample(cutoff, Matrix(values, found[0].names, members), outcome)
+
+    def regress(self, rows: Rows) -> Logistic:
+        """A logistic regression by sums over the parts."""
+        held = _held(rows)
+        if len(rows.outcome) < self._spread_from:
+            return self._whole(fitting.regress_whole, held, (rows.outcome,))
+        return fitting.regress(self.parts, held.held, held.places, rows.outcome)
+
+    def boost(self, rows: Rows, *, seed: int = 0, threads: int = 1) -> Booster:
+        """Trees for the rows' outcomes, by xgboost's own all-reduce over the workers."""
+        held = _held(rows)
+        if len(rows.outcome) < self._spread_from:
+            return self._whole(fitting.boost_whole, held, (rows.outcome,), seed, threads)
+        own = [rows.outcome[place] for place in held.places]
+        return fitting.boost(self.parts, held.held, own, len(rows.names), seed=seed)
+
+    def boost_waits(self, rows: Rows, *, as_of: int, threads: int = 1) -> Booster:
+        """Trees for the logarithm of the days that the rows' members waited, as of an instant."""
+        held, cutoffs = _held(rows), list(rows.cutoffs)
+        own = self._own([self._drawn(cutoff) for cutoff in cutoffs])
+        found: list[tuple[F64, Bools]] = self.parts.each(_waits, cutoffs, as_of, by_part=own)
+        days, came = [one for one, _ in found], [one for _, one in found]
+        seed = self.plan.seed
+        if len(rows.outcome) < self._spread_from:
+            whole = (_placed(days, held.places), _placed(came, held.places))
+            return self._whole(fitting.boost_waits_whole, held, whole, seed, threads)
+        return fitting.boost_waits(self.parts, held.held, days, came, len(rows.names), seed=seed)
+
+    def _whole(self, work: Any, rows: SpreadRows, labels: tuple[Any, ...], *given: Any) -> Any:
+        """Work on all rows by one worker."""
+        future = self.parts.submit(work, rows.places, labels, given, *rows.held)
+        return self.parts.gather([future])[0]
+
+    def _codes(self, bits: Bits) -> I32:
+        return np.flatnonzero(np.unpackbits(bits, count=self.parts.members)).astype(np.int32)
+
+    def _look_at(self, cutoff: int) -> Looked:
+        if cutoff not in self._looked:
+            plan = self.plan
+            cutoffs = self._near(cutoff, self._looked)
+            found: list[list[Looked]] = self.parts.each(
+                _look, cutoffs, plan.active_days, plan.horizon_days
+            )
+            for place, each in enumerate(cutoffs):
+                parts = [part[place] for part in found]
+                self._looked[each] = Looked(
+                    self._joined([part.present for part in parts]),
+                    self._joined([part.ever for part in parts]),
+                    sum(part.silent for part in parts),
+                )
+        return self._looked[cutoff]
+
+    def _joined(self, parts: list[Bits]) -> Bits:
+        sizes = self.parts.sizes.tolist()
+        every = [np.unpackbits(bits, count=n) for bits, n in zip(parts, sizes, strict=True)]
+        return np.packbits(np.concatenate(every))
+
+    def _near(self, cutoff: int, known: "dict[int, Any]") -> list[int]:
+        """A cutoff, and others that will be asked for: they cost one way there together."""
+        first, step = self.first or cutoff, _STEP_DAYS * DAY
+        grid = [self.parts.as_of - n * step for n in range(_AHEAD)]
+        others = [at for at in grid if at >= first and at not in known and at != cutoff]
+        return [cutoff, *others]
+
+    def _drawn(self, cutoff: int) -> I32:
+        plan = self.plan
+        return draw(self.members(cutoff), plan.most_rows // plan.cutoffs, plan.seed)
+
+    def _own(self, members: list[I32]) -> list[list[I32]]:
+        """Members of several cutoffs as codes of each part."""
+        split = [self.parts.split(each) for each in members]
+        return [[each[place] for each in split] for place in range(len(self.parts.held))]
+
+    def _watch_at(self, cutoff: int) -> Watched:
+        if cutoff not in self._watched:
+            cutoffs = self._near(cutoff, self._watched)
+            members = [self._drawn(each) for each in cutoffs]
+            days = sorted({15, 30, self.plan.horizon_days})
+            found: list[list[tuple[Counts, list[F64]]]] = self.parts.each(
+                _watch, cutoffs, days, by_part=self._own(members)
+            )
+            for place, (each, own) in enumerate(zip(cutoffs, members, strict=True)):
+                parts = [part[place] for part in found]
+                silent = [
+                    np.concatenate(column) for column in zip(*(s for _, s in parts), strict=True)
+                ]
+                self._watched[each] = Watched(
+                    own, _counts([one for one, _ in parts]), dict(zip(days, silent, strict=True))
+                )
+        return self._watched[cutoff]
+
+    def _counts(self, cutoff: int, members: I32) -> Counts:
+        return self._watch_at(cutoff).counts
+
+    def _rhythms_at(self, at: int) -> Rhythms:
+        """What models of buying are fitted to: of 20,000 members who had ordered, at the most."""
+        if at not in self._rhythms:
+            instants = self._near(at, self._rhythms)
+            members = [
+                features.drawn(self._codes(self._look_at(each).ever), seed=self.plan.seed)
+                for each in instants
+            ]
+            found: list[list[Rhythms]] = self.parts.each(
+                _rhythms, instants, by_part=self._own(members)
+            )
+            for place, each in enumerate(instants):
+                self._rhythms[each] = _together([part[place] for part in found])
+        return self._rhythms[at]
+
+    def _fit_expectations(self, at: int) -> Expectations:
+        seen = self._rhythms_at(at)
+        return Expectations(bgnbd.fit(_as_counts(seen)), cnbd.fit(seen))
+
+    def _drawn_counts(self, at: int) -> Counts:
+        return _as_counts(self._rhythms_at(at))
+
+    def _matrix(self, at: int, members: I32) -> Matrix:
+        found: list[Matrix] = self.parts.gather(self._spread_features(at, members))
+        values: F32 = np.concatenate([part.values for part in found])
+        return Matrix(values, found[0].names, members.astype(np.int32))
+
+    def _spread_features(self, at: int, members: I32) -> "list[Future[Matrix]]":
+        own = self.parts.split(members)
+        horizon = self.plan.horizon_days
+        return self.parts.spread(_features, at, self.expectations(at), horizon, by_part=own)
+
+    def _matrices(self, cutoff: int) -> "list[Future[Matrix]]":
+        """The features of a cutoff's sample, left on the workers."""
+        if cutoff not in self._held:
+            self._held[cutoff] = self._spread_features(cutoff, self._drawn(cutoff))
+        return self._held[cutoff]
+
+    def _by_part(self, cutoffs: list[int]) -> "list[tuple[Future[Matrix], ...]]":
+        return list(zip(*(self._matrices(cutoff) for cutoff in cutoffs), strict=True))
+
+    def _varied(self, cutoffs: list[int]) -> tuple[tuple[str, ...], list[Bools]]:
+        """The names of all columns, and which of them vary within each cutoff."""
+        new = [cutoff for cutoff in cutoffs if cutoff not in self._ends]
+        if new:
+            asked = [self.parts.submit(_ends, *part) for part in self._by_part(new)]
+            found = self.parts.gather(asked)
+            for place, cutoff in enumerate(new):
+                parts = [part[place] for part in found]
+                lowest = np.fmin.reduce([low for _, low, _ in parts])
+                highest = np.fmax.reduce([high for _, _, high in parts])
+                self._ends[cutoff] = parts[0][0], highest > lowest
+        return self._ends[cutoffs[0]][0], [self._ends[cutoff][1] for cutoff in cutoffs]
+
+    def _stacked(self, cutoffs: list[int], names: tuple[str, ...]) -> Rows:
+        parts = self._by_part(cutoffs)
+        held = tuple(self.parts.submit(_only, names, *part) for part in parts)
+        shapes: list[F32] = self.parts.gather(
+            [self.parts.submit(_only, table.SHAPE, *part) for part in parts]
+        )
+        members = [self._drawn(cutoff) for cutoff in cutoffs]
+        for cutoff in cutoffs:
+            self._watch_at(cutoff)
+        horizon = self.plan.horizon_days
+        outcome = [self.outcomes(c, horizon, own) for c, own in zip(cutoffs, members, strict=True)]
+        places = tuple(self._places(members))
+        return SpreadRows(
+            values=np.empty((0, len(names)), dtype=np.float32),
+            outcome=np.concatenate(outcome),
+            names=names,
+            shape=_placed(shapes, places),
+            cutoffs=tuple(cutoffs),
+            held=held,
+            places=places,
+        )
+
+    def _places(self, members: list[I32]) -> list[I64]:
+        """Of each part which of the rows are its own, were those of all parts stacked."""
+        sizes = np.array([[len(one) for one in part] for part in self._own(members)])
+        begins = np.concatenate(([0], np.cumsum(sizes.sum(axis=0))[:-1]))
+        before = np.cumsum(sizes, axis=0) - sizes + begins
+        return [
+            np.concatenate([np.arange(a, a + n) for a, n in zip(row, number, strict=True)])
+            for row, number in zip(before.tolist(), sizes.tolist(), strict=True)
+        ]
+
+
+def _held(rows: Rows) -> SpreadRows:
+    if not isinstance(rows, SpreadRows):
+        raise TypeError("these rows are not on the workers")
+    return rows
+
+
+def _placed(parts: list[Any], places: tuple[I64, ...]) -> Any:
+    """Rows of parts in the places that they have among all."""
+    every = np.concatenate(parts)
+    answer = np.empty_like(every)
+    answer[np.concatenate(places)] = every
+    return answer
+
+
+def _counts(parts: list[Counts]) -> Counts:
+    columns = [np.stack([part.x, part.last, part.age]) for part in parts]
+    return Counts(*np.concatenate(columns, axis=1))
+
+
+def _together(parts: list[Rhythms]) -> Rhythms:
+    columns = [np.stack([part.x, part.last, part.age, part.log_gaps]) for part in parts]
+    return Rhythms(*np.concatenate(columns, axis=1))
+
+
+def _as_counts(seen: Rhythms) -> Counts:
+    return Counts(seen.x, seen.last, seen.age)
