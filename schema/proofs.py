@@ -1,5 +1,6 @@
 """Proving that one has a phone or a WeChat account, outside of signing in."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from app.wechat import WeChatRefused, WeChatUnavailable
 from schema.acting import Keyed, MaybeKeyed, answered
 from schema.brakes import Attempt, attempt, owner_came, phone_of
 from schema.context import Info, current_action
+
+# How long a refused double looks for the one that was not, in seconds.
+PAUSES = (0.0, 0.05, 0.25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,35 @@ async def proved(
         return answer
     try:
         proof = await prove()
-    except (members.CodeRefused, WeChatRefused):
-        # Its double may have used the code up just now.
-        answer = await earlier()
-        if answer is None:
+    except (members.CodeRefused, WeChatRefused) as refusal:
+        if input.idempotency_key is None:
             raise
-        return answer
+        return await _of_double(info, input, said, refusal)
     return await answered(info, input, lambda tx: work(tx, proof), given=said)
+
+
+async def _of_double(
+    info: Info,
+    input: Keyed | MaybeKeyed,
+    said: Mapping[str, str | None],
+    refusal: members.CodeRefused | WeChatRefused,
+) -> Json:
+    """The answer of a double that has used the code up just now; else the refusal is raised.
+
+    A double that is at work holds the key's row, and is waited for. One that has yet to begin its
+    work after its proof does so within moments: it is looked for once more.
+    """
+
+    async def refuse(tx: Tx) -> Json:
+        raise refusal
+
+    for pause in PAUSES:
+        await asyncio.sleep(pause)
+        try:
+            return await answered(info, input, refuse, given=said)
+        except type(refusal):
+            continue
+    raise refusal
 
 
 async def prove_phone(info: Info, phone: str, code: str) -> Proof:

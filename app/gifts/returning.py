@@ -1,8 +1,8 @@
-"""One-yuan gifts of orders that were called off or refunded in full: their units are free again."""
+"""One-yuan gifts that were called off or given back, with their order or alone: units are free."""
 
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from app import orders
 from app.gifts.events import GiftFreed
@@ -11,22 +11,40 @@ from app.gifts.tables import GiftHold, HoldState
 from app.kernel.db import Tx
 
 UNDONE = (orders.OrderStatus.CANCELLED, orders.OrderStatus.REFUNDED)
+# Gifts whose own line came back, all of it or all of its money. A line of the same article at its
+# usual price is no gift's: what it was paid with tells them apart.
+_GIVEN_BACK = text(
+    """
+    SELECT h.id FROM gift_hold h
+    JOIN gift_offer o ON o.id = h.offer_id
+    JOIN order_line l ON l.member_id = h.member_id AND l.order_id = :order_id
+     AND l.sku = o.sku AND l.paid_fen = l.quantity * o.price_fen
+    WHERE h.member_id = :member_id AND h.order_ref = :order_ref AND h.state = 'TAKEN'
+      AND (l.refunded_quantity = l.quantity
+           OR l.refunded_fen = l.paid_fen AND l.refunded_fen > 0)
+    """
+)
 
 
 async def return_gifts(tx: Tx, *, member_id: UUID, order_id: UUID) -> int:
     """Put the units that were taken with an order back into stock; answers how many.
 
-    Only for an order that was cancelled or refunded in full, and once: doing it again changes
-    nothing. The member may hold the gift again in the same cycle.
+    All of an order that was cancelled or refunded in full; of one refunded in part, those whose own
+    line came back. Once: doing it again changes nothing. The member may hold the gift again in the
+    same cycle.
     """
     order = (await orders.by_id(tx, [(member_id, order_id)])).get((member_id, order_id))
-    if order is None or order.status not in UNDONE:
+    if order is None or not (order.status in UNDONE or order.refunded_fen):
         return 0
     taken = select(GiftHold).where(
         GiftHold.member_id == member_id,
         GiftHold.order_ref == order.order_no,
         GiftHold.state == HoldState.TAKEN,
     )
+    if order.status not in UNDONE:
+        given = {"member_id": member_id, "order_id": order_id, "order_ref": order.order_no}
+        back = list(await tx.session.scalars(_GIVEN_BACK, given))
+        taken = taken.where(GiftHold.id.in_(back))
     offers = {hold.offer_id for hold in await tx.session.scalars(taken)}
     returned = 0
     # An offer is locked before its holds, and offers in the order of their keys.

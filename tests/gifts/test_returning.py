@@ -13,7 +13,7 @@ from app.orders import Order
 from tests.conftest import TestClock
 from tests.make import gifts as make
 from tests.make.members import member
-from tests.make.orders import order
+from tests.make.orders import line, order
 from workers.gifts import return_gifts as job
 from workers.jobs import Work
 
@@ -110,3 +110,29 @@ async def test_the_job_finds_the_order_of_who_was_merged(
     await job.body(Work(database, settings), member_id=str(who), order_id=str(paid))
     hold.member_id = heir
     assert await standing(database, hold) == (HoldState.RETURNED, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_back"),
+    [
+        ({"refunded_quantity": 1}, True),
+        ({"refunded_fen": 100}, True),
+        ({"refunded_fen": 99}, False),
+        ({"refunded_quantity": 1, "paid_fen": 3_990}, False),
+        ({"refunded_quantity": 1, "sku": "RICE"}, False),
+    ],
+)
+async def test_a_gift_whose_own_line_came_back_is_free(
+    database: Database, clock: TestClock, facts: dict[str, object], is_back: bool
+) -> None:
+    who, paid, hold = await taken_with(database)
+    async with database.begin() as tx:
+        row = await tx.session.get_one(Order, (who, paid))
+        eggs = await line(tx, order=row, line_no=2, sku="EGGS", paid_fen=100)
+        for name, value in facts.items():
+            setattr(eggs, name, value)
+    await undo(database, who, paid, refunded_fen=100, refunded_at=clock.now)
+    assert await give_back(database, who, paid) == is_back
+    state = HoldState.RETURNED if is_back else HoldState.TAKEN
+    assert (await standing(database, hold))[0] is state
+    assert await give_back(database, who, paid) == 0

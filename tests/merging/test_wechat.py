@@ -127,6 +127,28 @@ async def test_a_phone_code_with_a_key_may_be_sent_again(wechat: Api, database: 
         assert all(code not in str(dict(row)) and PHONE not in str(dict(row)) for row in stored)
 
 
+async def test_a_code_sent_twice_at_the_same_instant_has_one_answer(
+    wechat: Api, database: Database
+) -> None:
+    """Whichever of the two uses the code up, the other waits for its answer."""
+    for number in range(8):
+        me, phone = await person(database), f"1381234567{number}"
+        sent = await wechat(ASK, {"phone": phone})
+        code = sent["data"]["requestPhoneCode"]["developmentCode"]
+        given = {"phone": phone, "code": code, "idempotencyKey": "tap"}
+        first, second = await asyncio.gather(
+            *(act(wechat, me, CONNECT_PHONE, **given) for _ in range(2))
+        )
+        assert first == second
+        assert first["offer"] is None
+    wrong = {"phone": PHONE, "code": "000000", "idempotencyKey": "wrong"}
+    refused = await act(wechat, await person(database), CONNECT_PHONE, **wrong)
+    assert refused["code"] == "CODE_REFUSED"
+    async with database.read() as read:
+        keys = await read.session.execute(text("SELECT key FROM idempotency_key"))
+        assert {row.key for row in keys} == {"tap"}, "a refused key may be used again"
+
+
 async def test_fifty_at_once_twice_each_connect_one_account(
     wechat: Api, database: Database
 ) -> None:
