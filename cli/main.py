@@ -47,6 +47,7 @@ VERBS: Final = {
     "tiers": Verb("cli.tiers", "tiers_app", WORK),
     "train": Verb("cli.churn", "train", WORK),
     "score": Verb("cli.churn", "score", WORK),
+    "signals": Verb("cli.signals", "signals", WORK),
     "models": Verb("cli.models", "models_app", WORK),
     "drift": Verb("cli.drift", "drift", WORK),
 }

@@ -43,6 +43,7 @@ from schema.churn_live import ChurnSubscription
 from schema.churn_models import ChurnModelQuery
 from schema.churn_models_changes import ChurnModelMutation
 from schema.churn_queue import ChurnQuery
+from schema.churn_triggers import ChurnTriggerQuery
 from schema.community_settings import CommunitySettingsMutation, CommunitySettingsQuery
 from schema.context import Info
 from schema.coupons_batches import CouponBatchesMutation, CouponOfficeQuery
@@ -124,6 +125,7 @@ class Query(
     ChurnQuery,
     ChurnModelQuery,
     ChurnDriftQuery,
+    ChurnTriggerQuery,
     CampaignsQuery,
     BallotsQuery,
     AuditQuery,

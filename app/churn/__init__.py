@@ -12,6 +12,7 @@ from app.churn.errors import (
     AlertNotTaken,
     AlertTaken,
     AlreadyInForce,
+    HorizonsDiffer,
     ModelDamaged,
     ModelNotFound,
     ModelUnusable,
@@ -33,7 +34,7 @@ from app.churn.events import (
     ModelRegistered,
     RiskRaised,
 )
-from app.churn.evidence import beside, wins
+from app.churn.evidence import beside, horizon_of, wins
 from app.churn.facts import ChurnFacts, read_facts
 from app.churn.forgetting import FORGOTTEN_AT_ONCE, forget_scores
 from app.churn.limits import (
@@ -96,7 +97,9 @@ from app.churn.scores import BATCH, NewScores, Stored, lowest_trigger, store_sco
 from app.churn.settings import SETTINGS
 from app.churn.signals import (
     Looked,
+    count_open_signals,
     look_at_signals,
+    open_signals,
     open_signals_by_member,
     time_zones,
 )
@@ -196,6 +199,7 @@ __all__ = [
     "DriftAlarm",
     "DriftFigure",
     "DriftKind",
+    "HorizonsDiffer",
     "Looked",
     "MemberRange",
     "MembersMoved",
@@ -236,11 +240,13 @@ __all__ = [
     "close_by_staff",
     "close_nights",
     "closed_nights",
+    "count_open_signals",
     "drift_alarms",
     "escalate_due",
     "forget_scores",
     "hand_back",
     "has_calmed",
+    "horizon_of",
     "in_turn",
     "is_alarm",
     "is_whole",
@@ -262,6 +268,7 @@ __all__ = [
     "mute",
     "nights",
     "open_alert_by_member",
+    "open_signals",
     "open_signals_by_member",
     "plain",
     "precisions_asked",

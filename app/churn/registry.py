@@ -8,6 +8,7 @@ from sqlalchemy import func, select, update
 
 from app.churn.errors import (
     AlreadyInForce,
+    HorizonsDiffer,
     ModelDamaged,
     ModelNotFound,
     NoEarlierModel,
@@ -16,7 +17,7 @@ from app.churn.errors import (
     NotInForce,
 )
 from app.churn.events import ModelPutInForce, ModelRegistered
-from app.churn.evidence import beside, wins
+from app.churn.evidence import beside, horizon_of, wins
 from app.churn.manifests import manifest_hash, plain
 from app.churn.tables import ModelRole, ModelVersion
 from app.churn.versions import champion, in_turn
@@ -95,10 +96,12 @@ async def judge(tx: Tx, *, model_id: UUID, evidence: Json) -> ModelVersion:
     return row
 
 
-async def promote(tx: Tx, *, model_id: UUID) -> ModelVersion:
+async def promote(tx: Tx, *, model_id: UUID, change_horizon: bool = False) -> ModelVersion:
     """Put a model in force that has won against the one in force, or where none can be used.
 
-    Raises ModelNotFound, AlreadyInForce, ModelDamaged, NoEvidence, NotBetter.
+    Models of different horizons answer different questions, and nobody can have won: such a model
+    is put in force with `change_horizon` alone. Raises ModelNotFound, AlreadyInForce,
+    ModelDamaged, HorizonsDiffer, NoEvidence, NotBetter.
     """
     await _lock(tx)
     row = await _locked(tx, model_id)
@@ -108,6 +111,14 @@ async def promote(tx: Tx, *, model_id: UUID) -> ModelVersion:
         raise ModelDamaged(version=row.version)
     rival = await champion(tx)
     if rival is not None and rival.unusable_since is None:
+        days, rival_days = horizon_of(row.manifest), horizon_of(rival.manifest)
+        if days != rival_days and change_horizon:
+            await _put_in_force(tx, row)
+            return row
+        if None not in (days, rival_days) and days != rival_days:
+            raise HorizonsDiffer(
+                version=row.version, days=days, rival=rival.version, rival_days=rival_days
+            )
         if not beside(row.evidence, rival.version):
             raise NoEvidence(version=row.version, rival=rival.version)
         if not _has_won(row, rival):

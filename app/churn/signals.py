@@ -106,6 +106,23 @@ async def open_signals_by_member(read: Read, keys: Iterable[UUID]) -> dict[UUID,
     return found
 
 
+async def count_open_signals(read: Read) -> int:
+    """How many signals are open."""
+    query = select(func.count()).select_from(ChurnSignal).where(ChurnSignal.closed_at.is_(None))
+    return await read.session.scalar(query) or 0
+
+
+async def open_signals(read: Read, *, first: int) -> list[ChurnSignal]:
+    """Open signals, those whose member's use fell most first."""
+    rows = await read.session.scalars(
+        select(ChurnSignal)
+        .where(ChurnSignal.closed_at.is_(None))
+        .order_by(ChurnSignal.change, ChurnSignal.member_id, ChurnSignal.kind)
+        .limit(first)
+    )
+    return list(rows)
+
+
 def _homes(zone: str) -> CTE:
     return (
         select(

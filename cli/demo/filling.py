@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from app import coupons, eco, members, segments, simulated, tiers
+from app import churn, coupons, eco, members, segments, simulated, tiers
 from app.kernel.config import Settings
 from app.kernel.crypto import Vault
 from app.kernel.db import Database, Read, Tx
@@ -102,6 +102,7 @@ class _Filling:
         await self._short("campaign", "Drafting a campaign 活动", offers.draft_campaign)
         await self._short("ballots", "Opening ballots 投票", self._open_ballots)
         await self._short("eco", "Acting green 环保行动", self._act_green)
+        await self._long("signals", "Looking at log-ins and use 行为信号", self._look)
         await self._long("scores", "Learning who falls silent 流失预警", self._score)
         return Filled(tuple(self._done))
 
@@ -178,6 +179,13 @@ class _Filling:
         )
         star = await star_of(tx, self._settings)
         return list(dict.fromkeys([*([star] if star else []), *first.all()]))
+
+    async def _look(self) -> None:
+        async with self._database.read() as read:
+            zones = await churn.time_zones(read)
+        for zone in zones:
+            async with self._database.begin() as tx:
+                await churn.look_at_signals(tx, zone=zone)
 
     async def _score(self) -> None:
         from ml.errors import TooLittleHistory

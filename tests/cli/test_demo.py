@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from app import (
     ballots,
     campaigns,
+    churn,
     coupons,
     drops,
     eco,
@@ -44,7 +45,7 @@ from tests.make.members import member
 NEIGHBOURS = 150
 STEPS = (
     *("world", "check-ins", "segments", "points", "points for check-ins", "tiers", "coupons"),
-    *("drops", "campaign", "ballots", "eco", "scores"),
+    *("drops", "campaign", "ballots", "eco", "signals", "scores"),
 )
 
 
@@ -101,6 +102,7 @@ async def test_the_demo_holds_what_a_newcomer_is_shown(database: Database, small
         every = ballots.BallotPage(first=10, states=tuple(ballots.BallotState))
         asked = (await ballots.pages(read, [every]))[every]
         assert [ballot.state for ballot, _ in asked] == [ballots.BallotState.OPEN] * 2
+        assert await churn.count_open_signals(read) > 5, "a new user's console shows some"
         run = await segments.current_run(read)
         assert run is not None
         assert run.members == (await rows_by_table(database))["member"]

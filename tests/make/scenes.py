@@ -289,6 +289,24 @@ async def _somebody_drifts(api: Api) -> Scene:
     return staffs(first=10)
 
 
+@scene("ChurnModels", "ChurnDrift", "ChurnTriggers")
+async def _a_watched_model(api: Api) -> Scene:
+    async with api.resources.database.begin() as tx:
+        await make_churn.watched(tx)
+        found = churn.NewTrigger(0.7, 0.58, 0.71, 0.02, 300, 28)
+        await churn.record_triggers(tx, as_of=tx.now, nights=20, found=[found])
+    return staffs()
+
+
+@scene("ChurnSignals")
+async def _somebody_logs_in_less(api: Api) -> Scene:
+    async with api.resources.database.begin() as tx:
+        person = (await make_members.member(tx)).id
+        await make_churn.signal(tx, member_id=person)
+        await make_churn.alert(tx, member_id=person)
+    return staffs(member=global_id("Member", person))
+
+
 @scene(
     "CreatePlaybook",
     "PlaybookEffects",

@@ -53,6 +53,7 @@ WAYS: dict[str, Who] = {
     "churnAlerts": OFFICE,
     "churnModels": OFFICE,
     "churnDrift": OFFICE,
+    "churnTriggers": OFFICE,
     "campaigns": OFFICE,
     "ballot": HOME,
     "ballots": HOME,
@@ -341,6 +342,7 @@ TYPES: dict[str, dict[Who, str]] = {
         "closedMembers baseRate brier rocAuc"
     },
     "FeatureDrift": {ALL: "name psi"},
+    "ChurnTriggerNight": {ALL: "asOf precision trigger share shareError rises days nights"},
     "DriftEpisode": {ALL: "kind raisedAt value limit closedAt"},
     "SegmentOverview": {ALL: "asOf cutPointsVersion members stages vipSalesShare alarms"},
     "SegmentSummary": {ALL: "stage members share net90 salesShare name"},

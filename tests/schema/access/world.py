@@ -183,6 +183,7 @@ def _asks(things: dict[str, UUID]) -> dict[str, str]:
         "churnAlerts": "churnAlerts(first: 5)",
         "churnModels": "churnModels(first: 5)",
         "churnDrift": "churnDrift",
+        "churnTriggers": "churnTriggers",
         "campaigns": "campaigns(first: 5)",
         "ballot": f'ballot(id: "{ids["Ballot"]}")',
         "ballots": "ballots(first: 5)",
