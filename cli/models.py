@@ -113,11 +113,21 @@ def promote(
         str | None,
         typer.Option("--as-of", help="Judge by windows closed by this day or instant."),
     ] = None,
+    change_horizon: Annotated[
+        bool,
+        typer.Option(
+            "--change-horizon",
+            help="Put a model in force that predicts another number of days: no back-test can "
+            "say which is better.",
+        ),
+    ] = False,
 ) -> None:
     """Put a model in force, if it wins beside the one in force on what has closed by now."""
     row = _run(
         "linli models promote",
-        lambda database, settings: _promoted(database, settings.time_zone, version, as_of),
+        lambda database, settings: _promoted(
+            database, settings.time_zone, version, as_of, change_horizon
+        ),
     )
     SAYS.print(f"[green]{row.version} is in force.[/] 已启用", highlight=False)
     if row.evidence is not None:
@@ -187,7 +197,7 @@ async def _of(database: "Database", version: str) -> "ModelVersion":
 
 
 async def _promoted(
-    database: "Database", zone: str, version: str, as_of: str | None
+    database: "Database", zone: str, version: str, as_of: str | None, change_horizon: bool
 ) -> "ModelVersion":
     from app import churn
     from workers.judging import judge_model
@@ -196,8 +206,13 @@ async def _promoted(
     row = await _of(database, version)
     await open_model(database, row.id)
     at = await as_of_or_data_end(database, as_of, zone)
-    given = {"version": version, "as_of": at.isoformat()}
-    if row.role is not churn.ModelRole.CHAMPION:
+    given = {"version": version, "as_of": at.isoformat(), "change_horizon": change_horizon}
+    async with database.read() as read:
+        rival = await churn.champion(read)
+    is_comparable = rival is None or churn.horizon_of(rival.manifest) == churn.horizon_of(
+        row.manifest
+    )
+    if row.role is not churn.ModelRole.CHAMPION and is_comparable:
         with SAYS.status("Trying it beside the model in force 正在回测比较"):
             row = await judge_model(database, model_id=row.id, as_of=at, zone=zone)
         if row.role is churn.ModelRole.CHAMPION:  # the challenger has won and is in force already
@@ -205,7 +220,7 @@ async def _promoted(
                 await _audit(tx, "promoteChurnModel", row, given)
             return row
     async with database.begin() as tx:
-        answer = await churn.promote(tx, model_id=row.id)
+        answer = await churn.promote(tx, model_id=row.id, change_horizon=change_horizon)
         await _audit(tx, "promoteChurnModel", row, given)
     return answer
 

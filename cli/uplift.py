@@ -2,8 +2,9 @@
 
 import csv
 import json as json_text
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -36,6 +37,10 @@ def uplift(
         float, typer.Option(help="What a treatment costs, in units of the outcome.")
     ] = 0.0,
     plot: Annotated[Path | None, typer.Option(help="Write the Qini curve to this PNG.")] = None,
+    lang: Annotated[
+        Literal["en", "zh"] | None,
+        typer.Option(help="Language of the plot; by default that of the locale."),
+    ] = None,
     dump: Annotated[
         Path | None, typer.Option(help="Write every member's effect to this CSV, in their order.")
     ] = None,
@@ -61,9 +66,11 @@ def uplift(
             found = learn(read.trial)
             effect = across_folds(read.trial, LEARNERS[found.judgement.learner])
         if plot is not None:
+            from ml.drawing import language_of
             from ml.uplift_plot import draw
 
-            draw(read.trial, effect, found.judgement, plot)
+            locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+            draw(read.trial, effect, found.judgement, plot, lang or language_of(locale))
         if dump is not None:
             _dump(dump, effect.tolist())
     except ModelError as error:

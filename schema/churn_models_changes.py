@@ -67,6 +67,7 @@ class ChurnModelMutation:
             churn.ModelNotFound,
             churn.AlreadyInForce,
             churn.ModelDamaged,
+            churn.HorizonsDiffer,
             churn.NoEvidence,
             churn.NotBetter,
         ],

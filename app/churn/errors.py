@@ -56,6 +56,21 @@ class NotBetter(Refusal):
     en = "In the back-test {version} did not win against {rival}, which is in force."
 
 
+class HorizonsDiffer(Refusal):
+    """The model predicts another number of days than the one in force."""
+
+    code = "HORIZONS_DIFFER"
+    zh = (
+        "模型 {version} 预测{days}天，现役模型 {rival} 预测{rival_days}天，二者不可比较；"
+        "确需更换预测期，请由运维执行 linli models promote --change-horizon"
+    )
+    en = (
+        "The model {version} predicts {days} days and {rival}, which is in force, {rival_days}: "
+        "their scores mean different things, so that no back-test compares them. To change the "
+        "horizon on purpose an operator runs linli models promote --change-horizon."
+    )
+
+
 class AlreadyInForce(Refusal):
     """The model is in force already."""
 

@@ -11,6 +11,18 @@ SLACK = {"brier": 0.002, "roc_auc": 0.005}
 """So much worse in one figure is nothing against being better beyond chance in the other."""
 
 
+def horizon_of(manifest: Json) -> int | None:
+    """How many days the model of a manifest predicts; None where it does not say.
+
+    >>> horizon_of({"about": {"horizon_days": 30}}), horizon_of({})
+    (30, None)
+    """
+    about: Any = manifest.get("about")
+    days = about.get("horizon_days") if isinstance(about, dict) else None
+    # The database may hand an integer back as a float.
+    return int(days) if isinstance(days, int | float) else None
+
+
 def beside(evidence: Json | None, rival: str) -> bool:
     """True when the evidence compares with the model of this version."""
     return evidence is not None and evidence.get("rival") == rival and bool(_windows(evidence))

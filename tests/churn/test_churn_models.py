@@ -41,7 +41,9 @@ async def roles(database: Database) -> dict[str, str]:
         return {row.version: row.role for row in rows}
 
 
-async def register(database: Database, version: str, evidence: Json | None = None) -> UUID:
+async def register(
+    database: Database, version: str, evidence: Json | None = None, horizon: int | None = None
+) -> UUID:
     # The way back goes by when models were put in force, which is never at the same instant.
     assert isinstance(database.clock, TestClock)
     database.clock.advance(seconds=1)
@@ -50,7 +52,8 @@ async def register(database: Database, version: str, evidence: Json | None = Non
             tx,
             version=version,
             trained_as_of=tx.now,
-            manifest={"format": 1, "ratio": 0.1, "small": 1e-7, "big": 1e22, "none": math.nan},
+            manifest={"format": 1, "ratio": 0.1, "small": 1e-7, "big": 1e22, "none": math.nan}
+            | ({} if horizon is None else {"about": {"horizon_days": horizon}}),
             metrics={"roc_auc": 0.77, "brier": 0.17},
             artifact=version.encode(),
             evidence=evidence,
@@ -125,6 +128,23 @@ async def test_promotion_by_hand_needs_evidence_as_well(database: Database) -> N
         await promote(database, await register(database, "c", tried("other", WON)))
     with pytest.raises(churn.NotBetter):
         await promote(database, await register(database, "d", tried("a", ALIKE)))
+
+
+async def test_models_of_other_horizons_are_not_compared(database: Database) -> None:
+    await register(database, "a", horizon=45)
+    b = await register(database, "b", horizon=30)
+    assert await roles(database) == {"a": "CHAMPION", "b": "CHALLENGER"}
+    with pytest.raises(churn.HorizonsDiffer, match=r"b predicts 30 days and a, .* 45") as refused:
+        await promote(database, b)
+    assert "预测30天" in refused.value.message("zh-CN")
+    async with database.begin() as tx:
+        await churn.promote(tx, model_id=b, change_horizon=True)
+    assert (await roles(database))["b"] == "CHAMPION"
+    assert await roll_back(database, b) == "a"
+    c = await register(database, "c", horizon=45)
+    async with database.begin() as tx:
+        with pytest.raises(churn.NoEvidence):
+            await churn.promote(tx, model_id=c, change_horizon=True)
 
 
 async def test_the_way_back_goes_one_model_at_a_time(database: Database) -> None:

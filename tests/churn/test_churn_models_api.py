@@ -46,6 +46,12 @@ mutation($input: RollBackChurnModelInput!) {
 """
 
 
+OTHERS = """
+manifest = jsonb_set(manifest, '{about}',
+    jsonb_build_object('horizon_days', CASE role WHEN 'CHALLENGER' THEN 30 ELSE 45 END))
+"""
+
+
 @pytest.fixture
 async def challenger(database: Database) -> str:
     async with database.begin() as tx:
@@ -128,7 +134,8 @@ async def test_refusals_have_codes_in_both_languages(
     assert (await promote(api, owner, nobody))["code"] == "MODEL_NOT_FOUND"
     assert (await back(api, owner, challenger))["code"] == "NOT_IN_FORCE"
     for sql, code in (
-        ("UPDATE model_version SET evidence = NULL", "NO_EVIDENCE"),
+        (f"UPDATE model_version SET manifest_sha256 = NULL, {OTHERS}", "HORIZONS_DIFFER"),
+        ("UPDATE model_version SET manifest = manifest - 'about', evidence = NULL", "NO_EVIDENCE"),
         ("UPDATE model_version SET artifact = 'x' WHERE role = 'CHALLENGER'", "MODEL_DAMAGED"),
     ):
         async with database.begin() as tx:

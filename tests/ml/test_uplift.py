@@ -167,6 +167,12 @@ def test_the_command_tells_it_and_draws_it(tmp_path: Path) -> None:
     done = CliRunner().invoke(build("uplift"), [*asked, "--plot", str(plot), "--dump", str(dump)])
     assert done.exit_code == 0, done.output
     assert "better than chance" in done.output
+    images = {plot.read_bytes()}
+    for words in ("zh", "en"):
+        again = [*asked, "--plot", str(plot), "--lang", words]
+        assert CliRunner().invoke(build("uplift"), again).exit_code == 0
+        images.add(plot.read_bytes())
+    assert len(images) == 2, "one of the two is that of the locale"
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert len(dump.read_text().splitlines()) == 3_001
     wrong = CliRunner().invoke(build("uplift"), [*asked[:2], "--treatment", "x", "--outcome", "y"])
