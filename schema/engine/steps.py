@@ -8,12 +8,8 @@ answers `Wanted`), or is resolved, once for each object.
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import date
-from enum import Enum
 from inspect import signature
-from types import NoneType
 from typing import Any
-from uuid import UUID
 
 from graphql import (
     FieldNode,
@@ -32,8 +28,9 @@ from strawberry import Info, Schema
 from strawberry.types.field import StrawberryField
 
 from schema.context import Ctx
-from schema.engine.coercing import Arguments
+from schema.engine.coercing import Arguments, Unsure
 from schema.engine.documents import Operation
+from schema.engine.literals import UNCHANGING, Literals
 from schema.fields import LOADS, SELECTED, WANTS, Loads, Selected
 
 Pairs = list[tuple[Any, dict[str, Any]]]
@@ -66,9 +63,7 @@ class Run:
 _ASYNC = GraphQLResolveInfoHelpers(
     gather=lambda values: gather_with_cancel(*values), track=lambda _: None
 )
-# Values that no resolver can change, so that one may be given to all.
-_PLAIN = (str, int, float, bool, Enum, NoneType, date, UUID)
-_SHARED = (*_PLAIN, Info, Selected)
+_SHARED = (*UNCHANGING, Info, Selected)
 
 
 def _holds_variable(node: FieldNode) -> bool:
@@ -117,6 +112,7 @@ class Resolver:
         self._info_name = base.info_parameter.name if base.info_parameter else None
         self._selected = selected if SELECTED in signature(function).parameters else None
         self._varies = _holds_variable(details[0].node)
+        self._literals: Literals | None = None
         self._conversion: Arguments | None = None
         self._fixed: dict[str, Any] | None = None
         self.is_async = declared.is_async
@@ -153,14 +149,23 @@ class Resolver:
             return {}
         if self._fixed is not None:
             return dict(self._fixed)
-        values = get_argument_values(self._definition, self._details[0].node, run.variables, None)
+        values = self._values(run)
         if self._conversion is None:
             scalars = dict(run.declared.schema_converter.scalar_registry)
             self._conversion = Arguments(self._declared.arguments, scalars, run.declared.config)
         named = self._conversion.converted(values)
-        if not self._varies and all(isinstance(value, _PLAIN) for value in named.values()):
+        if not self._varies and all(isinstance(value, UNCHANGING) for value in named.values()):
             self._fixed = dict(named)
         return named
+
+    def _values(self, run: Run) -> dict[str, Any]:
+        node = self._details[0].node
+        if self._literals is None:
+            self._literals = Literals(self._definition.args, tuple(node.arguments or ()))
+        try:
+            return self._literals.values(run.variables.coerced)
+        except Unsure:
+            return get_argument_values(self._definition, node, run.variables, None)
 
     def _info(self, run: Run) -> "Info[Any, Any]":
         parent = self._parent.name
