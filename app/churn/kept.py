@@ -35,6 +35,9 @@ FORMAT: Final = 2
 FEW: Final = 5_000
 """So many members are read by themselves, however many there are in all."""
 
+MANY: Final = 500_000
+"""More are never named to PostgreSQL one by one."""
+
 _PART: Final = 5
 """If more than a fifth of the members changed, reading everything costs less."""
 
@@ -192,7 +195,7 @@ async def renewed(driver: "asyncpg.Connection", members: Column, old: Old) -> Kn
     touched = np.zeros(len(members), dtype=np.bool_)
     touched[found["at"][found["at"] >= 0]] = True
     some = np.flatnonzero(touched)
-    if len(some) > max(FEW, len(members) // _PART):
+    if len(some) > min(max(FEW, len(members) // _PART), MANY):
         return None
     fresh = await read_known(driver, members, some)
     known = spliced(old.known, places.of(old.members), fresh, touched)
