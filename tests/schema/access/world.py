@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID, uuid4
 
-from app import ballots, coupons, drops, eco, gifts, leaving, members, staff
+from app import ballots, churn, coupons, drops, eco, gifts, leaving, members, staff
 from app.kernel.auth import (
     ANONYMOUS,
     Caller,
@@ -83,6 +83,8 @@ async def _things(tx: Tx, me: UUID, home: UUID) -> dict[str, UUID]:
     await make_points.lot(tx, member_id=me, amount=5)
     alert = await make_churn.alert_in_hand(tx, member_id=me)
     model = await make_churn.watched(tx)
+    found = churn.NewTrigger(0.7, 0.58, 0.71, 0.02, 300, 28)
+    await churn.record_triggers(tx, as_of=tx.now, nights=20, found=[found])
     campaign = await make_campaigns.campaign(tx)
     gifted = await _gifted(tx, me)
     drop = await make_drops.open_drop(tx, early=[drops.Window(2, tx.now, 1)])
