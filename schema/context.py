@@ -1,6 +1,6 @@
 """What resolvers find in `info.context`: the caller, the database, and batched reads."""
 
-from collections.abc import AsyncGenerator, Hashable, Iterable
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -29,10 +29,18 @@ class Action:
     """The mutation under way, for the audit log."""
 
     name: str
-    given: Json
+    # Its input as the log shows it, made only where it is written.
+    shown: Callable[[], Json]
+    # What is said instead of the input.
+    noted: Json | None = None
     # What it made, where there was nothing before; and figures of what has no one row.
     made: staff.Subject | None = None
     figures: Json | None = None
+
+    @property
+    def given(self) -> Json:
+        """What the log says it was given."""
+        return self.shown() if self.noted is None else self.noted
 
 
 current_action: ContextVar[Action | None] = ContextVar("current_action", default=None)
@@ -49,7 +57,7 @@ def note_figures(given: Json, figures: Json | None = None) -> None:
     """Give the audit log these instead of the input and of a row: of batches and personal data."""
     action = current_action.get()
     if action is not None:
-        action.given, action.figures = given, figures
+        action.noted, action.figures = given, figures
 
 
 @dataclass(frozen=True, slots=True)

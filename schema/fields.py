@@ -192,13 +192,14 @@ def mutation(
 
     def decorate(resolver: Callable[..., Awaitable[T]]) -> Any:
         name = "".join(part.title() for part in resolver.__name__.split("_"))
+        action = name[0].lower() + name[1:]
 
         described = strawberry.argument(description=f"What {name} is to be done with.")
         resolver.__annotations__["input"] = Annotated[resolver.__annotations__["input"], described]
 
         @functools.wraps(resolver)
         async def guarded(self: object, info: Info, input: Any) -> object:
-            token = current_action.set(Action(name[0].lower() + name[1:], shown(input)))
+            token = current_action.set(Action(action, functools.partial(shown, input)))
             try:
                 allow.require(info.context.caller)
                 return await resolver(self, info, input)
