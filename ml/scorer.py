@@ -5,7 +5,7 @@ thousands at a time, so that they stay in a core's cache; the trees of both boos
 together (`ml.together`); and the logistic model works in place instead of on copies.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,16 +14,21 @@ from typing import Final
 import numpy as np
 
 from ml import logistic, table, together
-from ml.arrays import F32, F64, I64, Bools, logit
+from ml.arrays import F32, F64, I64, Numbers, logit
 from ml.artifact import Artifact
 from ml.features import Matrix
 from ml.ladder import MIXED, SIMPLE, Models, Rung
 from ml.logistic import Logistic
-from ml.together import Together
+from ml.together import Room, Together
 
-_PART: Final = 16_384
+_PART: Final = 8_192
 _BLOCK: Final = 512
-"""Rows of the logistic model at once: in double precision they fill half of a core's cache."""
+"""Rows of the logistic model at once: they fill half of a core's cache."""
+
+_MOSTLY: Final = 0.75
+_SINGLE: Final = float(np.finfo(np.float32).eps)
+_ENOUGH: Final = 3e-6
+"""Rounding of log-odds that changes no probability by a millionth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,46 +41,87 @@ class Said:
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """A logistic model whose standardising lies in its bounds and weights."""
+    """A logistic model whose standardising lies in its bounds and weights.
 
-    low: F64
-    high: F64
-    mean: F64
-    weight: F64
+    It works in single precision, unless a column that hardly varied makes rounding matter. Columns
+    that it does not read have a weight of 0.
+    """
+
+    places: I64 | None
+    low: Numbers
+    high: Numbers
+    mean: Numbers
+    weight: Numbers
     intercept: float
 
     @classmethod
-    def of(cls, model: Logistic) -> "Linear":
-        """The same model; low and high are laid out for a whole block."""
-        weight = model.weight / model.sd
-        reach = logistic.REACH * model.sd
-        low = np.tile(model.mean - reach, (_BLOCK, 1))
-        high = np.tile(model.mean + reach, (_BLOCK, 1))
-        start = model.intercept - float((weight * model.mean).sum())
-        return cls(low, high, model.mean, weight, start)
+    def of(cls, model: Logistic, names: tuple[str, ...], matrix: tuple[str, ...]) -> "Linear":
+        """The model of columns `names`, for rows whose columns are those of `matrix`.
 
-    def log_odds(self, values: F32, missing: Bools) -> F64:
-        """Log-odds of rows whose `missing` values are NaN. Each row's bits are its own."""
+        It takes its columns out of wide rows, and reads rows as they are where most are its own.
+        """
+        places = np.array([matrix.index(name) for name in names], dtype=np.int64)
+        weight, reach = model.weight / model.sd, logistic.REACH * model.sd
+        low, high = model.mean - reach, model.mean + reach
+        start = model.intercept - float((weight * model.mean).sum())
+        rounding = np.abs(weight) * np.maximum(np.abs(low), np.abs(high))
+        exact = float(np.sqrt((rounding**2).sum())) * _SINGLE > _ENOUGH
+        columns = [low, high, model.mean, weight]
+        aside = None if len(names) > _MOSTLY * len(matrix) else places
+        if aside is None:
+            columns = [_laid_out(column, places, len(matrix)) for column in columns]
+        kind = np.float64 if exact else np.float32
+        low, high, mean, weight = (column.astype(kind) for column in columns)
+        # Laid out for a whole block: numpy is slower with one row for all.
+        return cls(
+            aside, np.tile(low, (_BLOCK, 1)), np.tile(high, (_BLOCK, 1)), mean, weight, start
+        )
+
+    def log_odds(self, values: F32, room: "Block | None" = None) -> F64:
+        """Log-odds of rows. Each row's bits are its own."""
+        room = room or Block(self)
         answer = np.empty(len(values))
-        room = np.empty((_BLOCK, values.shape[1]))
         for start in range(0, len(values), _BLOCK):
-            block = values[start : start + _BLOCK]
-            rows = len(block)
-            squashed = np.abs(block, out=room[:rows])
+            rows = values[start : start + _BLOCK]
+            size = len(rows)
+            missing, squashed = room.missing[:size], room.squashed[:size]
+            if self.places is not None:
+                # "clip", because the default mode works in a copy of its own.
+                rows = np.take(rows, self.places, axis=1, out=room.rows[:size], mode="clip")
+            np.isnan(rows, out=missing)
+            np.abs(rows, out=squashed)
             np.log1p(squashed, out=squashed)
-            np.copysign(squashed, block, out=squashed)
-            np.minimum(squashed, self.high[:rows], out=squashed)
-            np.maximum(squashed, self.low[:rows], out=squashed)
-            np.copyto(squashed, self.mean, where=missing[start : start + rows])
+            np.copysign(squashed, rows, out=squashed)
+            np.minimum(squashed, self.high[:size], out=squashed)
+            np.maximum(squashed, self.low[:size], out=squashed)
+            np.copyto(squashed, self.mean, where=missing)
             # Not by BLAS, whose sums of a row depend on how many rows there are.
-            np.einsum("ij,j->i", squashed, self.weight, out=answer[start : start + rows])
+            answer[start : start + size] = np.einsum("ij,j->i", squashed, self.weight)
         return answer + self.intercept
+
+
+def _laid_out(column: F64, places: I64, size: int) -> F64:
+    wide = np.zeros(size)
+    wide[places] = column
+    return wide
+
+
+class Block:
+    """Memory that a logistic model works in: fresh pages cost more than filling them."""
+
+    def __init__(self, model: Linear) -> None:
+        """Room for a block of rows."""
+        shape = model.low.shape
+        self.rows = np.empty(shape if model.places is not None else (0, 0), dtype=np.float32)
+        self.missing = np.empty(shape, dtype=np.bool_)
+        self.squashed = np.empty(shape, dtype=model.low.dtype)
 
 
 class Scorer:
     """A model made ready to score many members."""
 
     def __init__(self, artifact: Artifact) -> None:
+        """Join the trees and lay out the weights; some 0.1 s."""
         self._models: Models = artifact.models
         self._voices = voices(artifact)
         self._waits = artifact.waits
@@ -83,46 +129,67 @@ class Scorer:
         if artifact.waits is not None:
             boosters.append(artifact.waits.trees)
         self._trees: Together | None = together.join(boosters) if boosters else None
-        self._linear = Linear.of(self._models.logistic)
-        rfm = self._models.logistic_rfm
-        self._rfm = None if rfm is None else Linear.of(rfm)
+        linear: dict[Rung, tuple[Logistic | None, tuple[str, ...]]] = {
+            "logistic": (self._models.logistic, self._models.names),
+            "logistic_rfm": (self._models.logistic_rfm, table.SHAPE),
+        }
+        self._linear = {
+            rung: (model, names)
+            for rung, (model, names) in linear.items()
+            if rung in self._voices and model is not None
+        }
 
     def say(self, matrix: Matrix, *, threads: int = 1) -> Said:
         """Log-odds and days of every row. Threads change no bit, nor do other rows."""
-        places = np.array([matrix.names.index(name) for name in self._models.names], np.int64)
-        said = Said(np.empty(len(matrix.members)), np.full(len(matrix.members), np.nan))
+        size = len(matrix.members)
+        said = Said(np.empty(size), np.full(size, np.nan))
 
-        def put(part: slice) -> None:
-            rows = Matrix(matrix.values[part], matrix.names, matrix.members[part])
-            self._put(rows, places, Said(said.log_odds[part], said.days[part]))
+        def go_through(first: int) -> None:
+            put = self._putting(matrix, said)
+            for start in range(first, size, threads * _PART):
+                put(slice(start, start + _PART))
 
-        parts = list(_parts(len(matrix.members)))
-        if threads == 1 or len(parts) < 2:
-            for part in parts:
-                put(part)
+        lanes = range(0, min(threads * _PART, size), _PART)
+        if len(lanes) < 2:
+            go_through(0)
         else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(put, parts))
+            with ThreadPoolExecutor(len(lanes)) as pool:
+                list(pool.map(go_through, lanes))
         return said
 
-    def _put(self, matrix: Matrix, places: I64, into: Said) -> None:
-        values = np.take(matrix.values, places, axis=1)
-        missing = np.isnan(values)
-        margins = None if self._trees is None else self._trees.margins(values, missing)
-        total = np.zeros(len(values))
-        for rung, weight in self._voices.items():
-            if rung == "xgboost" and margins is not None:
-                total += weight * margins[:, 0].astype(np.float64)
-            elif rung == "logistic":
-                total += weight * self._linear.log_odds(values, missing)
-            elif rung == "logistic_rfm" and self._rfm is not None:
-                few = matrix.only(table.SHAPE)
-                total += weight * self._rfm.log_odds(few, np.isnan(few))
-            else:
-                total += weight * _plain(self._models, matrix, rung)
-        into.log_odds[:] = total
-        if margins is not None and self._waits is not None:
-            into.days[:] = self._waits.within(margins[:, -1].astype(np.float64))
+    def _putting(self, matrix: Matrix, said: Said) -> Callable[[slice], None]:
+        """What scores one part after another, in memory of its own."""
+        linear = {
+            rung: Linear.of(model, names, matrix.names)
+            for rung, (model, names) in self._linear.items()
+        }
+        blocks = {rung: Block(model) for rung, model in linear.items()}
+        trees = None
+        if self._trees is not None:
+            trees = self._trees.reading(_places(matrix, self._models.names))
+        room = None if trees is None else Room(min(_PART, len(matrix.members)), trees)
+
+        def put(part: slice) -> None:
+            values = matrix.values[part]
+            margins = None if trees is None else trees.margins(values, room)
+            total = np.zeros(len(values))
+            for rung, weight in self._voices.items():
+                if rung == "xgboost" and margins is not None:
+                    total += weight * margins[:, 0].astype(np.float64)
+                elif rung in linear:
+                    total += weight * linear[rung].log_odds(values, blocks[rung])
+                else:
+                    rows = Matrix(values, matrix.names, matrix.members[part])
+                    total += weight * _plain(self._models, rows, rung)
+            said.log_odds[part] = total
+            if margins is not None and self._waits is not None:
+                said.days[part] = self._waits.within(margins[:, -1].astype(np.float64))
+
+        return put
+
+
+def _places(matrix: Matrix, names: tuple[str, ...]) -> I64:
+    return np.array([matrix.names.index(name) for name in names], dtype=np.int64)
 
 
 def _plain(models: Models, matrix: Matrix, rung: Rung) -> F64:
@@ -140,10 +207,6 @@ def voices(artifact: Artifact) -> dict[Rung, float]:
         return {artifact.choice: 1.0}
     weights = zip(MIXED, artifact.models.weights, strict=True)
     return {rung: weight for rung, weight in weights if weight}
-
-
-def _parts(rows: int) -> Iterator[slice]:
-    return (slice(start, start + _PART) for start in range(0, rows, _PART))
 
 
 @lru_cache(maxsize=2)

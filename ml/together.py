@@ -9,13 +9,13 @@ Margins have the bits that each booster alone would give.
 
 import copy
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import xgboost as xgb
 
-from ml.arrays import F32, I64, Bools
+from ml.arrays import F32, I64
 from ml.booster import Booster
 
 Plain = dict[str, Any]
@@ -29,12 +29,29 @@ class Together:
     places: I64
     unknown: F32
 
-    def margins(self, values: F32, missing: Bools) -> F32:
-        """Margins [rows, boosters] of rows whose `missing` values are NaN; on one thread."""
-        rows = np.take(values, self.places, axis=1)
-        np.copyto(rows, self.unknown, where=np.take(missing, self.places, axis=1))
+    def margins(self, values: F32, room: "Room | None" = None) -> F32:
+        """Margins [rows, boosters] of rows of the columns that training had; on one thread."""
+        room = room or Room(len(values), self)
+        rows, missing = room.rows[: len(values)], room.missing[: len(values)]
+        # "clip", because the default mode works in a copy of its own; no place is out of range.
+        np.take(values, self.places, axis=1, out=rows, mode="clip")
+        np.isnan(rows, out=missing)
+        np.copyto(rows, self.unknown, where=missing)
         margins = self.model.inplace_predict(rows, predict_type="margin", missing=np.nan)
         return np.asarray(margins, dtype=np.float32).reshape(len(values), -1)
+
+    def reading(self, places: I64) -> "Together":
+        """The same for rows of other columns, in which those of training lie at `places`."""
+        return replace(self, places=places[self.places])
+
+
+class Room:
+    """Memory for rows on their way through the trees: fresh pages cost more than filling them."""
+
+    def __init__(self, most: int, trees: Together) -> None:
+        """Room for so many rows at the most."""
+        self.rows = np.empty((most, len(trees.places)), dtype=np.float32)
+        self.missing = np.empty(self.rows.shape, dtype=np.bool_)
 
 
 def join(boosters: list[Booster]) -> Together:
