@@ -99,7 +99,8 @@ def _check_measure(one: MeasureDraft) -> None:
         raise InvalidInput(field="forLeader", reason="of tasks alone", reason_zh="仅用于任务")
     _check_amounts(one)
     for field, words in (("textZh", one.text_zh), ("textEn", one.text_en)):
-        checked_text(words or "-", field=field, longest=LONGEST_TEXT)
+        if words is not None:
+            checked_text(words, field=field, longest=LONGEST_TEXT)
 
 
 def _check_amounts(one: MeasureDraft) -> None:
