@@ -196,13 +196,14 @@ async def test_a_cancelled_drop_is_audited_and_its_claimants_are_made_good(
         await compensate_claimants.body(work, drop_id=str(drop.id))
     async with api.resources.database.read() as read:
         found = await points.balances_by_member(read, [caller.id])
-        entry = await read.session.scalar(
+        entries = await read.session.scalars(
             select(AuditEntry).where(
                 AuditEntry.action == "cancelDrop", AuditEntry.subject_id == drop.id
             )
         )
+        # What was sent again is written down too, as a change of nothing.
+        (entry,) = [entry for entry in entries if entry.before]
     assert found[caller.id].points.balance == 50
-    assert entry is not None
     assert ((entry.before or {})["state"], (entry.after or {})["state"]) == ("OPEN", "CANCELLED")
     seen = await api(CANCELLATION, {"id": given["dropId"]}, caller=owner)
     assert seen["data"]["drop"]["cancellation"]["revoked"] == 1
