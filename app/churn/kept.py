@@ -116,7 +116,7 @@ async def _bought(reading: "_Reading", of: sources.Whose) -> tuple[Columns, Colu
     own = Places(orders.pop("id"))
 
     def place(block: Columns) -> Columns:
-        block["order"] = own.of(block["order"])
+        block["order"] = own.of_runs(block["order"])
         return reading.owned(block, "order")
 
     def refer(block: Columns) -> Columns:

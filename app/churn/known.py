@@ -59,7 +59,7 @@ def joined(raw: Raw, rows: Column, strays: int) -> Known:
     place[turned] = np.arange(len(turned), dtype=np.int32)
     _take(orders, turned)
     lines["order"] = place[lines["order"]]
-    _take(lines, _by_code(lines["order"]))
+    _take(lines, by_code(lines["order"]))
     orders["products"] = _articles(lines, len(orders["at"]))
     return Known(rows, strays, orders, lines, _events(raw.told, raw.ours))
 
@@ -84,11 +84,19 @@ def _take(columns: Columns, rows: Column) -> None:
         columns[name] = columns[name][rows]
 
 
-def _by_code(code: Column) -> Column:
-    """The stable order of rows by a code below 2^31; one sort of bare numbers is the fastest."""
-    keys = (code.astype(np.int64) << 32) | np.arange(len(code))
-    keys.sort()
-    return keys & 0xFFFF_FFFF
+def by_code(code: Column) -> Column:
+    """The stable order of rows by a code below 2^31.
+
+    Rows of one code mostly lie beside each other: whole runs are put in order, by one sort of bare
+    numbers, which is the fastest there is.
+    """
+    start = np.flatnonzero(np.diff(code, prepend=-1))
+    runs = (code[start].astype(np.int64) << 32) | np.arange(len(start))
+    runs.sort()
+    runs &= 0xFFFF_FFFF
+    length = np.diff(start, append=len(code))[runs]
+    begin = np.cumsum(length) - length
+    return np.arange(len(code)) + np.repeat(start[runs] - begin, length)
 
 
 def _pieces(lines: Columns, orders: int) -> Column:

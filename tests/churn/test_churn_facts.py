@@ -11,6 +11,7 @@ import pytest
 from app import churn, coupons
 from app.churn import facts as facts_of_churn
 from app.churn.copying import Places
+from app.churn.known import by_code
 from app.kernel.db import Database, Tx
 from app.orders import Activity, ActivityKind, Channel, Order, OrderLine, Refund
 from app.points import CheckIn
@@ -361,6 +362,9 @@ def test_places_of_keys_are_found_and_strangers_are_not(count: int) -> None:
         wanted = np.concatenate([packed[turned], strangers.view("V16").ravel()])
         expected = [known.get(value.tobytes(), -1) for value in wanted]
         assert Places(packed).of(wanted).tolist() == expected
+        repeated = np.repeat(np.arange(len(wanted)), roll.integers(0, 4, len(wanted)))
+        thrice = Places(packed).of_runs(wanted[repeated])
+        assert thrice.tolist() == [expected[place] for place in repeated]
 
 
 async def test_everything_is_read_as_of_one_instant(
@@ -377,3 +381,11 @@ async def test_everything_is_read_as_of_one_instant(
     monkeypatch.setattr(facts_of_churn, "read_known", looking)
     await churn.read_facts(database, as_of=database.clock(), zone="Asia/Shanghai")
     assert seen == [(True, "repeatable read")]
+
+
+@pytest.mark.parametrize("size", [0, 1, 400])
+def test_rows_are_put_in_order_by_code_and_keep_their_own(size: int) -> None:
+    roll = np.random.default_rng(size)
+    for most in (2, 50, 2**31 - 1):
+        code = np.repeat(roll.integers(0, most, size), roll.integers(1, 5, size)).astype(np.int32)
+        assert by_code(code).tolist() == np.argsort(code, kind="stable").tolist()
