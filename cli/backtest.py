@@ -24,8 +24,8 @@ def backtest(
         Path,
         typer.Argument(
             help="Orders or order lines: CSV, gzipped CSV or Parquet with the columns "
-            "customer_id, timestamp and amount (quantity, n_products and invoice are used if "
-            "present), also under common English and Chinese names.",
+            "customer_id, timestamp and amount (quantity, n_products, invoice, product, category "
+            "and discount are used if present), also under common English and Chinese names.",
             exists=True,
             dir_okay=False,
             readable=True,

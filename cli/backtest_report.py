@@ -66,6 +66,8 @@ def plain(report: "Report", tally: "Tally", images: list[Path]) -> dict[str, Any
             "used": tally.used,
             "left_out": tally.left_out,
             "first": tally.first,
+            "ignored_columns": list(tally.ignored),
+            "remarks": tally.remarks,
         },
         "cutoffs": [_plain_cutoff(test) for test in report.tests],
         "mean": {m: _numbers(figures) for m, figures in report.mean.items()},
@@ -175,6 +177,13 @@ def show(report: "Report", tally: "Tally", written: list[Path]) -> None:
         first, remedy = tally.first.get(reason), tally.remedy(reason)
         text = f"  left out: {number:,} × {reason}" + (f" (first: {first})" if first else "")
         _say(out, text + (f"; {remedy}" if remedy else ""))
+    if tally.ignored:
+        _say(
+            out,
+            f"  not read: the column{'s' * (len(tally.ignored) > 1)} {', '.join(tally.ignored)}",
+        )
+    for remark in tally.remarks:
+        _say(out, f"  {remark}")
     out.print(_by_cutoff(report))
     chosen = ", ".join(f"{day(test.cutoff)} {test.choice}" for test in report.tests)
     _say(out, f"Kind of model chosen on each cutoff's own past: {chosen}.")

@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as parquet
 
-from ml.arrays import Bools
+from ml import articles
+from ml.arrays import F64, I64, Bools
+from ml.articles import Articles, Names
 from ml.errors import UnreadableFile
 from ml.facts import Facts
-from ml.layout import REQUIRED, Layout, Recoded, columns_of, look, unpacked
+from ml.layout import REQUIRED, Layout, Recoded, columns_of, look, unpacked, unread
 from ml.purchases import Purchases
 from ml.values import instants, numbers, texts
 
@@ -51,6 +53,11 @@ class Tally:
     used: int = 0
     left_out: dict[str, int] = field(default_factory=dict[str, int])
     first: dict[str, str] = field(default_factory=dict[str, str])
+    ignored: tuple[str, ...] = ()
+    """Columns of the file that nothing is read from."""
+    remarks: list[str] = field(default_factory=list[str])
+    """What was read otherwise than it stands there, in sentences."""
+    bad_discounts: int = 0
 
     def leave(self, reason: str, number: int, first: str = "") -> None:
         """Count rows left out for a reason; the first one's description is kept."""
@@ -72,18 +79,20 @@ def read(
     """Facts of a file with a customer, a time and an amount in each row.
 
     The columns are customer_id, timestamp and amount, or go by other names that `ml.layout` knows,
-    or by those in `columns`. CSV may be in UTF-8, UTF-16 or GB18030, with commas, semicolons, tabs
-    or bars. Rows of one customer and day become one order; one of amount zero is an order too.
+    or by those in `columns`; of the others quantity, n_products, invoice, product, category and
+    discount are read, and the rest is told in `Tally.ignored`. CSV may be in UTF-8, UTF-16 or
+    GB18030, with commas, semicolons, tabs or bars. Rows of one customer and day become one order;
+    one of amount zero is an order too.
     Negative amounts, and rows whose invoice begins with C, are refunds of the customer's latest
     order. Times without a zone are taken as they stand. Rows without a customer, with a bad time
     or a bad amount are counted and left out. `progress` gets the share of the file that was read.
     Raises UnreadableFile, naming what is missing or broken and what to do, and when no row can be
     used. Memory grows with customers and their order-days, not with rows.
     """
-    tally, purchases = Tally(), Purchases()
+    tally, purchases = Tally(), Purchases(Articles())
     try:
         if _is_parquet(path):
-            batches = _parquet(path, columns, progress)
+            batches = _parquet(path, columns, tally, progress)
         else:
             batches = _csv(path, look(path, columns), tally, progress)
         for batch in batches:
@@ -94,6 +103,7 @@ def read(
     if not tally.used:
         raise UnreadableFile(f"{path.name} has no row that can be used. {_why(tally)}".strip())
     facts, orphans = purchases.facts()
+    _remark(purchases, tally)
     tally.leave("refund without an earlier order", orphans)
     if not len(facts.order_at):
         raise UnreadableFile(
@@ -137,11 +147,12 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _parquet(
-    path: Path, chosen: Mapping[str, str] | None, progress: Progress | None
+    path: Path, chosen: Mapping[str, str] | None, tally: Tally, progress: Progress | None
 ) -> Iterator[Batch]:
     file = parquet.ParquetFile(path)
     names: list[str] = list(file.schema_arrow.names)
     columns = columns_of(path, names, chosen)
+    tally.ignored = unread(names, columns)
     total, done = max(file.metadata.num_rows, 1), 0
     wanted = [names[place] for place in columns.values()]
     for batch in file.iter_batches(batch_size=_ROWS, columns=wanted):
@@ -154,6 +165,7 @@ def _parquet(
 
 def _csv(path: Path, layout: Layout, tally: Tally, progress: Progress | None) -> Iterator[Batch]:
     size, ragged = max(path.stat().st_size, 1), list[int]()
+    tally.ignored = unread(layout.names, layout.columns)
 
     def skip(row: Any) -> str:
         # Rows have numbers only without threads. Empty lines are no rows, but spreadsheets number
@@ -246,6 +258,7 @@ def _take(batch: Batch, purchases: Purchases, tally: Tally) -> None:
         invoice = texts(columns["invoice"])
         begins = np.array([word[:1] in (b"C", b"c") for word in invoice.words], dtype=np.bool_)
         cancelled = ~invoice.missing & np.append(begins, False)[invoice.codes]
+    purchases.counts_products |= "n_products" in columns
     purchases.add(
         who.words,
         who.codes[good],
@@ -253,7 +266,50 @@ def _take(batch: Batch, purchases: Purchases, tally: Tally) -> None:
         np.where(cancelled, -np.abs(amount), amount)[good],
         _count(columns, "quantity", size)[good],
         _count(columns, "n_products", size)[good],
+        _discounts(batch, good, tally)[good],
+        _things(columns, purchases, good),
     )
+
+
+def _discounts(batch: Batch, good: Bools, tally: Tally) -> F64:
+    """Money taken off each row, whatever its sign; none where the text is no sane amount."""
+    if "discount" not in batch.columns:
+        return np.zeros(len(batch.rows))
+    column = batch.columns["discount"]
+    off = np.abs(numbers(column, decimal_comma=batch.decimal_comma))
+    sane = off <= _MOST
+    tally.bad_discounts += int((good & ~sane & _there(column)).sum())
+    return np.where(sane, off, 0.0)
+
+
+def _things(columns: dict[str, Any], purchases: Purchases, good: Bools) -> tuple[I64, I64] | None:
+    """Numbers of the products and categories of good rows; None in a file that names neither."""
+    bought = purchases.articles
+    if bought is None or not {"product", "category"} & set(columns):
+        return None
+
+    def of(names: Names) -> I64:
+        if names.column not in columns:
+            return np.full(int(good.sum()), -1, dtype=np.int64)
+        return names.numbers(texts(columns[names.column]))[good]
+
+    return of(bought.products), of(bought.categories)
+
+
+def _remark(purchases: Purchases, tally: Tally) -> None:
+    """Say what of the optional columns could not be used."""
+    if tally.bad_discounts:
+        tally.remarks.append(
+            f"{tally.bad_discounts:,} discounts are no amounts of money and count as none: write "
+            "what was taken off as 1.50, and no percentages."
+        )
+    bought = purchases.articles
+    for names in (bought.products, bought.categories) if bought is not None else ():
+        if names.is_given_up:
+            tally.remarks.append(
+                f"The column of the {names.column} has more than {articles.MOST_NAMES:,} different "
+                "values, which tell no articles apart: products and categories are left aside."
+            )
 
 
 def _there(column: Any) -> Bools:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from ml.errors import UnreadableFile
 
 REQUIRED: Final = ("customer_id", "timestamp", "amount")
-OPTIONAL: Final = ("quantity", "n_products", "invoice")
+OPTIONAL: Final = ("quantity", "n_products", "invoice", "product", "category", "discount")
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "customer_id": (
         "customer",
@@ -59,6 +59,43 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "quantity": ("qty", "数量", "件数"),
     "n_products": ("商品数", "商品种数"),
     "invoice": ("invoice_no", "发票号", "单据号"),
+    "product": (
+        "product_id",
+        "product_code",
+        "stock_code",
+        "sku",
+        "item",
+        "item_id",
+        "article",
+        "商品编号",
+        "商品编码",
+        "商品货号",
+        "货号",
+        "商品",
+        "商品名称",
+        "品名",
+    ),
+    "category": (
+        "category_id",
+        "category_name",
+        "product_category",
+        "department",
+        "品类",
+        "类目",
+        "商品类目",
+        "商品分类",
+        "分类",
+        "类别",
+    ),
+    "discount": (
+        "discount_amount",
+        "discounts",
+        "优惠金额",
+        "折扣金额",
+        "优惠",
+        "减免金额",
+        "立减金额",
+    ),
 }
 """Other names that columns go by, tried in this order after their own."""
 
@@ -129,6 +166,13 @@ def columns_of(
             f"Rename the column in the first line, or say --column {missing[0]}=NAME."
         )
     return {ours: place for ours, place in places.items() if place is not None}
+
+
+def unread(names: Sequence[str], columns: Mapping[str, int]) -> tuple[str, ...]:
+    """The columns of a file that are none of ours, the first twenty, each cut to forty letters."""
+    used = set(columns.values())
+    others = [name for place, name in enumerate(names) if place not in used and name]
+    return tuple(name[:40] for name in others[:20])
 
 
 def _place(path: Path, ours: str, names: Sequence[str], chosen: Mapping[str, str]) -> int | None:

@@ -1,10 +1,12 @@
 """Order lines gathered to one order a customer and day, in bounded memory."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from ml.arrays import DAY, F64, I64, Bools
+from ml.articles import Articles
 from ml.facts import NEVER, Facts
 
 _PENDING: Final = 2_000_000
@@ -14,24 +16,41 @@ _PENDING: Final = 2_000_000
 class Purchases:
     """Collects lines batch by batch and folds them to customer-days whenever many are pending."""
 
-    def __init__(self) -> None:
+    def __init__(self, articles: Articles | None = None) -> None:
+        """With `articles` for a file that names products or categories."""
+        self.articles, self.counts_products = articles, False
         self._codes: dict[bytes, int] = {}
         self._lines: list[I64] = []
         self._pending = 0
-        self._orders = np.empty((0, 5), dtype=np.int64)
+        self._orders = np.empty((0, 6), dtype=np.int64)
         self._refunds: list[I64] = []
 
     def add(
-        self, words: list[bytes], codes: I64, at: I64, amount: F64, items: I64, products: I64
+        self,
+        words: list[bytes],
+        codes: I64,
+        at: I64,
+        amount: F64,
+        items: I64,
+        products: I64,
+        discount: F64,
+        things: tuple[I64, I64] | None = None,
     ) -> None:
-        """Take lines whose customer is words[code]; a negative amount is a refund."""
+        """Take lines whose customer is words[code]; a negative amount is a refund.
+
+        `things` are the numbers of products and of categories, for the articles.
+        """
         used = np.flatnonzero(np.bincount(codes, minlength=len(words)))
         place = np.empty(len(words), dtype=np.int64)
         place[used] = np.arange(len(used))
         found = [self._codes.setdefault(words[code], len(self._codes)) for code in used]
         fen = np.round(amount * 100).astype(np.int64)
         member = np.array(found, dtype=np.int64)[place[codes]]
-        lines = np.stack([member, at, fen, items, products], axis=1)
+        off = np.round(discount * 100).astype(np.int64)
+        lines = np.stack([member, at, fen, items, products, off], axis=1)
+        if self.articles is not None and things is not None:
+            sold = fen >= 0
+            self.articles.add(member[sold], at[sold], *(thing[sold] for thing in things))
         self._lines.append(lines[fen >= 0])
         self._refunds.append(lines[fen < 0][:, :3])
         self._pending += len(lines)
@@ -46,24 +65,42 @@ class Purchases:
         self._fold()
         order, back, at, orphans = self._refunded()
         rows = np.concatenate([np.arange(len(self._orders)), order[_repeats(order)]])
-        member, placed, fen, items, products = self._orders[rows].T
+        member, placed, fen, items, products, discount = self._orders[rows].T
         amounts = np.arange(len(rows)) < len(self._orders)
         refund, refund_at = np.zeros_like(fen), np.full_like(fen, NEVER)
         first = ~_repeats(order)
         for chosen, place in ((first, order[first]), (~first, np.flatnonzero(~amounts))):
             refund[place], refund_at[place] = back[chosen], at[chosen]
-        return (
-            Facts(
-                member_ids=list(self._codes),
-                order_member=member.astype(np.int32),
-                order_at=placed,
-                order_fen=fen * amounts,
-                order_items=np.clip(items * amounts, 0, 2**31 - 1).astype(np.int32),
-                order_refund_fen=refund,
-                order_refund_at=refund_at,
-                order_products=np.clip(products * amounts, 0, 2**31 - 1).astype(np.int32),
-            ),
-            orphans,
+        facts = Facts(
+            member_ids=list(self._codes),
+            order_member=member.astype(np.int32),
+            order_at=placed,
+            order_fen=fen * amounts,
+            order_items=np.clip(items * amounts, 0, 2**31 - 1).astype(np.int32),
+            order_discount_fen=discount * amounts,
+            order_refund_fen=refund,
+            order_refund_at=refund_at,
+            order_products=np.clip(products * amounts, 0, 2**31 - 1).astype(np.int32),
+        )
+        return self._with_lines(facts), orphans
+
+    def _with_lines(self, facts: Facts) -> Facts:
+        """The facts with what was bought, and how many articles where the file counts none."""
+        if self.articles is None or not len(self._orders):
+            return facts
+        lines = self.articles.lines(self._orders[:, 0], self._orders[:, 1])
+        if not len(lines.order):
+            return facts
+        counted = facts.order_products
+        if not self.counts_products:
+            rest = np.zeros(len(counted) - len(lines.products), dtype=np.int64)
+            counted = np.concatenate([lines.products, rest]).astype(np.int32)
+        return replace(
+            facts,
+            order_products=counted,
+            line_order=lines.order,
+            line_product=lines.product,
+            line_category=lines.category,
         )
 
     def _fold(self) -> None:
