@@ -85,18 +85,11 @@ def _take(columns: Columns, rows: Column) -> None:
 
 
 def by_code(code: Column) -> Column:
-    """The stable order of rows by a code below 2^31.
-
-    Rows of one code mostly lie beside each other: whole runs are put in order, by one sort of bare
-    numbers, which is the fastest there is.
-    """
-    start = np.flatnonzero(np.diff(code, prepend=-1))
-    runs = (code[start].astype(np.int64) << 32) | np.arange(len(start))
-    runs.sort()
-    runs &= 0xFFFF_FFFF
-    length = np.diff(start, append=len(code))[runs]
-    begin = np.cumsum(length) - length
-    return np.arange(len(code)) + np.repeat(start[runs] - begin, length)
+    """The stable order of rows by a code below 2^31: a sort of bare numbers is the fastest."""
+    keys = (code.astype(np.int64) << 32) | np.arange(len(code))
+    keys.sort()
+    keys &= 0xFFFF_FFFF
+    return keys
 
 
 def _pieces(lines: Columns, orders: int) -> Column:
