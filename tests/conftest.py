@@ -12,10 +12,9 @@ from uuid import uuid4
 import orjson
 import pytest
 from alembic import command
+from asyncpg.exceptions import DeadlockDetectedError
 from graphql import OperationType
 from redis.asyncio import Redis
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from app.kernel.auth import (
     ANONYMOUS,
@@ -107,17 +106,24 @@ async def database(session_database: Database, clock: TestClock) -> AsyncIterato
         try:
             await _empty(session_database)
             break
-        except DBAPIError as error:
+        except DeadlockDetectedError:
             # A transaction of a process or task that the test killed may be ending just now.
-            if not left or "deadlock" not in str(error.orig):
+            if not left:
                 raise
 
 
 async def _empty(database: Database) -> None:
     async with database.engine.begin() as connection:
-        await connection.execute(text("SET LOCAL session_replication_role = replica"))
-        for table in all_tables().sorted_tables:
-            await connection.execute(table.delete())
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        await driver.execute(_emptying())
+
+
+@cache
+def _emptying() -> str:
+    """All tables in one statement of the driver's: a hundred of SQLAlchemy's cost 50 ms a test."""
+    deletes = [f'DELETE FROM "{table.name}"' for table in reversed(all_tables().sorted_tables)]
+    return ";".join(["SET LOCAL session_replication_role = replica", *deletes])
 
 
 @pytest.fixture
