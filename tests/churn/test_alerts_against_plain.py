@@ -28,7 +28,7 @@ from tests.make.members import community, member
 from tests.make.orders import order
 
 # Lives of each effect of signals, and the most steps that one has.
-LIVES = 15
+LIVES = 8
 LONGEST = 60
 STAFF = [UUID(int=number) for number in (1, 2)]
 
