@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
+from ml import files, purchases
 from ml.errors import UnreadableFile
 from ml.facts import NEVER
 from ml.files import read
@@ -141,3 +143,24 @@ def test_a_missing_column_names_what_the_file_has(tmp_path: Path):
     file = write(tmp_path / "f.csv", "customer_id,when,amount\n1,2024-01-01,5\n")
     with pytest.raises(UnreadableFile, match="customer_id, when, amount"):
         read(file)
+
+
+@pytest.mark.parametrize("pending", [1, 7, 1000])
+def test_lines_folded_often_or_once_give_the_same_orders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pending: int
+) -> None:
+    roll = np.random.default_rng(pending)
+    path = tmp_path / "orders.csv"
+    lines = [
+        f"c{roll.integers(0, 40)},2026-03-{roll.integers(1, 29):02} {roll.integers(0, 24):02}:05,"
+        f"{roll.integers(-300, 3000) / 100},{roll.integers(1, 5)}"
+        for _ in range(900)
+    ]
+    path.write_text("\n".join(["customer_id,timestamp,amount,quantity", *lines]))
+    once, _ = read(path)
+    monkeypatch.setattr(purchases, "_PENDING", pending)
+    monkeypatch.setattr(files, "_BLOCK", 1 << 12)
+    often, tally = read(path)
+    assert tally.used == 900
+    for column in dataclasses.fields(once):
+        assert np.array_equal(getattr(once, column.name), getattr(often, column.name)), column.name
