@@ -180,7 +180,8 @@ class Playbook(Node):
         return worth is not None and worth.is_above
 
     @field(
-        description="Who would get what if it answered the alerts that are open now; at most 18."
+        description="Who would get what if it answered the alerts that are open now; at most 18. "
+        "None for a retired version, which never will."
     )
     async def preview(self, info: Info) -> list[PlaybookExpected]:
         rows = await info.context.one(playbooks.preview_by_playbook, self.key)

@@ -158,7 +158,7 @@ class Expected:
 _PREVIEW = text(
     f"""
     WITH asked AS (
-        SELECT * FROM playbook WHERE id = ANY(:ids)
+        SELECT * FROM playbook WHERE id = ANY(:ids) AND state <> 'RETIRED'
     ), facing AS (
         SELECT a.member_id, m.community_id, {sql_audience("s.stage")} AS audience,
                CASE a.state WHEN 'OPEN' THEN 'L1' ELSE a.state END AS level
@@ -213,7 +213,8 @@ _PREVIEW = text(
 async def preview_by_playbook(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[Expected]]:
     """Who would get what if each version answered the alerts that are open now.
 
-    One statement, whatever the number of versions.
+    One statement, whatever the number of versions. Retired ones will answer nothing, and are
+    absent.
     """
     found: dict[UUID, list[Expected]] = {}
     for row in await read.session.execute(_PREVIEW, {"ids": list(keys)}):

@@ -38,6 +38,8 @@ async def test_a_page_of_previews_is_one_statement(api: Api, database: Database)
             )
             for place in range(6)
         ]
+        gone = await make.playbook(tx, [make.message()], active=False)
+        await playbooks.retire_playbook(tx, playbook_id=gone.id)
     seen: list[str] = []
 
     def note(*given: Any) -> None:
@@ -52,6 +54,7 @@ async def test_a_page_of_previews_is_one_statement(api: Api, database: Database)
     event.remove(engine, "before_cursor_execute", note)
     assert sum("drawn" in statement for statement in seen) == 1
     shown = {node["id"]: node["preview"] for node in nodes}
+    assert shown[global_id("Playbook", gone.id)] == []
     for row in rows:
         [expected] = shown[global_id("Playbook", row.id)]
         own = row.community_id is not None
