@@ -150,7 +150,7 @@ def told(name: str, size: int, found: list[dict[str, float]]) -> None:
 
 def main() -> None:
     """Print one line a set and size."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--sizes", default="200,400,1000")

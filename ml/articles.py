@@ -38,15 +38,15 @@ class Names:
 
     def numbers(self, told: Texts) -> I64:
         """The number of each row's name; -1 where it has none."""
-        if not self.is_given_up:
-            found = [
-                self._numbers.setdefault(word[:LONGEST_NAME], len(self._numbers)) if word else -1
-                for word in told.words
-            ]
-            self.is_given_up = len(self._numbers) > MOST_NAMES
         if self.is_given_up:
-            self._numbers.clear()
             return np.full(len(told.codes), -1, dtype=np.int64)
+        known = self._numbers
+        found = [
+            known.setdefault(word[:LONGEST_NAME], len(known)) if word else -1 for word in told.words
+        ]
+        if len(known) > MOST_NAMES:
+            self.is_given_up = True
+            known.clear()
         return np.array([*found, -1], dtype=np.int64)[told.codes]
 
 

@@ -1,4 +1,9 @@
-from dataclasses import replace
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +23,46 @@ from tests.ml.small_shop import START, joined, shop
 
 def test_the_same_facts_and_seed_give_the_same_bytes(facts: Facts, artifact: Artifact):
     assert train(facts, as_of=AS_OF).to_bytes() == artifact.to_bytes()
+
+
+def test_threads_change_no_byte_of_a_model(facts: Facts, artifact: Artifact):
+    assert train(facts, as_of=AS_OF, threads=2).to_bytes() == artifact.to_bytes()
+
+
+def test_the_order_of_rows_changes_no_byte(facts: Facts, artifact: Artifact):
+    mixed = np.random.default_rng(3).permutation(len(facts.order_at))
+    rows = {
+        one.name: getattr(facts, one.name)[mixed]
+        for one in fields(facts)
+        if one.name.startswith("order_")
+    }
+    assert train(replace(facts, **rows), as_of=AS_OF).to_bytes() == artifact.to_bytes()
+
+
+PROGRAM = """
+import hashlib, sys
+from ml.training import train
+from tests.ml.conftest import AS_OF
+from tests.ml.small_shop import shop
+print(hashlib.sha256(train(shop(), as_of=AS_OF, threads=int(sys.argv[1])).to_bytes()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_another_process_with_other_hashes_trains_the_same_bytes(artifact: Artifact, threads: str):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, threads],
+        env=os.environ | {"PYTHONHASHSEED": f"7{threads}", "OMP_NUM_THREADS": threads},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == hashlib.sha256(artifact.to_bytes()).hexdigest()
+
+
+def test_another_seed_gives_another_model(facts: Facts, artifact: Artifact):
+    assert train(facts, as_of=AS_OF, seed=1).to_bytes() != artifact.to_bytes()
 
 
 def test_rows_after_the_day_of_training_change_no_byte(facts: Facts, artifact: Artifact):
