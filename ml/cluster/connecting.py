@@ -1,6 +1,7 @@
 """A client of a scheduler whose workers run what runs here, or a sentence on why there is none."""
 
 import logging
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,7 @@ def connected(address: str, *, seconds: float = ANSWERS) -> "Generator[Client]":
     """
     try:
         from distributed import Client
+        from distributed.versions import VersionMismatchWarning
     except ImportError as error:
         raise NoCluster(
             "Dask is not installed here: install the extra `linli[dask]` "
@@ -37,7 +39,10 @@ def connected(address: str, *, seconds: float = ANSWERS) -> "Generator[Client]":
     # Its own tries to come back are in its log; who called gets one sentence.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
-        client = Client(address, timeout=seconds, set_as_default=False)
+        # Whether versions differ is looked at below, where it is no mere warning.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VersionMismatchWarning)
+            client = Client(address, timeout=seconds, set_as_default=False)
     except (OSError, TimeoutError, ValueError, TypeError, ImportError) as error:
         raise NoCluster(
             f"No Dask scheduler answers at {address}. Start one with `dask scheduler`, or name "

@@ -186,11 +186,11 @@ class _Killer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.join(60)
+        self._thread.join(150)
 
     def _wait(self) -> None:
         pids: Any = self.parts.client.run(os.getpid)
-        until = time.monotonic() + 50
+        until = time.monotonic() + 120
         while not (growing := self._growing()) and time.monotonic() < until:
             time.sleep(0.005)
         time.sleep(self.after)
@@ -222,7 +222,7 @@ def test_a_worker_that_dies_under_its_trees_costs_a_new_start(workers: str, afte
         assert killer.victim, "trees grew for too short a time to kill one who grew them"
         left: Any = parts.client.run(os.getpid)
         assert killer.victim not in left.values()
-        assert time.monotonic() - began < 60
+        assert time.monotonic() - began < 150
     assert found.model.num_boosted_rounds() == rounds
     ours = whole.rows(cutoffs)
     assert evaluation.roc_auc(ours.outcome, found.log_odds(ours.values)) > 0.9
@@ -283,6 +283,7 @@ def test_a_part_shows_no_member(facts: Facts) -> None:
     assert repr(Part(3, facts, AS_OF)) == "part 3 of members"
 
 
+@pytest.mark.filterwarnings("ignore::distributed.versions.VersionMismatchWarning")
 def test_a_worker_with_another_numpy_is_refused(workers: str, tmp_path: Path) -> None:
     about = tmp_path / "numpy-0.1.dist-info"
     about.mkdir()
