@@ -36,6 +36,14 @@ from app.churn.events import (
 )
 from app.churn.evidence import beside, horizon_of, wins
 from app.churn.facts import ChurnFacts, read_facts
+from app.churn.following import (
+    NewTrigger,
+    ScoreRises,
+    precisions_asked,
+    read_rises,
+    record_triggers,
+    triggers,
+)
 from app.churn.forgetting import FORGOTTEN_AT_ONCE, forget_scores
 from app.churn.limits import (
     BRIER_SLACK,
@@ -133,14 +141,6 @@ from app.churn.tables import (
     ModelVersion,
     SignalKind,
     SignalOutcome,
-)
-from app.churn.triggers import (
-    NewTrigger,
-    ScoreRises,
-    precisions_asked,
-    read_rises,
-    record_triggers,
-    triggers,
 )
 from app.churn.versions import (
     challenger,

@@ -30,29 +30,38 @@ MEMBERS: Final = 20_000
 LOWEST: Final = 0.25
 """Lower scores can raise no alert in any setting worth having."""
 
-# The highest score since the member's last order, night by night. Members are drawn by the hash of
-# their id, which has nothing to do with them. Whoever has churned already is not alerted.
+# Scores and orders in one line of time: the latest order before each score and the next one after,
+# an order at the instant of a score coming after it. Members are drawn by the hash of their id,
+# which has nothing to do with them. Whoever has churned already is not alerted.
 _RISES = text(
     """
-    WITH drawn AS (
-        SELECT member_id, as_of, probability FROM churn_score_history
+    WITH scored AS MATERIALIZED (
+        SELECT member_id, as_of AS at, probability FROM churn_score_history
         WHERE as_of = ANY(:nights) AND (uuid_hash(member_id) & 1048575) < :drawn
+    ), bought AS MATERIALIZED (
+        SELECT member_id, paid_at FROM member_order
+        WHERE paid_at >= :since AND paid_at < :until AND cancelled_at IS NULL
+            AND (uuid_hash(member_id) & 1048575) < :drawn
+    ), line AS (
+        SELECT member_id, at, probability, NULL::timestamptz AS paid FROM scored
+        UNION ALL SELECT member_id, paid_at, NULL, paid_at FROM bought
     ), placed AS (
-        SELECT d.*, (SELECT max(o.paid_at) FROM member_order o WHERE o.member_id = d.member_id
-            AND o.paid_at < d.as_of AND o.cancelled_at IS NULL) AS ordered
-        FROM drawn d
+        SELECT *, max(paid) OVER (PARTITION BY member_id ORDER BY at, paid NULLS FIRST
+                ROWS UNBOUNDED PRECEDING) AS ordered,
+            min(paid) OVER (PARTITION BY member_id ORDER BY at DESC, paid DESC NULLS LAST
+                ROWS UNBOUNDED PRECEDING) AS woken
+        FROM line
     ), ranked AS (
-        SELECT *, coalesce(max(probability) OVER (PARTITION BY member_id, ordered ORDER BY as_of
-            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS highest
-        FROM placed
+        SELECT at, probability, ordered, woken,
+            coalesce(max(probability) OVER (PARTITION BY member_id, ordered ORDER BY at
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS highest
+        FROM placed WHERE probability IS NOT NULL
     )
-    SELECT r.highest, r.probability, extract(epoch FROM r.as_of)::bigint AS at,
-        (SELECT extract(epoch FROM min(o.paid_at))::bigint FROM member_order o
-         WHERE o.member_id = r.member_id AND o.paid_at >= r.as_of AND o.paid_at < :until
-           AND o.cancelled_at IS NULL) AS woken
-    FROM ranked r
-    WHERE r.as_of > :first AND r.probability > r.highest AND r.probability >= :lowest
-        AND r.ordered > r.as_of - CAST(:churned AS interval)
+    SELECT highest, probability, extract(epoch FROM at)::bigint AS at,
+        extract(epoch FROM woken)::bigint AS woken
+    FROM ranked
+    WHERE at > :first AND probability > highest AND probability >= :lowest
+        AND ordered > at - CAST(:churned AS interval)
     """
 )
 
@@ -112,6 +121,7 @@ async def read_rises(read: Read, *, as_of: datetime, horizon_days: int) -> Score
     given = {
         "nights": instants,
         "first": instants[-1],
+        "since": instants[-1] - CHURNED_AFTER,
         "until": as_of,
         "drawn": -(-MEMBERS * 1_048_576 // max(most, MEMBERS)),
         "lowest": LOWEST,
