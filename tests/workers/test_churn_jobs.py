@@ -53,6 +53,14 @@ async def test_orders_become_a_model_scores_and_alerts_with_reasons(
     gone = [found[key] for key in found if key in silent]
     there = [found[key] for key in found if key not in silent]
     assert sum(gone) / len(gone) > sum(there) / len(there) + 0.3
+    async with database.read() as read:
+        rows = await churn.score_by_member(read, list(found))
+    days = {key: row.next_order_days or 0.0 for key, row in rows.items()}
+    assert all(0.5 <= value <= 1_825 for value in days.values())
+    late, soon = (
+        [days[key] for key in found if (key in silent) == is_late] for is_late in (True, False)
+    )
+    assert sum(late) / len(late) > 2 * sum(soon) / len(soon)
     assert scored.stored.raised >= len(alerts[:10]) > 0
     assert alerts[0].reasons[0]["zh"]
     assert alerts[0].reasons[0]["en"]
