@@ -211,7 +211,7 @@ class _Night:
     def __init__(self, work: Work, as_of: datetime) -> None:
         self.database, self.as_of = work.database, as_of
         self.zone = work.settings.time_zone
-        # Orders of the nights before: a help that may be missing, on whichever machine this runs.
+        # What the nights before read: a help that may be missing, on whichever machine this runs.
         self.kept = work.settings.data_dir / "churn" / "orders"
         self._facts: churn.ChurnFacts | None = None
 
