@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -135,3 +136,16 @@ def test_scores_tell_days_and_the_silent_wait_longer(facts: Facts, artifact: Art
 def test_a_model_without_waits_tells_none(facts: Facts, artifact: Artifact):
     scores = score(replace(artifact, waits=None), facts, as_of=AS_OF)
     assert np.isnan(scores.next_order_days).all()
+
+
+def test_odds_carried_to_longer_silences_fall_and_keep_their_own_horizon():
+    random = np.random.default_rng(0)
+    odds, told = random.normal(0.5, 2, 300), random.uniform(0.5, LONGEST, 300)
+    days = [aft.lasting(odds, told, 45, np.full(300, length)) for length in (1, 20, 45, 60, 90)]
+    assert all((sooner > later).all() for sooner, later in pairwise(days))
+    assert np.allclose(days[2], odds)
+    assert np.isfinite(days).all()
+    # Each row by its own days, whatever the others are asked for.
+    mixed = aft.lasting(odds, told, 45, np.where(np.arange(300) < 150, 20.0, 90.0))
+    assert np.array_equal(mixed[:150], days[1][:150])
+    assert np.array_equal(mixed[150:], days[4][150:])

@@ -257,5 +257,7 @@ def test_a_back_test_reports_the_lead_of_every_model() -> None:
     end = int(facts.order_at.max()) // DAY * DAY
     report = backtest(facts, cutoffs=[end - 180 * DAY, end - 135 * DAY, end - 90 * DAY])
     assert report.lead is not None
-    assert set(report.lead.models) == set(report.mean)
+    asked = {"product_horizon", "cnbd_lasting", "bgnbd_lasting"}
+    assert set(report.lead.models) == set(report.mean) | asked
+    assert set(report.lead.gains) == set(report.lead.models) - {"product"}
     assert report.lead.models["product"].average_precision.value > report.lead.churned_share
