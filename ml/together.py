@@ -81,6 +81,8 @@ def join(boosters: list[Booster]) -> Together:
         gbtree_model_param={"num_parallel_tree": "1", "num_trees": str(len(trees))},
     )
     joined["learner"].update(
+        feature_names=[],
+        feature_types=[],
         # Margins as they are: each booster's own objective is of no matter here.
         objective={"name": "reg:squarederror", "reg_loss_param": {"scale_pos_weight": "1"}},
         learner_model_param={
