@@ -109,13 +109,17 @@ async def test_the_instant_of_a_complaint_is_kept_where_it_is_known(
     told: bool,
 ) -> None:
     who = await member(database)
-    old = {"placed_at": NOON - timedelta(days=100)}
-    await record(database, vault, report(who, **old, **first))
-    await record(database, vault, report(who, **old, **first, **then))
+    old: dict[str, object] = {"placed_at": NOON - timedelta(days=100)}
+
+    def told_of(facts: dict[str, object]) -> ReportedOrder:
+        return report(who, "1", **(old | facts))
+
+    await record(database, vault, told_of(first))
+    await record(database, vault, told_of(first | then))
     order = await only(database)
     assert order.complaint is ("complaint" in first or "complaint" in then)
     assert order.complained_at == (NOON if told else None)
-    assert await record(database, vault, report(who, **old, complaint=True)) in (
+    assert await record(database, vault, told_of({"complaint": True})) in (
         ["DUPLICATE"],
         ["UPDATED"],
     )
