@@ -2,16 +2,29 @@
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from socket import gaierror
+from typing import Final
 
+import asyncpg
 import typer
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from rich.markup import escape
+from sqlalchemy.exc import DBAPIError
 
 from app.kernel.config import Settings
 from app.kernel.db import Database
 from app.kernel.embedded import EmbeddedError, stores
 from app.kernel.live import WAKE_CHANNEL
 from app.kernel.news import News
+from app.kernel.outages import is_outage
 from cli.starting import SAYS, settings_or_exit
+
+_REFUSES: Final = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
 
 
 @contextmanager
@@ -35,6 +48,33 @@ def open_stores(what: str = "linli") -> Generator[Settings]:
     except EmbeddedError as error:
         SAYS.print(str(error), markup=False, style="red")
         raise typer.Exit(1) from None
+    except Exception as error:
+        said = _said_of_stores(error)
+        if said is None:
+            raise
+        SAYS.print(f"[red]Error:[/] {escape(said)}", highlight=False)
+        raise typer.Exit(1) from None
+
+
+def _said_of_stores(error: BaseException) -> str | None:
+    """What keeps a command from its stores, in words; None of any other error."""
+    if isinstance(error, RedisError):
+        return f"Redis at LINLI_REDIS_URL does not do its part: {error}"
+    # SQLAlchemy wraps the adapter's error, and that has the driver's own for its cause.
+    cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
+    if isinstance(cause, (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)):
+        return f"The database has not this version's tables ({cause}). Run `linli migrate`."
+    if isinstance(cause, _REFUSES):
+        return f"PostgreSQL refuses LINLI_DATABASE_URL: {cause}"
+    unreached = isinstance(cause, OSError) and (
+        isinstance(cause, (ConnectionError, TimeoutError, gaierror))
+        or "connect call failed" in str(cause).casefold()
+    )
+    gone = not isinstance(cause, OSError) and is_outage(error)
+    if isinstance(cause, BrokenPipeError) or not (unreached or gone):
+        return None
+    why = str(cause) or type(cause).__name__
+    return f"The database at LINLI_DATABASE_URL is away: {why}. Repeat the command once it is back."
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """A client of a scheduler whose workers run what runs here, or a sentence on why there is none."""
 
 import logging
+import time
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ ANSWERS: Final = 8.0
 
 PATIENCE: Final = 60.0
 """Seconds to wait for a worker when none is there."""
+
+_MOMENT: Final = 1.0
 
 PACKAGES: Final = ("linli", "numpy", "scipy", "xgboost", "xgboost-cpu", "dask", "distributed")
 """What must be the same here and on every worker, besides Python: results depend on it."""
@@ -102,18 +105,25 @@ def _same_versions(client: "Client") -> None:
 
 
 def _drop_old_locks(client: "Client") -> None:
-    """Drop what a run that was killed had locked, where nobody but us is on the cluster.
+    """Drop what a run that was killed had locked.
 
     xgboost locks workers while it grows trees on them; the scheduler keeps such a lock when its
-    holder dies, and the next run would wait for ever.
+    holder dies, and the next run would wait for ever. A lock that lasts while no trees grow is
+    nobody's: between taking it and growing there is but a moment.
     """
 
-    def drop(ours: str, dask_scheduler: Any) -> None:
-        others = set(dask_scheduler.clients) - {ours, "fire-and-forget"}
-        if not others:
-            held = dask_scheduler.extensions["multi_locks"]
-            held.locks.clear()
-            held.requests.clear()
-            held.requests_left.clear()
+    def idle(dask_scheduler: Any) -> list[Any]:
+        growing = any("fn-" in str(key) for key in dask_scheduler.tasks)
+        return [] if growing else list(dask_scheduler.extensions["multi_locks"].requests)
 
-    client.run_on_scheduler(drop, client.id)
+    def drop(old: list[Any], dask_scheduler: Any) -> None:
+        held = dask_scheduler.extensions["multi_locks"]
+        for one in old:
+            if one in held.requests:
+                held.release(id=one)
+
+    seen: Any = client.run_on_scheduler(idle)
+    if seen:
+        time.sleep(_MOMENT)
+        again: Any = client.run_on_scheduler(idle)
+        client.run_on_scheduler(drop, [one for one in seen if one in again])

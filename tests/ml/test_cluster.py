@@ -256,18 +256,10 @@ def test_what_a_killed_run_had_locked_is_free_for_the_next(workers: str) -> None
         "os._exit(0)\n"
     )
     subprocess.run([sys.executable, "-c", lock, workers], check=True, timeout=60)
-    until = time.monotonic() + 30
-    with distributed.Client(workers, set_as_default=False) as client:
-        while len(client.run_on_scheduler(_clients)) > 1 and time.monotonic() < until:
-            time.sleep(0.05)
     with cluster.connected(workers) as client:
         lock = distributed.MultiLock(connecting.workers(client), client=client)
         assert lock.acquire(timeout=5)
         lock.release()
-
-
-def _clients(dask_scheduler: Any) -> list[str]:
-    return [name for name in dask_scheduler.clients if name != "fire-and-forget"]
 
 
 def test_a_worker_that_cannot_read_says_so_without_its_secrets(workers: str) -> None:
@@ -300,7 +292,7 @@ def test_a_worker_with_another_numpy_is_refused(workers: str, tmp_path: Path) ->
     )
     try:
         with distributed.Client(workers, set_as_default=False) as client:
-            client.wait_for_workers(3, timeout=60)
+            client.wait_for_workers(3, timeout=180)
         with (
             pytest.raises(NoCluster, match=r"numpy 0\.1 \(here \d"),
             cluster.connected(workers),

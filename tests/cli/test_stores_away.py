@@ -1,0 +1,47 @@
+"""Commands whose stores are away say so, without a traceback, a password, or a word of output."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+AWAY = "postgresql://linli:geheim@127.0.0.1:9/linli"
+
+
+def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("LINLI_")}
+    named = {f"LINLI_{name.upper()}": value for name, value in environment.items()}
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", *words],
+        env=kept | named | {"COLUMNS": "400"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", [("models", "list", "--json"), ("score", "--json")])
+def test_a_database_that_is_away_is_said_in_a_sentence(words: tuple[str, ...]) -> None:
+    found = run(*words, database_url=AWAY, redis_url="redis://127.0.0.1:9/0")
+    assert (found.returncode, found.stdout) == (1, "")
+    assert "The database at LINLI_DATABASE_URL is away" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert "geheim" not in found.stderr
+
+
+def test_a_database_of_no_such_name_and_one_without_tables(schema_ready: str) -> None:
+    server, _, query = schema_ready.partition("?")
+    base = server.rsplit("/", 1)[0]
+    tail = f"?{query}" if query else ""
+    found = run(
+        "models", "list", database_url=f"{base}/nowhere{tail}", redis_url="redis://127.0.0.1:9/0"
+    )
+    assert found.returncode == 1
+    assert "PostgreSQL refuses LINLI_DATABASE_URL" in found.stderr
+    bare = run(
+        "models", "list", database_url=f"{base}/template1{tail}", redis_url="redis://127.0.0.1:9/0"
+    )
+    assert bare.returncode == 1
+    assert "linli migrate" in bare.stderr
