@@ -33,7 +33,8 @@ def test_among_near_equals_the_simplest_is_chosen():
 
 def test_a_wrong_base_rate_alone_does_not_decide():
     fair = trial(3000, {"xgboost": 0.1, "bgnbd": 0.8})
-    drifted: dict[ladder.Rung, F64] = fair.log_odds | {"xgboost": fair.log_odds["xgboost"] + 2}
+    drifted = dict(fair.log_odds)
+    drifted["xgboost"] = fair.log_odds["xgboost"] + 2
     assert ladder.choose([Trial(fair.members, fair.outcome, drifted)], 10_000) == "xgboost"
 
 
