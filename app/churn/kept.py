@@ -54,8 +54,17 @@ _MARK = """
 _SINCE = """
     SELECT age('{}'::xid) AS age, pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next
 """
+# A part of the members is read by the keys of the tables: PostgreSQL takes the list of them for
+# longer than it is, and would look through whole tables with it.
+_BY_KEYS = """
+    SET LOCAL enable_seqscan = off;
+    SET LOCAL max_parallel_workers_per_gather = 0
+"""
 # The tables have just been looked through, and are half as much work as the keys in their indexes.
-_BY_HEAP = "SET LOCAL enable_indexonlyscan = off"
+_BY_HEAP = """
+    SET LOCAL enable_seqscan = on;
+    SET LOCAL enable_indexonlyscan = off
+"""
 _MAY_MARK = """
     SELECT has_function_privilege('pg_control_system()', 'EXECUTE')
        AND has_function_privilege('pg_control_checkpoint()', 'EXECUTE')
@@ -197,10 +206,12 @@ async def renewed(driver: "asyncpg.Connection", members: Column, old: Old) -> Kn
     some = np.flatnonzero(touched)
     if len(some) > min(max(FEW, len(members) // _PART), MANY):
         return None
+    await driver.execute(_BY_KEYS)
     fresh = await read_known(driver, members, some)
     known = spliced(old.known, places.of(old.members), fresh, touched)
     there = int(known.rows.sum(dtype=np.int64)) + known.strays
     await driver.execute(_BY_HEAP)
+    # Nothing but a whole reading follows, which has no other plan.
     return known if there == await driver.fetchval(sources.rows()) else None
 
 
