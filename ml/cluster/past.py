@@ -5,21 +5,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ml import aft, bgnbd, cnbd, features, labels, table
+from ml import bgnbd, cnbd, features, table
 from ml.arrays import DAY, F32, F64, I32, I64, Bools
 from ml.bgnbd import Counts
 from ml.booster import Booster
-from ml.cluster import fitting
-from ml.cluster.parts import Part, Parts
+from ml.cluster import fitting, looking
+from ml.cluster.looking import Bits, Looked
+from ml.cluster.parts import Parts
 from ml.cnbd import Rhythms
 from ml.expectations import Expectations
-from ml.facts import NEVER, Facts
+from ml.facts import Facts
 from ml.features import Matrix, draw
-from ml.history import fold
 from ml.logistic import Logistic
-from ml.samples import Extent, Past, Plan, Rows, Sample, extremes
+from ml.samples import Extent, Past, Plan, Rows, Sample
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -28,21 +27,9 @@ SPREAD_FROM: Final = 50_000
 """Rows from which all workers fit together: fewer are brought to one of them, whose fit is the very
 one of a single machine."""
 
-_EVER_DAYS: Final = 1_000_000
 _STEP_DAYS: Final = 15
 _AHEAD: Final = 70
 """Cutoffs that are looked at together: as many as the replays of the base rate can ask for."""
-
-Bits = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
-class Looked:
-    """Who is at stake at a cutoff and who had ever ordered, a bit each; how many fell silent."""
-
-    present: Bits
-    ever: Bits
-    silent: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,82 +50,6 @@ class SpreadRows(Rows):
 
     held: "tuple[Future[F32], ...]" = ()
     places: tuple[I64, ...] = field(default_factory=tuple)
-
-
-def _look(part: Part, cutoffs: list[int], active_days: int, horizon_days: int) -> list[Looked]:
-    answer: list[Looked] = []
-    for cutoff in cutoffs:
-        members = labels.population(part.facts, cutoff, active_days)
-        ever = labels.population(part.facts, cutoff, _EVER_DAYS)
-        silent = labels.churned(part.facts, cutoff, horizon_days, members).sum()
-        everybody = len(part.facts.member_ids)
-        answer.append(Looked(_bits(members, everybody), _bits(ever, everybody), float(silent)))
-    return answer
-
-
-def _bits(members: I32, everybody: int) -> Bits:
-    present = np.zeros(everybody, dtype=np.bool_)
-    present[members] = True
-    return np.packbits(present)
-
-
-def _watch(
-    part: Part, members: list[I32], cutoffs: list[int], days: list[int]
-) -> list[tuple[Counts, list[F64]]]:
-    return [
-        (
-            bgnbd.counts(fold(part.facts, cutoff, own)),
-            [labels.churned(part.facts, cutoff, each, own) for each in days],
-        )
-        for cutoff, own in zip(cutoffs, members, strict=True)
-    ]
-
-
-def _rhythms(part: Part, members: list[I32], instants: list[int]) -> list[Rhythms]:
-    return [
-        cnbd.rhythms(fold(part.facts, at, own)) for at, own in zip(instants, members, strict=True)
-    ]
-
-
-def _features(
-    part: Part, members: I32, at: int, purchases: Expectations, horizon_days: int
-) -> Matrix:
-    return features.build(part.facts, at, members, purchases=purchases, horizon_days=horizon_days)
-
-
-def _ends(*matrices: Matrix) -> list[tuple[tuple[str, ...], F32, F32]]:
-    return [(matrix.names, *_extremes(matrix)) for matrix in matrices]
-
-
-def _extremes(matrix: Matrix) -> tuple[F32, F32]:
-    if len(matrix.members):
-        return extremes(matrix)
-    nothing = np.full(len(matrix.names), np.nan, dtype=np.float32)
-    return nothing, nothing
-
-
-def _only(names: tuple[str, ...], *matrices: Matrix) -> F32:
-    return np.concatenate([matrix.only(names) for matrix in matrices])
-
-
-def _extent(part: Part, as_of: int) -> tuple[int, int, int, int]:
-    known = part.facts.order_at < as_of
-    at, member = part.facts.order_at[known], part.facts.order_member[known]
-    if not len(at):
-        return NEVER, 0, 0, 0
-    return int(at.min()), int(at.max()), len(at), len(np.unique(member))
-
-
-def _outcomes(part: Part, members: I32, cutoff: int, days: int) -> F64:
-    return labels.churned(part.facts, cutoff, days, members)
-
-
-def _waits(part: Part, members: list[I32], cutoffs: list[int], as_of: int) -> tuple[F64, Bools]:
-    each = [
-        aft.waited(part.facts, cutoff, as_of, own)
-        for cutoff, own in zip(cutoffs, members, strict=True)
-    ]
-    return np.concatenate([one.days for one in each]), np.concatenate([one.came for one in each])
 
 
 class ClusterPast(Past):
@@ -162,7 +73,7 @@ class ClusterPast(Past):
 
     def extent(self, as_of: int) -> Extent:
         """How much was known at an instant."""
-        found = self.parts.each(_extent, as_of)
+        found = self.parts.each(looking.extent, as_of)
         least, most = min(part[0] for part in found), max(part[1] for part in found)
         return Extent((least, most), sum(part[2] for part in found), sum(p[3] for p in found))
 
@@ -181,7 +92,7 @@ class ClusterPast(Past):
         watched = self._watched.get(cutoff)
         if watched and days in watched.silent and np.array_equal(members, watched.members):
             return watched.silent[days]
-        found = self.parts.each(_outcomes, cutoff, days, by_part=self.parts.split(members))
+        found = self.parts.each(looking.outcomes, cutoff, days, by_part=self.parts.split(members))
         return np.concatenate(found)
 
     def at(self, cutoff: int) -> Sample:
@@ -211,11 +122,11 @@ class ClusterPast(Past):
         """Trees for the logarithm of the days that the rows' members waited, as of an instant."""
         held, cutoffs = _held(rows), list(rows.cutoffs)
         own = self._own([self._drawn(cutoff) for cutoff in cutoffs])
-        found: list[tuple[F64, Bools]] = self.parts.each(_waits, cutoffs, as_of, by_part=own)
+        found: list[tuple[F64, Bools]] = self.parts.each(looking.waits, cutoffs, as_of, by_part=own)
         days, came = [one for one, _ in found], [one for _, one in found]
         seed = self.plan.seed
         if len(rows.outcome) < self._spread_from:
-            whole = (_placed(days, held.places), _placed(came, held.places))
+            whole = (looking.placed(days, held.places), looking.placed(came, held.places))
             return self._whole(fitting.boost_waits_whole, held, whole, seed, threads)
         return fitting.boost_waits(self.parts, held.held, days, came, len(rows.names), seed=seed)
 
@@ -232,7 +143,7 @@ class ClusterPast(Past):
             plan = self.plan
             cutoffs = self._near(cutoff, self._looked)
             found: list[list[Looked]] = self.parts.each(
-                _look, cutoffs, plan.active_days, plan.horizon_days
+                looking.look, cutoffs, plan.active_days, plan.horizon_days
             )
             for place, each in enumerate(cutoffs):
                 parts = [part[place] for part in found]
@@ -270,7 +181,7 @@ class ClusterPast(Past):
             members = [self._drawn(each) for each in cutoffs]
             days = sorted({15, 30, self.plan.horizon_days})
             found: list[list[tuple[Counts, list[F64]]]] = self.parts.each(
-                _watch, cutoffs, days, by_part=self._own(members)
+                looking.watch, cutoffs, days, by_part=self._own(members)
             )
             for place, (each, own) in enumerate(zip(cutoffs, members, strict=True)):
                 parts = [part[place] for part in found]
@@ -278,7 +189,9 @@ class ClusterPast(Past):
                     np.concatenate(column) for column in zip(*(s for _, s in parts), strict=True)
                 ]
                 self._watched[each] = Watched(
-                    own, _counts([one for one, _ in parts]), dict(zip(days, silent, strict=True))
+                    own,
+                    looking.joined_counts([one for one, _ in parts]),
+                    dict(zip(days, silent, strict=True)),
                 )
         return self._watched[cutoff]
 
@@ -294,18 +207,18 @@ class ClusterPast(Past):
                 for each in instants
             ]
             found: list[list[Rhythms]] = self.parts.each(
-                _rhythms, instants, by_part=self._own(members)
+                looking.rhythms, instants, by_part=self._own(members)
             )
             for place, each in enumerate(instants):
-                self._rhythms[each] = _together([part[place] for part in found])
+                self._rhythms[each] = looking.joined_rhythms([part[place] for part in found])
         return self._rhythms[at]
 
     def _fit_expectations(self, at: int) -> Expectations:
         seen = self._rhythms_at(at)
-        return Expectations(bgnbd.fit(_as_counts(seen)), cnbd.fit(seen))
+        return Expectations(bgnbd.fit(looking.as_counts(seen)), cnbd.fit(seen))
 
     def _drawn_counts(self, at: int) -> Counts:
-        return _as_counts(self._rhythms_at(at))
+        return looking.as_counts(self._rhythms_at(at))
 
     def _matrix(self, at: int, members: I32) -> Matrix:
         found: list[Matrix] = self.parts.gather(self._spread_features(at, members))
@@ -315,7 +228,7 @@ class ClusterPast(Past):
     def _spread_features(self, at: int, members: I32) -> "list[Future[Matrix]]":
         own = self.parts.split(members)
         horizon = self.plan.horizon_days
-        return self.parts.spread(_features, at, self.expectations(at), horizon, by_part=own)
+        return self.parts.spread(looking.matrix, at, self.expectations(at), horizon, by_part=own)
 
     def _matrices(self, cutoff: int) -> "list[Future[Matrix]]":
         """The features of a cutoff's sample, left on the workers."""
@@ -330,7 +243,7 @@ class ClusterPast(Past):
         """The names of all columns, and which of them vary within each cutoff."""
         new = [cutoff for cutoff in cutoffs if cutoff not in self._ends]
         if new:
-            asked = [self.parts.submit(_ends, *part) for part in self._by_part(new)]
+            asked = [self.parts.submit(looking.ends, *part) for part in self._by_part(new)]
             found = self.parts.gather(asked)
             for place, cutoff in enumerate(new):
                 parts = [part[place] for part in found]
@@ -341,9 +254,9 @@ class ClusterPast(Past):
 
     def _stacked(self, cutoffs: list[int], names: tuple[str, ...]) -> Rows:
         parts = self._by_part(cutoffs)
-        held = tuple(self.parts.submit(_only, names, *part) for part in parts)
+        held = tuple(self.parts.submit(looking.only, names, *part) for part in parts)
         shapes: list[F32] = self.parts.gather(
-            [self.parts.submit(_only, table.SHAPE, *part) for part in parts]
+            [self.parts.submit(looking.only, table.SHAPE, *part) for part in parts]
         )
         members = [self._drawn(cutoff) for cutoff in cutoffs]
         for cutoff in cutoffs:
@@ -355,7 +268,7 @@ class ClusterPast(Past):
             values=np.empty((0, len(names)), dtype=np.float32),
             outcome=np.concatenate(outcome),
             names=names,
-            shape=_placed(shapes, places),
+            shape=looking.placed(shapes, places),
             cutoffs=tuple(cutoffs),
             held=held,
             places=places,
@@ -376,25 +289,3 @@ def _held(rows: Rows) -> SpreadRows:
     if not isinstance(rows, SpreadRows):
         raise TypeError("these rows are not on the workers")
     return rows
-
-
-def _placed(parts: list[Any], places: tuple[I64, ...]) -> Any:
-    """Rows of parts in the places that they have among all."""
-    every = np.concatenate(parts)
-    answer = np.empty_like(every)
-    answer[np.concatenate(places)] = every
-    return answer
-
-
-def _counts(parts: list[Counts]) -> Counts:
-    columns = [np.stack([part.x, part.last, part.age]) for part in parts]
-    return Counts(*np.concatenate(columns, axis=1))
-
-
-def _together(parts: list[Rhythms]) -> Rhythms:
-    columns = [np.stack([part.x, part.last, part.age, part.log_gaps]) for part in parts]
-    return Rhythms(*np.concatenate(columns, axis=1))
-
-
-def _as_counts(seen: Rhythms) -> Counts:
-    return Counts(seen.x, seen.last, seen.age)
