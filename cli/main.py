@@ -1,5 +1,7 @@
 """The `linli` command: every verb of an installation, each imported only when it is asked for."""
 
+import errno
+import signal
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -52,6 +54,9 @@ VERBS: Final = {
     "drift": Verb("cli.drift", "drift", WORK),
 }
 
+AT_ONCE: Final = frozenset({"backtest", "uplift"})
+"""Verbs that hold nothing to give back: an interrupt ends them at once, wherever they compute."""
+
 
 def build(only: str | None = None) -> typer.Typer:
     """The command line with every verb, or with one: importing all of them takes seconds."""
@@ -89,7 +94,17 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
     asked = sys.argv[1] if len(sys.argv) > 1 else None
-    build(asked if asked in VERBS else None)()
+    if asked in AT_ONCE:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    command = build(asked if asked in VERBS else None)
+    try:
+        command()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # What is still to be flushed would fail again when Python ends.
+        sys.stdout = None
+        sys.exit(f"Error: the disk of the output is full: {error.strerror}. 磁盘已满")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Commands whose stores are away say so, without a traceback, a password, or a word of output."""
+"""What stands in a command's way is said in a sentence, without a traceback or a password."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +46,22 @@ def test_a_database_of_no_such_name_and_one_without_tables(schema_ready: str) ->
     )
     assert bare.returncode == 1
     assert "linli migrate" in bare.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_under_the_output_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    days = [f"{n * n % 199},2024-{1 + n % 9:02}-{1 + n * 7 % 28:02},{n + 1}\n" for n in range(900)]
+    file.write_text("customer_id,timestamp,amount\n" + "".join(days))
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(
+            [sys.executable, "-m", "cli.main", "backtest", str(file), "--json", "--no-lead"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert found.returncode == 1
+    assert "full" in found.stderr
+    assert "Traceback" not in found.stderr
