@@ -172,18 +172,7 @@ def show(report: "Report", tally: "Tally", written: list[Path]) -> None:
     out = Console()
     if out.width > _WIDTH:
         out = Console(width=_WIDTH)
-    _say(out, f"{tally.used:,} of {tally.rows:,} rows used.")
-    for reason, number in tally.left_out.items():
-        first, remedy = tally.first.get(reason), tally.remedy(reason)
-        text = f"  left out: {number:,} × {reason}" + (f" (first: {first})" if first else "")
-        _say(out, text + (f"; {remedy}" if remedy else ""))
-    if tally.ignored:
-        _say(
-            out,
-            f"  not read: the column{'s' * (len(tally.ignored) > 1)} {', '.join(tally.ignored)}",
-        )
-    for remark in tally.remarks:
-        _say(out, f"  {remark}")
+    _say_rows(out, tally)
     out.print(_by_cutoff(report))
     chosen = ", ".join(f"{day(test.cutoff)} {test.choice}" for test in report.tests)
     _say(out, f"Kind of model chosen on each cutoff's own past: {chosen}.")
@@ -210,6 +199,21 @@ def show(report: "Report", tally: "Tally", written: list[Path]) -> None:
         out.print(_by_rule(report.lead))
     for path in written:
         out.print(f"Written: {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _say_rows(out: Console, tally: "Tally") -> None:
+    _say(out, f"{tally.used:,} of {tally.rows:,} rows used.")
+    for reason, number in tally.left_out.items():
+        first, remedy = tally.first.get(reason), tally.remedy(reason)
+        text = f"  left out: {number:,} × {reason}" + (f" (first: {first})" if first else "")
+        _say(out, text + (f"; {remedy}" if remedy else ""))
+    if tally.ignored:
+        _say(
+            out,
+            f"  not read: the column{'s' * (len(tally.ignored) > 1)} {', '.join(tally.ignored)}",
+        )
+    for remark in tally.remarks:
+        _say(out, f"  {remark}")
 
 
 def _say_when(out: Console, report: "Report") -> None:

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from bench.small_sets import some
 from ml import evaluation
 from ml.arrays import DAY, sigmoid
+from ml.contenders import BASELINES, Contenders
 from ml.evaluation import Metrics
 from ml.files import read
 from ml.samples import Past, Plan
@@ -45,3 +47,24 @@ def test_cdnow_is_told_45_days_ahead():
     assert mean(found, "roc_auc") > 0.7155
     assert mean(found, "pr_auc") > 0.852
     assert mean(found, "brier") < 0.1715
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [("cdnow_orders.csv.gz", "1998-04-01"), ("online_retail_ii_orders.csv.gz", "2011-06-02")],
+)
+def test_few_customers_are_ranked_about_as_well_as_by_the_best_baseline(name: str, day: str):
+    whole = read(real_data(name))[0]
+    cutoff = int(np.datetime64(day, "D").astype(int)) * DAY
+    areas: list[dict[str, float]] = []
+    for seed in range(8):
+        drawn = np.random.default_rng(seed).choice(len(whole.member_ids), 400, replace=False)
+        past = Past(some(whole, np.sort(drawn).astype(np.int32)), Plan())
+        sample = past.whole(cutoff)
+        said = Contenders(past, cutoff, 1).said(sample.matrix)
+        areas.append({model: evaluation.roc_auc(sample.outcome, p) for model, p in said.items()})
+    reached = {model: float(np.mean([area[model] for area in areas])) for model in areas[0]}
+    assert reached["product"] > max(reached[model] for model in BASELINES) - 0.005
+    # Nobody can know beforehand which baseline will be the best one.
+    assert reached["product"] > float(np.mean([reached[model] for model in BASELINES[:4]])) + 0.002
