@@ -169,10 +169,15 @@ def columns_of(
 
 
 def unread(names: Sequence[str], columns: Mapping[str, int]) -> tuple[str, ...]:
-    """The columns of a file that are none of ours, the first twenty, each cut to forty letters."""
+    """The columns of a file that are none of ours, the first twenty, each cut to forty letters.
+
+    What is no letter, such as a terminal's orders, becomes a question mark.
+    """
     used = set(columns.values())
     others = [name for place, name in enumerate(names) if place not in used and name]
-    return tuple(name[:40] for name in others[:20])
+    return tuple(
+        "".join(one if one.isprintable() else "?" for one in name[:40]) for name in others[:20]
+    )
 
 
 def _place(path: Path, ours: str, names: Sequence[str], chosen: Mapping[str, str]) -> int | None:

@@ -124,6 +124,12 @@ def test_other_columns_are_not_read_and_named(tmp_path: Path):
         assert np.array_equal(getattr(facts, one.name), getattr(plain, one.name)), one.name
 
 
+def test_names_of_columns_give_a_terminal_no_orders(tmp_path: Path):
+    rows = [(*row, "1") for row in ROWS]
+    _, tally = read(write(tmp_path / "a.csv", HEAD + ",\x1b[31mred\x07", rows))
+    assert tally.ignored == ("?[31mred?",)
+
+
 @pytest.mark.parametrize(
     "said", ["10%", "nan", "inf", "-inf", "1e300", "half", "=SUM(A1)", "9" * 400, "\x00"]
 )
