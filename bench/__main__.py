@@ -10,6 +10,7 @@ PROGRAMS = (
     ("bench.import_orders",),
     ("bench.segments",),
     ("bench.churn",),
+    ("bench.cluster",),
     ("bench.small_sets", "--draws", "10"),
     ("bench.alerts",),
     ("bench.features",),
