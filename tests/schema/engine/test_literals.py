@@ -34,7 +34,11 @@ def prepared(
     assert schema.query_type
     values = get_variable_values(schema, operation.variable_definitions or (), given)
     assert not isinstance(values, list), values
-    return Literals(schema.query_type.fields["find"].args, tuple(node.arguments or ())), node, values
+    return (
+        Literals(schema.query_type.fields["find"].args, tuple(node.arguments or ())),
+        node,
+        values,
+    )
 
 
 @pytest.mark.parametrize(
