@@ -29,6 +29,7 @@ KERNEL_TABLES = (
 UNVERSIONED: Mapping[str, str] = MappingProxyType(
     {
         "member_change": "it is the versions",
+        "audit_words": "read by owners of the platform in the audit log",
         "activity": "read by segments and models only, and the largest table of all",
         "campaign_enrollment": "who got a campaign's coupon; members see the coupon",
         "churn_alert": "for staff",

@@ -194,8 +194,10 @@ _GIVING = f"""
     FROM (
         SELECT j.*, x.nth, x.nth <= s.per_member AS may
         FROM judged AS j CROSS JOIN seen AS s CROSS JOIN LATERAL (
-            SELECT 1 + coalesce(max(o.nth), 0) AS nth FROM coupon AS o
-            WHERE o.member_id = j.member_id AND o.template_id = s.template_id
+            SELECT 1 + coalesce((
+                SELECT o.nth FROM coupon AS o
+                WHERE o.member_id = j.member_id AND o.template_id = s.template_id
+                ORDER BY o.nth DESC LIMIT 1), 0) AS nth
         ) AS x
         WHERE j.verdict IS NULL
     ) AS n

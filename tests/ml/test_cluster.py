@@ -25,6 +25,7 @@ from ml.errors import NoCluster
 from ml.facts import Facts
 from ml.samples import Past, Plan
 from ml.scoring import score
+from tests.ml import local_cluster
 from tests.ml.conftest import AS_OF
 from tests.ml.parted_shop import Broken, Reader
 from tests.ml.small_shop import shop
@@ -34,12 +35,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*:ResourceWarning", "ignore:.*:
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[str]:
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a scheduler with two worker processes."""
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-    ) as found:
-        yield found.scheduler_address
+    with local_cluster.started(tmp_path_factory.mktemp("cluster")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

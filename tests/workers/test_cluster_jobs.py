@@ -4,6 +4,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from app.kernel.db import Database
 from ml.errors import NoCluster
 from tests.conftest import TestClock
 from tests.make.shops import shop
+from tests.ml import local_cluster
 from workers.churn import score_members
 from workers.cluster import Reader
 from workers.training import train_model
@@ -25,13 +27,11 @@ ZONE = "Asia/Shanghai"
 
 
 @pytest.fixture
-def address(schema_ready: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def address(schema_ready: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A scheduler whose two workers have the database in their environment."""
     monkeypatch.setenv("LINLI_DATABASE_URL", schema_ready)
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-    ) as workers:
-        yield workers.scheduler_address
+    with local_cluster.started(tmp_path) as found:
+        yield found
 
 
 async def test_a_cluster_trains_and_scores_what_one_machine_does(

@@ -104,7 +104,8 @@ async def test_queries_are_answered_as_graphql_core_does(
     await sweep()
     assert not tally.failures, "\n\n".join(tally.failures[:5])
     assert tally.cases > DOCUMENTS * TIMES * 0.8
-    assert tally.clean > tally.cases * 0.1
+    # A partner is refused most fields: one document in twelve comes to something.
+    assert tally.clean > tally.cases / 16
     # Nothing that our resolvers answer is beyond the plans.
     assert tally.planned == tally.clean
 
