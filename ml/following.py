@@ -126,7 +126,7 @@ def _survival(
 def _ascending(values: F64, weights: F64) -> F64:
     """The ascending values nearest to the given ones (pool adjacent violators).
 
-    >>> _ascending(np.array([0.5, 0.7, 0.6]), np.ones(3)).tolist()
+    >>> _ascending(np.array([0.5, 0.7, 0.6]), np.ones(3)).round(2).tolist()
     [0.5, 0.65, 0.65]
     """
     blocks: list[tuple[float, float, int]] = []
