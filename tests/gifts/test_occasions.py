@@ -341,7 +341,7 @@ async def test_a_job_killed_inside_a_batch_gives_nobody_twice(
     await plan(database, "QIXI")
     clock.now = day_start(date(2026, 8, 19))
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.gifts.giving_process"),
+        *(sys.executable, "-m", "tests.hanging_process", "gifts"),
         *(schema_ready, clock.now.isoformat()),
         stdout=asyncio.subprocess.PIPE,
     )

@@ -154,7 +154,7 @@ async def test_a_worker_that_is_killed_leaves_nothing_half_done(
         await make.playbook(tx, [make.coupon(batch.id)])
         people = await make.alerts(tx, 40)
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.playbooks.answering_process"),
+        *(sys.executable, "-m", "tests.hanging_process", "playbooks"),
         *(schema_ready, clock.now.isoformat()),
         stdout=asyncio.subprocess.PIPE,
     )
