@@ -20,7 +20,7 @@ import asyncpg
 import numpy as np
 
 from app.churn import sources
-from app.churn.copying import Column, Columns, Places, copy_columns, seconds
+from app.churn.copying import Column, Columns, Places, copy_columns, last_halves, seconds
 from app.churn.known import (
     EVENT_COLUMNS,
     LINE_COLUMNS,
@@ -31,7 +31,7 @@ from app.churn.known import (
     spliced,
 )
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 FEW: Final = 5_000
 """So many members are read by themselves, however many there are in all."""
 
@@ -122,7 +122,9 @@ async def read_known(
 async def _bought(reading: "_Reading", of: sources.Whose) -> tuple[Columns, Columns, Columns]:
     """Orders, lines and refunds, with positions of orders for their ids."""
     orders = await reading.some(sources.orders(of), sources.ORDERS)
-    own = Places(orders.pop("id"))
+    ids = orders.pop("id")
+    own = Places(ids)
+    orders["tie"] = last_halves(ids)
 
     def place(block: Columns) -> Columns:
         block["order"] = own.of_runs(block["order"])

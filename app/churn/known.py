@@ -39,7 +39,10 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """Rows as they lay in the tables, with positions of members and of orders among `orders`."""
+    """Rows as they lay in the tables, with positions of members and of orders among `orders`.
+
+    Orders have a number each, `tie`, that settles which of two in the same second comes first.
+    """
 
     orders: Columns
     lines: Columns
@@ -54,7 +57,8 @@ def joined(raw: Raw, rows: Column, strays: int) -> Known:
     orders["items"] = _pieces(lines, len(orders["at"]))
     _keep(orders, (orders["at"] != NEVER) & (orders["gone_at"] > orders["at"]), lines, raw.refunds)
     _refunded(orders, raw.refunds)
-    turned = np.lexsort((orders["at"], orders["member"]))
+    turned = _in_time(orders)
+    del orders["tie"]
     place = np.empty(len(turned), dtype=np.int32)
     place[turned] = np.arange(len(turned), dtype=np.int32)
     _take(orders, turned)
@@ -82,6 +86,24 @@ def _keep(orders: Columns, chosen: Column, *pointing: Columns) -> None:
 def _take(columns: Columns, rows: Column) -> None:
     for name in list(columns):
         columns[name] = columns[name][rows]
+
+
+def _in_time(orders: Columns, rows: Column | None = None) -> Column:
+    """The rows of orders (all of them, or these) by member and instant.
+
+    Orders of one second stand by their ids: tables are read as they lie, which is another way for
+    a member alone than for everybody, and both must come to the same.
+    """
+    member, at = orders["member"], orders["at"]
+    turned = np.lexsort((at, member) if rows is None else (at[rows], member[rows]))
+    turned = turned if rows is None else rows[turned]
+    member, at = member[turned], at[turned]
+    same = np.flatnonzero((member[1:] == member[:-1]) & (at[1:] == at[:-1]))
+    if len(same):
+        tied = np.union1d(same, same + 1)
+        tie = orders["tie"][turned[tied]]
+        turned[tied] = turned[tied][np.lexsort((tie, at[tied], member[tied]))]
+    return turned
 
 
 def by_code(code: Column) -> Column:
@@ -125,7 +147,7 @@ def _refunded(orders: Columns, refunds: Columns) -> None:
     refunds["order"][loose] = _latest(orders, refunds["member"][loose], refunds["at"][loose])
     known = (refunds["order"] >= 0) & (refunds["fen"] > 0)
     order, at, fen = (refunds[name][known] for name in ("order", "at", "fen"))
-    turned = np.lexsort((at, order))
+    turned = np.lexsort((fen, at, order))
     order, at, fen = order[turned], at[turned], fen[turned]
     again = np.zeros(len(order), dtype=np.bool_)
     np.equal(order[1:], order[:-1], out=again[1:])
@@ -147,8 +169,7 @@ def _latest(orders: Columns, member: Column, at: Column) -> Column:
     if not len(member) or not len(orders["at"]):
         return np.full(len(member), -1, dtype=np.int32)
     concerned = np.isin(orders["member"], member)
-    few = np.flatnonzero(concerned)
-    turned = few[np.lexsort((orders["at"][few], orders["member"][few]))]
+    turned = _in_time(orders, np.flatnonzero(concerned))
     if not len(turned):
         return np.full(len(member), -1, dtype=np.int32)
     owner, when = orders["member"][turned].astype(np.int64), orders["at"][turned]

@@ -198,6 +198,7 @@ _GIVING = f"""
                 SELECT o.nth FROM coupon AS o
                 WHERE o.member_id = j.member_id AND o.template_id = s.template_id
                 ORDER BY o.nth DESC LIMIT 1), 0) AS nth
+            OFFSET 0 -- or it would be looked up again wherever it is mentioned
         ) AS x
         WHERE j.verdict IS NULL
     ) AS n
