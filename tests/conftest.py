@@ -14,6 +14,8 @@ import pytest
 from alembic import command
 from asyncpg.exceptions import DeadlockDetectedError
 from graphql import OperationType
+from hypothesis import HealthCheck
+from hypothesis import settings as searching
 from redis.asyncio import Redis
 
 from app.kernel.auth import (
@@ -36,6 +38,12 @@ from app.wechat import WeChat
 from cli.migrating import alembic_config
 from schema import Ctx, Resources, build_schema
 from schema.engine import Answer, Engine, RequestRefused, refusal_of
+
+# How long an example takes says nothing of it: a busy machine stands still for seconds.
+searching.register_profile(
+    "whatever the machine does", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+searching.load_profile("whatever the machine does")
 
 # How often the tables are tried to be emptied after a test.
 EMPTYINGS = 3
