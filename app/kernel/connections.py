@@ -23,9 +23,10 @@ class _Lost(Exception):
 class Readers:
     """Up to so many connections; the one used last is used first, so that few stay busy."""
 
-    def __init__(self, url: str, size: int) -> None:
-        """Connect to nothing yet."""
+    def __init__(self, url: str, size: int, seconds: int = CONNECT_SECONDS) -> None:
+        """Connect to nothing yet; making a connection may take so many `seconds`."""
         self._url = url
+        self._seconds = seconds
         self._idle: list[asyncpg.Connection] = []
         self._free = size
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -88,7 +89,7 @@ class Readers:
                 return connection
         connection = await asyncpg.connect(
             self._url,
-            timeout=CONNECT_SECONDS,
+            timeout=self._seconds,
             server_settings={
                 "application_name": "linli",
                 "default_transaction_read_only": "on",

@@ -7,6 +7,7 @@ that no module reads the wall clock and no fact is announced that was not commit
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from math import ceil
 from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
@@ -16,7 +17,7 @@ from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from app.kernel.clock import Clock, system_clock
-from app.kernel.connections import Readers
+from app.kernel.connections import CONNECT_SECONDS, Readers
 from app.kernel.ids import IdSource, uuid7
 from app.kernel.joining import Alone, Joined
 from app.kernel.outbox import Event, OutboxRow, encode
@@ -109,7 +110,8 @@ class Database:
     ) -> None:
         """Open no connection yet; the pool fills on demand.
 
-        A transaction waits for a connection of the pool as long as `pool_seconds`.
+        A transaction waits for a connection of the pool as long as `pool_seconds`, and as long,
+        if that is more than usual, for a new one to be made.
         """
         # For connections past the pool; see `app.drops.connecting`.
         self.url = asyncpg_url(url)
@@ -121,7 +123,10 @@ class Database:
         self._owned = [self.engine] if read_url is None else [self.engine, reader]
         self._reader = reader.execution_options(postgresql_readonly=True)
         # Behind PgBouncer neither prepared statements nor a connection's settings can be relied on.
-        self._readers = None if pgbouncer else Readers(asyncpg_url(read_url or url), pool_size)
+        self._readers = None
+        if not pgbouncer:
+            patience = _connect_seconds(pool_seconds)
+            self._readers = Readers(asyncpg_url(read_url or url), pool_size, patience)
         self._alone = None if self._readers is None else Alone(self._readers)
         self.clock = clock
         self._ids = ids
@@ -182,8 +187,15 @@ def asyncpg_url(url: str) -> str:
     return url.replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
+def _connect_seconds(pool_seconds: float) -> int:
+    return max(CONNECT_SECONDS, ceil(pool_seconds))
+
+
 def _engine(url: str, pool_size: int, pool_seconds: float, pgbouncer: bool) -> AsyncEngine:
-    arguments: dict[str, Any] = {"timeout": 10, "server_settings": {"application_name": "linli"}}
+    arguments: dict[str, Any] = {
+        "timeout": _connect_seconds(pool_seconds),
+        "server_settings": {"application_name": "linli"},
+    }
     full = sqlalchemy_url(url)
     if pgbouncer:
         # In transaction mode a prepared statement may meet another server connection.

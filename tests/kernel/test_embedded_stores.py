@@ -98,7 +98,7 @@ def test_owner_waits_for_a_command_that_uses_its_stores(data_dir: Path) -> None:
             with pytest.raises(subprocess.TimeoutExpired):
                 owner.wait(1.0)
             assert is_answering(found.database_url)
-        assert owner.wait(30) == 0
+        assert owner.wait(120) == 0
     assert not is_answering(database_url)
 
 

@@ -110,7 +110,7 @@ async def test_those_who_wait_are_served_when_their_leader_leaves(
         await asyncio.sleep(0)
     leader.cancel()
     others[1].cancel()
-    done = await asyncio.wait_for(asyncio.gather(*others, return_exceptions=True), 10)
+    done = await asyncio.wait_for(asyncio.gather(*others, return_exceptions=True), 60)
     assert isinstance(done[1], asyncio.CancelledError)
     assert [len(rows) for rows in (done[0], done[2])] == [4, 4]  # type: ignore[arg-type]
     await asyncio.gather(leader, return_exceptions=True)

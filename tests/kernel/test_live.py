@@ -14,6 +14,7 @@ from app.kernel.live import QUEUE, CursorExpired, Fact, Live, SlowFollower, enco
 from app.kernel.outbox import LiveEvent
 
 TOPIC = "member:1"
+PATIENCE = 60
 
 
 async def tell(database: Database, *numbers: int, topic: str = TOPIC) -> list[Fact]:
@@ -31,10 +32,17 @@ async def tell(database: Database, *numbers: int, topic: str = TOPIC) -> list[Fa
 async def take(facts: AsyncIterator[Fact], count: int) -> list[int]:
     """The numbers of the next facts."""
     numbers: list[int] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while len(numbers) < count:
             numbers.append((await anext(facts)).payload["n"])
     return numbers
+
+
+async def tailed(live: Live, seq: int) -> None:
+    """Wait until the hub has a follower and has handed out everything up to here."""
+    async with asyncio.timeout(PATIENCE):
+        while live.last < seq or not live.followers:
+            await asyncio.sleep(0.02)
 
 
 async def test_a_follower_gets_the_backlog_then_the_news(database: Database, live: Live) -> None:
@@ -56,9 +64,12 @@ async def test_news_that_fits_needs_no_database(
     before = (await tell(database, 1))[0].seq
     facts = live.follow(TOPIC, after=before)
     waiting = asyncio.ensure_future(take(facts, 1))
-    await asyncio.sleep(1.5)  # the hub has polled up to `before`
+    await tailed(live, before)
     made_up = Fact(before + 1, TOPIC, "t", {"n": 7})
-    await redis.publish("linli:live", encode_news(before, [made_up]))
+    # It is in no table: a hub that does not listen yet has to be told again.
+    while not waiting.done():
+        await redis.publish("linli:live", encode_news(before, [made_up]))
+        await asyncio.sleep(0.02)
     assert await waiting == [7]
     await facts.aclose()
 
@@ -103,11 +114,9 @@ async def test_a_follower_that_does_not_read_is_let_go(database: Database, live:
     start = (await tell(database, 0))[0].seq
     slow = live.follow(TOPIC, after=start)
     first = asyncio.ensure_future(take(slow, 1))
-    await asyncio.sleep(0.1)
+    await tailed(live, start)
     await tell(database, *range(1, QUEUE + 50))
     assert await first == [1]
-    async with asyncio.timeout(10):
-        while live._last < start + QUEUE + 49:
-            await asyncio.sleep(0.05)
+    await tailed(live, start + QUEUE + 49)
     with pytest.raises(SlowFollower):
         await take(slow, QUEUE + 49)

@@ -50,9 +50,10 @@ async def test_a_silent_redis_holds_nobody_and_is_left_alone_for_a_while(
     say = News(client, "here")
     async with asyncio.timeout(30):
         await say(b"1")
-        asked = silent.asked
         await asyncio.gather(*(say(b"2") for _ in range(100)))
-    assert silent.asked == asked
+        # The first made one connection, which the server takes some turns later.
+        await asyncio.sleep(0.05)
+    assert silent.asked <= 1
     await client.aclose()
 
 

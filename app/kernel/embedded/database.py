@@ -10,7 +10,10 @@ import asyncpg
 
 T = TypeVar("T")
 
+# A server that takes longer is asked again.
 CONNECT_SECONDS = 5
+# One that has answered already is only busy.
+PATIENCE_SECONDS = 60
 
 
 def is_answering(url: str) -> bool:
@@ -37,7 +40,7 @@ def create_database(server_url: str, name: str, *, template: str | None = None) 
     """
 
     async def create() -> None:
-        connection = await asyncpg.connect(server_url, timeout=CONNECT_SECONDS)
+        connection = await asyncpg.connect(server_url, timeout=PATIENCE_SECONDS)
         try:
             if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
                 return
@@ -57,7 +60,7 @@ def drop_database(server_url: str, name: str) -> None:
     """Drop the database if it exists, ending its connections."""
 
     async def drop() -> None:
-        connection = await asyncpg.connect(server_url, timeout=CONNECT_SECONDS)
+        connection = await asyncpg.connect(server_url, timeout=PATIENCE_SECONDS)
         try:
             await connection.execute(f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
         finally:

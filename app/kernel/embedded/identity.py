@@ -67,12 +67,12 @@ def _can(command: list[str], user: int | None) -> bool:
         done = subprocess.run(
             command,
             capture_output=True,
-            timeout=10,
+            timeout=60,
             user=user,
             group=user,
             extra_groups=None if user is None else [],
             check=False,
         )
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
