@@ -14,16 +14,7 @@ from schema.enums import describe
 from schema.fields import query
 from schema.guard import staff
 from schema.nodes import Node, NodeLoader, global_id, read_id
-from schema.paging import (
-    After,
-    Connection,
-    First,
-    connect,
-    decode_cursor,
-    encode_cursor,
-    instant,
-    page_size,
-)
+from schema.paging import BY_INSTANT, After, Connection, First
 
 OWNERS = staff(Role.OWNER)
 # What the kinds of actor are called among ids; an operator at the command line has none.
@@ -132,21 +123,18 @@ class AuditQuery:
             strawberry.argument(description="Only this mutation or command, such as linkPhone."),
         ] = None,
     ) -> Connection[AuditEntry]:
-        size = page_size(first)
-        position = None if after is None else decode_cursor(after, instant, UUID)
+        asked = BY_INSTANT.asked(first, after)
         async with info.context.read() as read:
             rows = await accounts.audit_page(
                 read,
-                first=size,
-                after=None if position is None else (position[0], position[1]),
+                first=asked.size,
+                after=asked.position,
                 actor=None if actor is None else _actor(actor),
                 action=action,
             )
             words = await accounts.words_by_entry(read, [row.id for row in rows])
-        return connect(
+        return asked.page(
             rows,
-            first=size,
-            after=after,
             node=lambda row: entry_of(row, words.get(row.id)),
-            cursor=lambda row: encode_cursor(row.at, row.id),
+            key=lambda row: (row.at, row.id),
         )

@@ -14,16 +14,7 @@ from schema.enums import describe
 from schema.fields import UNKNOWN, Selected, Wanted, field, loaded, query
 from schema.guard import MEMBER, OFFICE, STAFF, bound_to
 from schema.nodes import Node, NodeLoader, global_id, key_of
-from schema.paging import (
-    After,
-    Connection,
-    First,
-    connect,
-    decode_cursor,
-    encode_cursor,
-    instant,
-    page_size,
-)
+from schema.paging import BY_INSTANT, After, Connection, First
 from schema.rows import columns_of, of_row
 from schema.segments import SegmentStage
 
@@ -291,13 +282,12 @@ class BallotsQuery:
         after: After = None,
         selected: Selected = UNKNOWN,
     ) -> Wanted[Connection[Ballot]]:
-        caller, size = info.context.caller, page_size(first)
-        position = None if after is None else decode_cursor(after, instant, UUID)
+        caller, page = info.context.caller, BY_INSTANT.asked(first, after)
         of_member = isinstance(caller, MemberCaller)
         asked = ballots.BallotPage(
-            first=size,
+            first=page.size,
             states=tuple(_states(status, caller)),
-            after=None if position is None else (position[0], position[1]),
+            after=page.position,
             community_id=None if of_member else bound_to(caller),
             member_id=caller.id if of_member else None,
             with_options=selected.holds("options"),
@@ -305,12 +295,10 @@ class BallotsQuery:
         )
 
         def connected(rows: ballots.BallotRows) -> Connection[Ballot]:
-            return connect(
+            return page.page(
                 rows,
-                first=size,
-                after=after,
                 node=lambda found: ballot_of(*found),
-                cursor=lambda found: encode_cursor(found[0].opens_at, found[0].id),
+                key=lambda found: (found[0].opens_at, found[0].id),
             )
 
         return Wanted(ballots.pages, asked, connected)

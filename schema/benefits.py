@@ -1,7 +1,7 @@
 """Benefits over GraphQL: the catalogue, what a member has left of them, and what they used."""
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 import strawberry
@@ -15,16 +15,7 @@ from schema.enums import describe
 from schema.fields import Wanted, query, wanted
 from schema.guard import PUBLIC, SIGNED_IN, bound_to
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
-from schema.paging import (
-    After,
-    Connection,
-    First,
-    connect,
-    decode_cursor,
-    encode_cursor,
-    instant,
-    page_size,
-)
+from schema.paging import BY_ID, BY_INSTANT, After, Connection, First, by_one
 
 describe(
     tiers.BenefitWindow,
@@ -224,6 +215,9 @@ async def load_use(info: Info, key: UUID) -> BenefitUse | None:
 NODES: dict[str, NodeLoader] = {"BenefitSlot": load_slot, "BenefitUse": load_use}
 
 
+BY_CODE: Final = by_one(str)
+
+
 @strawberry.type(description="A member's benefits.")
 class BenefitsOfMember(MemberPart):
     @wanted(description="What the member's tier gives them, and what is left of it now.")
@@ -239,18 +233,13 @@ class BenefitsOfMember(MemberPart):
     def benefit_uses(
         self, info: Info, first: First = 20, after: After = None
     ) -> Wanted[Connection[BenefitUse]]:
-        size, locale = page_size(first), info.context.locale
-        before = None if after is None else decode_cursor(after, UUID)[0]
-        key = tiers.UsesKey(self.key, size + 1, before)
+        asked, locale = BY_ID.asked(first, after), info.context.locale
+        key = tiers.UsesKey(self.key, asked.size + 1, asked.position)
         return Wanted(
             tiers.uses_by_member,
             key,
-            lambda rows: connect(
-                rows or [],
-                first=size,
-                after=after,
-                node=lambda line: use_of(line, locale),
-                cursor=lambda line: encode_cursor(line.use.id),
+            lambda rows: asked.page(
+                rows, node=lambda line: use_of(line, locale), key=lambda line: line.use.id
             ),
         )
 
@@ -261,17 +250,10 @@ class BenefitsQuery:
     async def benefits(
         self, info: Info, first: First = 50, after: After = None
     ) -> Connection[Benefit]:
-        size, locale = page_size(first), info.context.locale
-        position = None if after is None else decode_cursor(after, str)[0]
+        asked, locale = BY_CODE.asked(first, after), info.context.locale
         async with info.context.read() as read:
-            rows = await tiers.benefit_page(read, first=size, after=position)
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=lambda row: benefit_of(row, locale),
-            cursor=lambda row: encode_cursor(row.code),
-        )
+            rows = await tiers.benefit_page(read, first=asked.size, after=asked.position)
+        return asked.page(rows, node=lambda row: benefit_of(row, locale), key=lambda row: row.code)
 
     @query(
         SIGNED_IN,
@@ -285,24 +267,17 @@ class BenefitsQuery:
         first: First = 20,
         after: After = None,
     ) -> Connection[BenefitSlot]:
-        size = page_size(first)
-        position = None if after is None else decode_cursor(after, instant, UUID)
+        asked = BY_INSTANT.asked(first, after)
         home = await _home(info)
         async with info.context.read() as read:
             rows = await tiers.slot_page(
                 read,
                 benefit_code=benefit_code,
-                first=size,
-                after=None if position is None else (position[0], position[1]),
+                first=asked.size,
+                after=asked.position,
                 community_id=home,
             )
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=slot_of,
-            cursor=lambda row: encode_cursor(row.starts_at, row.id),
-        )
+        return asked.page(rows, node=slot_of, key=lambda row: (row.starts_at, row.id))
 
 
 async def _home(info: Info) -> UUID | None:

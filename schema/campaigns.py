@@ -18,7 +18,7 @@ from schema.enums import describe
 from schema.fields import field, mutation, query
 from schema.guard import OFFICE, staff
 from schema.nodes import Node, NodeLoader, global_id, key_of
-from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
+from schema.paging import BY_ID, After, Connection, First
 from schema.segments import SegmentStage
 
 describe(
@@ -129,17 +129,10 @@ class CampaignsQuery:
             strawberry.argument(description="Only those that stand so."),
         ] = None,
     ) -> Connection[Campaign]:
-        size = page_size(first)
-        position = None if after is None else decode_cursor(after, UUID)[0]
+        asked = BY_ID.asked(first, after)
         async with info.context.read() as read:
-            rows = await campaigns.page(read, first=size, after=position, state=status)
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=campaign_of,
-            cursor=lambda row: encode_cursor(row.id),
-        )
+            rows = await campaigns.page(read, first=asked.size, after=asked.position, state=status)
+        return asked.page(rows, node=campaign_of, key=lambda row: row.id)
 
 
 @strawberry.input(description="A new campaign.")

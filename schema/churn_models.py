@@ -14,16 +14,7 @@ from schema.enums import describe
 from schema.fields import query
 from schema.guard import OFFICE
 from schema.nodes import Node, NodeLoader, global_id
-from schema.paging import (
-    After,
-    Connection,
-    First,
-    connect,
-    decode_cursor,
-    encode_cursor,
-    instant,
-    page_size,
-)
+from schema.paging import BY_INSTANT, After, Connection, First
 
 KIND = "ChurnModel"
 MOST_FEATURES = 300
@@ -229,16 +220,7 @@ class ChurnModelQuery:
     async def churn_models(
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[ChurnModel]:
-        size = page_size(first)
-        position = None if after is None else decode_cursor(after, instant, UUID)
+        asked = BY_INSTANT.asked(first, after)
         async with info.context.read() as read:
-            rows = await churn.models_page(
-                read, first=size, after=None if position is None else (position[0], position[1])
-            )
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=model_of,
-            cursor=lambda row: encode_cursor(row.created_at, row.id),
-        )
+            rows = await churn.models_page(read, first=asked.size, after=asked.position)
+        return asked.page(rows, node=model_of, key=lambda row: (row.created_at, row.id))

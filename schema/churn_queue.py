@@ -1,6 +1,6 @@
 """The staff's queue of alerts as a list: filters, orders and their cursors."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 import strawberry
@@ -12,16 +12,7 @@ from schema.churn import WATCHERS, ChurnAlert, alert_of
 from schema.context import Info
 from schema.fields import query
 from schema.nodes import key_of
-from schema.paging import (
-    After,
-    Connection,
-    First,
-    connect,
-    decode_cursor,
-    encode_cursor,
-    ordinal,
-    page_size,
-)
+from schema.paging import After, Connection, First, Keyset, by_two, ordinal
 
 
 @strawberry.type(description="Queries of alerts.")
@@ -58,47 +49,27 @@ class ChurnQuery:
             bool, strawberry.argument(description="Only those that nobody has seen yet.")
         ] = False,
     ) -> Connection[ChurnAlert]:
-        size = page_size(first)
+        page = BY_ORDER[order].asked(first, after)
         owner = None if owner_id is None else key_of(owner_id, "StaffAccount", "ownerId")
         caller = info.context.caller
         if mine and isinstance(caller, StaffCaller):
             if owner not in (None, caller.id):
-                raise InvalidInput(field="mine", reason="ownerId names somebody else")
+                raise InvalidInput(
+                    field="mine",
+                    reason="ownerId names somebody else",
+                    reason_zh="ownerId指定了他人",
+                )
             owner = caller.id
         asked = churn.AlertsAsked(state, owner, unacknowledged=unacknowledged, free=free)
         async with info.context.read() as read:
             rows = await churn.alerts_page(
-                read, asked=asked, order=order, after=_place(after, order), first=size
+                read, asked=asked, order=order, after=page.position, first=page.size
             )
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=alert_of,
-            cursor=lambda row: _cursor(row, order),
-        )
+        return page.page(rows, node=alert_of, key=lambda row: (_worth(row, order), row.id))
 
 
-def _cursor(row: churn.ChurnAlert, order: churn.AlertOrder) -> str:
-    # That of the oldest order names none, so that cursors from before there were two go on.
-    if order is churn.AlertOrder.PROBABILITY:
-        return encode_cursor(row.probability, row.id)
-    return encode_cursor(order.value, row.expected_loss_fen, row.id)
-
-
-def _place(after: str | None, order: churn.AlertOrder) -> tuple[float, UUID] | None:
-    if after is None:
-        return None
-    if order is churn.AlertOrder.PROBABILITY:
-        probability, key = decode_cursor(after, _share, UUID)
-        return probability, key
-
-    def same_order(value: object) -> None:
-        if value != order.value:
-            raise ValueError("of another order")
-
-    _, number, key = decode_cursor(after, same_order, ordinal, UUID)
-    return number, key
+def _worth(row: churn.ChurnAlert, order: churn.AlertOrder) -> float:
+    return row.probability if order is churn.AlertOrder.PROBABILITY else row.expected_loss_fen
 
 
 def _share(value: object) -> float:
@@ -106,3 +77,10 @@ def _share(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError("no probability")
     return float(value)
+
+
+# Cursors of the oldest order do not name it, so that those from before there were two go on.
+BY_ORDER: Final[dict[churn.AlertOrder, Keyset[tuple[float, UUID]]]] = {
+    churn.AlertOrder.PROBABILITY: by_two(_share, UUID),
+    churn.AlertOrder.EXPECTED_LOSS: by_two(ordinal, UUID, order=churn.AlertOrder.EXPECTED_LOSS),
+}

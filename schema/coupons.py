@@ -15,7 +15,7 @@ from schema.enums import describe
 from schema.fields import UNKNOWN, Selected, Wanted, loaded, wanted
 from schema.guard import OFFICE, SIGNED_IN
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
-from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
+from schema.paging import BY_ID, After, Connection, First
 from schema.rows import columns_of, of_row
 from schema.scalars import Fen
 
@@ -321,12 +321,11 @@ class CouponsOfMember(MemberPart):
         after: After = None,
         selected: Selected = UNKNOWN,
     ) -> Wanted[Connection[Coupon]]:
-        size = page_size(first)
-        position = None if after is None else decode_cursor(after, UUID)[0]
+        asked = BY_ID.asked(first, after)
         page = coupons.CouponPage(
             self.key,
-            size,
-            after=position,
+            asked.size,
+            after=asked.position,
             state=status,
             columns=columns_of(Coupon, selected, "member_id id"),
             template_columns=columns_of(CouponTemplate, selected, "id"),
@@ -334,11 +333,7 @@ class CouponsOfMember(MemberPart):
         return Wanted(
             coupons.pages,
             page,
-            lambda rows: connect(
-                rows or [],
-                first=size,
-                after=after,
-                node=lambda row: coupon_of(*row),
-                cursor=lambda row: encode_cursor(row[0].id),
+            lambda rows: asked.page(
+                rows, node=lambda row: coupon_of(*row), key=lambda row: row[0].id
             ),
         )

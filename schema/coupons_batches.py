@@ -24,7 +24,7 @@ from schema.enums import describe
 from schema.fields import field, mutation, query
 from schema.guard import OFFICE, staff
 from schema.nodes import key_of
-from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
+from schema.paging import BY_ID, After, Connection, First
 from schema.scalars import Fen
 
 
@@ -122,17 +122,10 @@ class CouponOfficeQuery:
     async def coupon_templates(
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[CouponTemplate]:
-        size = page_size(first)
-        position = None if after is None else decode_cursor(after, UUID)[0]
+        asked = BY_ID.asked(first, after)
         async with info.context.read() as read:
-            rows = await coupons.newest_templates(read, after=position, first=size)
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=template_of,
-            cursor=lambda row: encode_cursor(row.id),
-        )
+            rows = await coupons.newest_templates(read, after=asked.position, first=asked.size)
+        return asked.page(rows, node=template_of, key=lambda row: row.id)
 
     @query(OFFICE, description="Batches of coupons, newest first.")
     async def coupon_batches(
@@ -145,17 +138,12 @@ class CouponOfficeQuery:
         first: First = 20,
         after: After = None,
     ) -> Connection[CouponBatch]:
-        size = page_size(first)
-        position = None if after is None else decode_cursor(after, UUID)[0]
+        asked = BY_ID.asked(first, after)
         async with info.context.read() as read:
-            rows = await coupons.newest_batches(read, after=position, first=size, state=status)
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=batch_of,
-            cursor=lambda row: encode_cursor(row.id),
-        )
+            rows = await coupons.newest_batches(
+                read, after=asked.position, first=asked.size, state=status
+            )
+        return asked.page(rows, node=batch_of, key=lambda row: row.id)
 
 
 @strawberry.type(description="Mutations of batches of coupons.")

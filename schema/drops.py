@@ -23,16 +23,7 @@ from schema.enums import describe
 from schema.fields import field, query
 from schema.guard import OFFICE, SIGNED_IN
 from schema.nodes import Node, NodeLoader, global_id, key_of
-from schema.paging import (
-    After,
-    Connection,
-    First,
-    connect,
-    decode_cursor,
-    encode_cursor,
-    instant,
-    page_size,
-)
+from schema.paging import BY_INSTANT, After, Connection, First
 
 describe(
     drops.DropState,
@@ -285,19 +276,12 @@ class DropsQuery:
             drops.DropState | None, strawberry.argument(description="Only those that stand so.")
         ] = None,
     ) -> Connection[Drop]:
-        size = page_size(first)
-        position = None if after is None else decode_cursor(after, instant, UUID)
+        asked = BY_INSTANT.asked(first, after)
         async with info.context.read() as read:
             rows = await drops.page(
                 read,
-                first=size,
-                after=None if position is None else (position[0], position[1]),
+                first=asked.size,
+                after=asked.position,
                 state=status,
             )
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=drop_of,
-            cursor=lambda row: encode_cursor(row.opens_at, row.id),
-        )
+        return asked.page(rows, node=drop_of, key=lambda row: (row.opens_at, row.id))

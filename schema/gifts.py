@@ -12,7 +12,7 @@ from schema.enums import describe
 from schema.fields import Wanted, field, loaded, query, wanted
 from schema.guard import SIGNED_IN
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
-from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
+from schema.paging import BY_ID, After, Connection, First
 from schema.scalars import Fen
 
 describe(
@@ -127,28 +127,17 @@ async def load_hold(info: Info, key: UUID) -> GiftHold | None:
 NODES: dict[str, NodeLoader] = {"GiftOffer": load_offer, "GiftHold": load_hold}
 
 
-def position(cursor: str | None) -> UUID | None:
-    """The id that a page begins after."""
-    return None if cursor is None else decode_cursor(cursor, UUID)[0]
-
-
 @strawberry.type(description="A member's gifts.")
 class GiftsOfMember(MemberPart):
     @wanted(description="The one-yuan gifts that are or were kept for the member, newest first.")
     def gifts(
         self, info: Info, first: First = 5, after: After = None
     ) -> Wanted[Connection[GiftHold]]:
-        size = page_size(first)
+        asked = BY_ID.asked(first, after)
         return Wanted(
             gifts.hold_pages,
-            gifts.MemberPage(self.key, size, position(after)),
-            lambda rows: connect(
-                rows or [],
-                first=size,
-                after=after,
-                node=hold_of,
-                cursor=lambda row: encode_cursor(row.id),
-            ),
+            gifts.MemberPage(self.key, asked.size, asked.position),
+            lambda rows: asked.page(rows, node=hold_of, key=lambda row: row.id),
         )
 
 
@@ -161,14 +150,10 @@ class GiftsQuery:
     async def gift_offers(
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[GiftOffer]:
-        size = page_size(first)
+        asked = BY_ID.asked(first, after)
         mine = isinstance(info.context.caller, MemberCaller)
         async with info.context.read() as read:
-            rows = await gifts.offer_page(read, first=size, after=position(after), open_only=mine)
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=offer_of,
-            cursor=lambda row: encode_cursor(row.id),
-        )
+            rows = await gifts.offer_page(
+                read, first=asked.size, after=asked.position, open_only=mine
+            )
+        return asked.page(rows, node=offer_of, key=lambda row: row.id)

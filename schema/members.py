@@ -25,16 +25,7 @@ from schema.live import live_cursor, resumed
 from schema.nodes import Node, NodeLoader, global_id, key_of, read_id
 from schema.occasions import BirthdayOfMember
 from schema.packs import PacksOfMember
-from schema.paging import (
-    After,
-    Connection,
-    First,
-    connect,
-    decode_cursor,
-    encode_cursor,
-    instant,
-    page_size,
-)
+from schema.paging import BY_INSTANT, After, Connection, First
 from schema.playbooks_alerts import MessagesOfMember
 from schema.points import PointsOfMember
 from schema.segments import SegmentsOfMember
@@ -191,29 +182,22 @@ class MemberQuery:
             strawberry.ID | None, strawberry.argument(description="Only members of this one.")
         ] = None,
     ) -> Connection[Member]:
-        size = page_size(first)
+        asked = BY_INSTANT.asked(first, after)
         community = None if community_id is None else key_of(community_id, "Community")
         bound = bound_to(info.context.caller)
         if bound is not None:
             if community not in (None, bound):
                 raise NotAllowed()
             community = bound
-        position = None if after is None else decode_cursor(after, instant, UUID)
         async with info.context.read() as read:
             rows = await members.page(
                 read,
-                after=None if position is None else (position[0], position[1]),
-                first=size,
+                after=asked.position,
+                first=asked.size,
                 search=search,
                 community_id=community,
             )
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=member_of,
-            cursor=lambda row: encode_cursor(row.registered_at, row.id),
-        )
+        return asked.page(rows, node=member_of, key=lambda row: (row.registered_at, row.id))
 
 
 @strawberry.type(description="Something that happened to the signed-in member.")

@@ -13,16 +13,7 @@ from schema.context import Info
 from schema.fields import mutation, query
 from schema.guard import OFFICE, staff
 from schema.nodes import Node, NodeLoader, global_id, key_of
-from schema.paging import (
-    After,
-    Connection,
-    First,
-    connect,
-    decode_cursor,
-    encode_cursor,
-    instant,
-    page_size,
-)
+from schema.paging import BY_INSTANT, After, Connection, First
 
 KIND = "StaffNotice"
 
@@ -85,22 +76,15 @@ class NoticesQuery:
             strawberry.argument(description="Only what nobody has acknowledged yet."),
         ] = False,
     ) -> Connection[StaffNotice]:
-        size = page_size(first)
-        position = None if after is None else decode_cursor(after, instant, UUID)
+        asked = BY_INSTANT.asked(first, after)
         async with info.context.read() as read:
             rows = await accounts.notices_page(
                 read,
-                first=size,
-                after=None if position is None else (position[0], position[1]),
+                first=asked.size,
+                after=asked.position,
                 waiting=waiting,
             )
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=notice_of,
-            cursor=lambda row: encode_cursor(row.at, row.id),
-        )
+        return asked.page(rows, node=notice_of, key=lambda row: (row.at, row.id))
 
 
 @strawberry.input(description="A notice that somebody has seen to.")

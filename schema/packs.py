@@ -12,10 +12,10 @@ from schema.context import Info
 from schema.coupons import Coupon, CouponTemplate, coupon_by_key, template_by_key
 from schema.enums import describe
 from schema.fields import Wanted, field, loaded, query, wanted
-from schema.gifts import GiftHold, GiftOffer, hold_by_key, offer_of, position
+from schema.gifts import GiftHold, GiftOffer, hold_by_key, offer_of
 from schema.guard import SIGNED_IN
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
-from schema.paging import After, Connection, First, connect, encode_cursor, page_size
+from schema.paging import BY_ID, After, Connection, First
 from schema.scalars import Points
 
 describe(
@@ -204,17 +204,11 @@ class PacksOfMember(MemberPart):
     def packs(
         self, info: Info, first: First = 5, after: After = None
     ) -> Wanted[Connection[PackClaim]]:
-        size = page_size(first)
+        asked = BY_ID.asked(first, after)
         return Wanted(
             gifts.claim_pages,
-            gifts.MemberPage(self.key, size, position(after)),
-            lambda rows: connect(
-                rows or [],
-                first=size,
-                after=after,
-                node=claim_of,
-                cursor=lambda row: encode_cursor(row.id),
-            ),
+            gifts.MemberPage(self.key, asked.size, asked.position),
+            lambda rows: asked.page(rows, node=claim_of, key=lambda row: row.id),
         )
 
 
@@ -230,16 +224,10 @@ class PacksQuery:
             gifts.PackState | None, strawberry.argument(description="Only those that stand so.")
         ] = None,
     ) -> Connection[Pack]:
-        size = page_size(first)
+        asked = BY_ID.asked(first, after)
         state = status
         if isinstance(info.context.caller, MemberCaller):
             state = gifts.PackState.OPEN
         async with info.context.read() as read:
-            rows = await gifts.pack_page(read, first=size, after=position(after), state=state)
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=pack_of,
-            cursor=lambda row: encode_cursor(row.id),
-        )
+            rows = await gifts.pack_page(read, first=asked.size, after=asked.position, state=state)
+        return asked.page(rows, node=pack_of, key=lambda row: row.id)

@@ -5,7 +5,8 @@ import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
+from uuid import UUID
 
 import orjson
 import strawberry
@@ -14,6 +15,9 @@ from app.kernel.errors import InvalidInput
 
 T = TypeVar("T")
 R = TypeVar("R")
+A = TypeVar("A")
+B = TypeVar("B")
+K = TypeVar("K")
 LARGEST_PAGE = 100
 
 # The arguments of every connection.
@@ -76,16 +80,6 @@ class Page:
     has_more: bool
 
 
-def page_size(first: int) -> int:
-    """The size of a page.
-
-    Raises InvalidInput unless it is from 1 to 100.
-    """
-    if not 1 <= first <= LARGEST_PAGE:
-        raise InvalidInput(field="first", reason=f"1 to {LARGEST_PAGE}")
-    return first
-
-
 def encode_cursor(*values: object) -> str:
     """An opaque cursor of keyset values (integers, floats, texts, instants, ids)."""
     return base64.urlsafe_b64encode(orjson.dumps(values, default=str)).decode().rstrip("=")
@@ -135,13 +129,73 @@ def amount(value: Any) -> int:
     return number
 
 
-def connect(
-    rows: Sequence[R],
-    *,
-    first: int,
-    node: Callable[[R], T],
-    cursor: Callable[[R], str],
-    after: str | None = None,
-) -> Connection[T]:
-    """The page of rows that were read with `limit first + 1`."""
-    return Connection(page=Page(rows[:first], node, cursor, after, has_more=len(rows) > first))
+@dataclass(frozen=True, slots=True)
+class Asked(Generic[K]):
+    """Which page of a list a client asks for: so many rows, after the one with these values."""
+
+    size: int
+    position: K | None
+    after: str | None
+    order: tuple[str, ...] = ()
+
+    def page(
+        self, rows: Sequence[R] | None, *, node: Callable[[R], T], key: Callable[[R], K]
+    ) -> Connection[T]:
+        """The page of rows that were read with `limit size + 1`; `key` gives a row's values."""
+        found = rows or []
+
+        def cursor(row: R) -> str:
+            values: Any = key(row)
+            return encode_cursor(*self.order, *(values if isinstance(values, tuple) else (values,)))
+
+        more = len(found) > self.size
+        return Connection(page=Page(found[: self.size], node, cursor, self.after, has_more=more))
+
+
+@dataclass(frozen=True, slots=True)
+class Keyset(Generic[K]):
+    """By which values the rows of a list are in order, and how a cursor's are read.
+
+    A list with several orders names in a cursor of which it is.
+    """
+
+    read: Callable[[tuple[Any, ...]], K]
+    readers: tuple[Callable[[Any], Any], ...]
+    order: tuple[str, ...] = ()
+
+    def asked(self, first: int, after: str | None) -> Asked[K]:
+        """What the arguments of a connection ask for. Raises InvalidInput."""
+        if not 1 <= first <= LARGEST_PAGE:
+            raise InvalidInput(
+                field="first", reason=f"1 to {LARGEST_PAGE}", reason_zh=f"1至{LARGEST_PAGE}"
+            )
+        position = None
+        if after is not None:
+            named = decode_cursor(after, *map(_exactly, self.order), *self.readers)
+            position = self.read(named[len(self.order) :])
+        return Asked(first, position, after, self.order)
+
+
+def _exactly(name: str) -> Callable[[Any], None]:
+    def read(value: Any) -> None:
+        if value != name:
+            raise ValueError("of another order")
+
+    return read
+
+
+def by_one(reader: Callable[[Any], A]) -> Keyset[A]:
+    """A list in the order of one value."""
+    return Keyset(lambda values: values[0], (reader,))
+
+
+def by_two(
+    first: Callable[[Any], A], second: Callable[[Any], B], *, order: str | None = None
+) -> Keyset[tuple[A, B]]:
+    """A list in the order of two values, the second of which tells equal first ones apart."""
+    named = () if order is None else (str(order),)
+    return Keyset(lambda values: (values[0], values[1]), (first, second), named)
+
+
+BY_ID: Final = by_one(UUID)
+BY_INSTANT: Final = by_two(instant, UUID)

@@ -16,7 +16,7 @@ from schema.fields import field, query
 from schema.guard import OFFICE, staff
 from schema.members import Community, community_of
 from schema.nodes import Node, NodeLoader, global_id, key_of
-from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
+from schema.paging import BY_ID, After, Connection, First
 from schema.scalars import Fen
 
 KIND = "Playbook"
@@ -287,17 +287,12 @@ class PlaybooksQuery:
             strawberry.argument(description="Only those that stand so."),
         ] = None,
     ) -> Connection[Playbook]:
-        size = page_size(first)
-        position = None if after is None else decode_cursor(after, UUID)[0]
+        asked = BY_ID.asked(first, after)
         async with info.context.read() as read:
-            rows = await playbooks.playbooks_page(read, first=size, after=position, state=state)
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=playbook_of,
-            cursor=lambda row: encode_cursor(row.id),
-        )
+            rows = await playbooks.playbooks_page(
+                read, first=asked.size, after=asked.position, state=state
+            )
+        return asked.page(rows, node=playbook_of, key=lambda row: row.id)
 
     @query(
         OFFICE,

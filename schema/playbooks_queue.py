@@ -1,7 +1,7 @@
 """What people do about alerts: the queue by what acting is worth, and tasks to speak to members."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 from uuid import UUID
 
 import strawberry
@@ -19,17 +19,7 @@ from schema.enums import describe
 from schema.fields import field, mutation, query
 from schema.guard import STAFF, bound_to, staff
 from schema.nodes import Node, NodeLoader, global_id, key_of
-from schema.paging import (
-    After,
-    Connection,
-    First,
-    amount,
-    connect,
-    decode_cursor,
-    encode_cursor,
-    instant,
-    page_size,
-)
+from schema.paging import BY_INSTANT, After, Connection, First, amount, by_two
 from schema.playbooks_alerts import AlertPlace, place_of
 
 if TYPE_CHECKING:
@@ -132,6 +122,9 @@ async def load_task(info: Info, key: UUID) -> PlaybookTask | None:
 NODES: dict[str, NodeLoader] = {KIND: load_task}
 
 
+BY_WORTH: Final = by_two(amount, UUID)
+
+
 @strawberry.type(description="Queries of the queue and of tasks.")
 class PlaybookQueueQuery:
     @query(
@@ -142,20 +135,15 @@ class PlaybookQueueQuery:
     async def ranked_alerts(
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[RankedAlert]:
-        size = page_size(first)
-        position = None if after is None else decode_cursor(after, amount, UUID)
+        asked = BY_WORTH.asked(first, after)
         async with info.context.read() as read:
             rows = await playbooks.ranked_page(
                 read,
-                first=size,
-                after=None if position is None else (position[0], position[1]),
+                first=asked.size,
+                after=asked.position,
             )
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=_ranked,
-            cursor=lambda pair: encode_cursor(pair[0].priority_fen, pair[0].alert_id),
+        return asked.page(
+            rows, node=_ranked, key=lambda pair: (pair[0].priority_fen, pair[0].alert_id)
         )
 
     @query(
@@ -172,23 +160,16 @@ class PlaybookQueueQuery:
             playbooks.TaskState, strawberry.argument(description="Only those that stand so.")
         ] = playbooks.TaskState.OPEN,
     ) -> Connection[PlaybookTask]:
-        size = page_size(first)
-        position = None if after is None else decode_cursor(after, instant, UUID)
+        asked = BY_INSTANT.asked(first, after)
         async with info.context.read() as read:
             rows = await playbooks.tasks_page(
                 read,
                 state=state,
-                first=size,
-                after=None if position is None else (position[0], position[1]),
+                first=asked.size,
+                after=asked.position,
                 community_id=bound_to(info.context.caller),
             )
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=task_of,
-            cursor=lambda row: encode_cursor(row.due_at, row.id),
-        )
+        return asked.page(rows, node=task_of, key=lambda row: (row.due_at, row.id))
 
 
 @strawberry.input(description="What came of a task.")

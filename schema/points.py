@@ -1,6 +1,7 @@
 """Points over GraphQL: balances, the ledger's lines, checking in, and staff's corrections."""
 
 from datetime import date, datetime
+from typing import Final
 from uuid import UUID
 
 import strawberry
@@ -18,19 +19,11 @@ from schema.enums import describe
 from schema.fields import Known, Wanted, mutation, wanted
 from schema.guard import MEMBER, staff
 from schema.nodes import MemberPart, key_of
-from schema.paging import (
-    After,
-    Connection,
-    First,
-    connect,
-    decode_cursor,
-    encode_cursor,
-    ordinal,
-    page_size,
-)
+from schema.paging import After, Connection, First, by_one, ordinal
 from schema.scalars import Points
 
 LONGEST_KEY = 128
+BY_ENTRY: Final = by_one(ordinal)
 
 describe(
     points.Currency,
@@ -139,19 +132,12 @@ class PointsAccount:
         first: First = 20,
         after: After = None,
     ) -> Wanted[Connection[PointsEntry]]:
-        size = page_size(first)
-        before = None if after is None else decode_cursor(after, ordinal)[0]
-        key = points.EntriesKey(self.key, self.currency, size + 1, before)
+        asked = BY_ENTRY.asked(first, after)
+        key = points.EntriesKey(self.key, self.currency, asked.size + 1, asked.position)
         return Wanted(
             points.entries_by_member,
             key,
-            lambda rows: connect(
-                rows or [],
-                first=size,
-                after=after,
-                node=entry_of,
-                cursor=lambda row: encode_cursor(row.seq),
-            ),
+            lambda rows: asked.page(rows, node=entry_of, key=lambda row: row.seq),
         )
 
 
@@ -277,9 +263,17 @@ class PointsMutation:
             raise NotAllowed()
         member_id = key_of(input.member_id, "Member", "memberId")
         if abs(input.amount) > LARGEST_ADJUSTMENT:
-            raise InvalidInput(field="amount", reason=f"at most {LARGEST_ADJUSTMENT}")
+            raise InvalidInput(
+                field="amount",
+                reason=f"at most {LARGEST_ADJUSTMENT}",
+                reason_zh=f"最多{LARGEST_ADJUSTMENT}",
+            )
         if not 0 < len(input.idempotency_key) <= LONGEST_KEY:
-            raise InvalidInput(field="idempotencyKey", reason=f"1 to {LONGEST_KEY} characters")
+            raise InvalidInput(
+                field="idempotencyKey",
+                reason=f"1 to {LONGEST_KEY} characters",
+                reason_zh=f"1至{LONGEST_KEY}个字符",
+            )
         account = {"member_id": member_id, "currency": input.currency}
 
         async def work(tx: Tx) -> Json:

@@ -12,17 +12,8 @@ from schema.context import Info
 from schema.fields import field, query
 from schema.guard import SIGNED_IN
 from schema.nodes import key_of
-from schema.paging import (
-    After,
-    Connection,
-    First,
-    connect,
-    decode_cursor,
-    encode_cursor,
-    ordinal,
-    page_size,
-)
-from schema.points import PointsEntry, entry_of
+from schema.paging import After, Connection, First
+from schema.points import BY_ENTRY, PointsEntry, entry_of
 from schema.scalars import Points
 from schema.sight import sees_member_of
 
@@ -82,17 +73,12 @@ class PointsStatement:
     async def entries(
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[PointsEntry]:
-        size = page_size(first)
-        before = None if after is None else decode_cursor(after, ordinal)[0]
+        asked = BY_ENTRY.asked(first, after)
         async with info.context.read() as read:
-            rows = await points.statement_lines(read, self.span, first=size, before=before)
-        return connect(
-            rows,
-            first=size,
-            after=after,
-            node=entry_of,
-            cursor=lambda row: encode_cursor(row.seq),
-        )
+            rows = await points.statement_lines(
+                read, self.span, first=asked.size, before=asked.position
+            )
+        return asked.page(rows, node=entry_of, key=lambda row: row.seq)
 
 
 def statement_of(row: points.Statement) -> PointsStatement:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import strawberry
@@ -17,7 +16,7 @@ from schema.enums import describe
 from schema.fields import Wanted, field, mutation, query, wanted
 from schema.guard import OFFICE, staff
 from schema.members import Member, member_of
-from schema.paging import After, Connection, First, connect, decode_cursor, encode_cursor, page_size
+from schema.paging import BY_ID, After, Connection, First
 from schema.subjects import NamedSubject
 
 MANAGERS = staff(Role.CAMPAIGN_MANAGER)
@@ -104,20 +103,20 @@ class TierRun:
         first: First = 20,
         after: After = None,
     ) -> Connection[TierMove]:
-        size, locale = page_size(first), info.context.locale
-        position = None if after is None else decode_cursor(after, UUID)[0]
+        asked, locale = BY_ID.asked(first, after), info.context.locale
         async with info.context.read() as read:
             found = await tiers.moves(
-                read, self.key, zone=self.zone, kind=kind, first=size + 1, after=position
+                read,
+                self.key,
+                zone=self.zone,
+                kind=kind,
+                first=asked.size + 1,
+                after=asked.position,
             )
             known = await tiers.all_tiers(read)
         names = {row.code: row.name_zh if locale == "zh-CN" else row.name_en for row in known}
-        return connect(
-            found,
-            first=size,
-            after=after,
-            node=lambda row: move_of(row, names, locale),
-            cursor=lambda row: encode_cursor(row.member_id),
+        return asked.page(
+            found, node=lambda row: move_of(row, names, locale), key=lambda row: row.member_id
         )
 
 
