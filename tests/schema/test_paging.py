@@ -1,68 +1,38 @@
-"""Cursors of lists: what a page ends with is where the next begins, and nothing else is taken."""
+"""Cursors that no server of ours gave out, and texts that cannot be stored."""
 
-from datetime import UTC, datetime
-from uuid import UUID, uuid4
+import base64
+import json
+from uuid import uuid4
 
 import pytest
 
-from app.kernel.errors import InvalidInput
-from schema.paging import BY_ID, BY_INSTANT, Connection, Keyset, by_two, encode_cursor, ordinal
-
-NOON = datetime(2026, 3, 18, 4, 0, tzinfo=UTC)
-ROWS = [(NOON.replace(second=second), uuid4()) for second in range(4)]
+from app.kernel.auth import MemberCaller, StaffCaller
+from tests.conftest import Api
+from tests.make.members import member
 
 
-def end(page: Connection[UUID]) -> str:
-    cursor = page.page_info().end_cursor
-    assert cursor is not None
-    return cursor
+def forged(*values: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def test_a_page_ends_where_the_next_begins() -> None:
-    asked = BY_INSTANT.asked(2, None)
-    assert (asked.size, asked.position) == (2, None)
-    page = asked.page(ROWS[:3], node=lambda row: row[1], key=lambda row: row)
-    assert page.nodes() == [ROWS[0][1], ROWS[1][1]]
-    assert page.page_info().has_next_page
-    assert not page.page_info().has_previous_page
-    following = BY_INSTANT.asked(2, end(page))
-    assert following.position == ROWS[1]
-    page = following.page(ROWS[2:], node=lambda row: row[1], key=lambda row: row)
-    assert page.page_info().has_previous_page
-    assert not page.page_info().has_next_page
-
-
-def test_nothing_that_was_read_is_an_empty_page() -> None:
-    page = BY_ID.asked(5, None).page(None, node=lambda row: row, key=lambda row: row)
-    assert page.nodes() == []
-    assert page.page_info().end_cursor is None
-
-
-@pytest.mark.parametrize("first", [-1, 0, 101, 10**30])
-def test_a_page_has_one_to_a_hundred_rows(first: int) -> None:
-    with pytest.raises(InvalidInput):
-        BY_ID.asked(first, None)
-
-
-PLAIN = by_two(ordinal, UUID)
-NAMED = by_two(ordinal, UUID, order="LOSS")
-OTHER = by_two(ordinal, UUID, order="GAIN")
-
-
-@pytest.mark.parametrize("keyset", [PLAIN, NAMED, OTHER])
-@pytest.mark.parametrize("source", [PLAIN, NAMED, OTHER])
-def test_a_cursor_is_of_one_order(
-    keyset: Keyset[tuple[int, UUID]], source: Keyset[tuple[int, UUID]]
+@pytest.mark.parametrize("field", ["members", "drops", "ballots"])
+@pytest.mark.parametrize(
+    "instant", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "2026-01-01T00:00:00", 5]
+)
+async def test_a_cursor_of_an_impossible_instant_is_refused(
+    api: Api, owner: StaffCaller, field: str, instant: object
 ) -> None:
-    row = 7, uuid4()
-    cursor = end(source.asked(1, None).page([row], node=lambda one: one[1], key=lambda one: one))
-    if keyset is source:
-        assert keyset.asked(1, cursor).position == row
-    else:
-        with pytest.raises(InvalidInput):
-            keyset.asked(1, cursor)
+    document = f"query ($after: String) {{ {field}(after: $after) {{ nodes {{ id }} }} }}"
+    after = forged(instant, str(uuid4()))
+    answer = await api(document, {"after": after}, caller=owner)
+    assert answer["errors"][0]["extensions"]["code"] == "INVALID_INPUT"
 
 
-def test_a_cursor_of_before_orders_had_names_goes_on() -> None:
-    key = uuid4()
-    assert PLAIN.asked(1, encode_cursor(7, key)).position == (7, key)
+@pytest.mark.parametrize("number", [2**63, -1, 2**70, "nine"])
+async def test_a_cursor_of_an_impossible_number_is_refused(api: Api, number: object) -> None:
+    async with api.resources.database.begin() as tx:
+        person = MemberCaller((await member(tx)).id, uuid4())
+    document = """query ($after: String) {
+      me { points { entries(after: $after) { nodes { amount } } } } }"""
+    answer = await api(document, {"after": forged(number)}, caller=person)
+    assert answer["errors"][0]["extensions"]["code"] == "INVALID_INPUT"
