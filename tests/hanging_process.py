@@ -26,7 +26,7 @@ async def main(what: str, url: str, now: datetime) -> None:
             if batch == 2:
                 await tx.session.flush()
                 print("inside", flush=True)
-                await asyncio.sleep(60)
+                await asyncio.sleep(600)
 
 
 if __name__ == "__main__":

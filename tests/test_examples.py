@@ -27,7 +27,7 @@ from tests.schema.engine.answered_twice import taken
 FILES = sorted(FOLDER.glob("*.graphql"))
 # Where one scene serves members and staff: what staff send.
 BY_STAFF = {"CloseBallot", "VerifyEcoAction"}
-FIRST_UPDATE_SECONDS = 10
+FIRST_UPDATE_SECONDS = 60
 
 Relay = Callable[[], Awaitable[int]]
 

@@ -225,7 +225,7 @@ async def last_returns(
     rows = await read.session.scalars(
         select(Return)
         .where(tuple_(Return.member_id, Return.coupon_id).in_(list(keys)))
-        .order_by(Return.at)
+        .order_by(Return.at, Return.order_ref)
     )
     return {(row.member_id, row.coupon_id): row for row in rows}
 

@@ -67,11 +67,11 @@ async def community_by_name(read: Read, name: str) -> UUID:
 
 
 async def leaders_by_community(read: Read, keys: Iterable[UUID]) -> dict[UUID, list[UUID]]:
-    """The member ids of each community's leaders."""
+    """The member ids of each community's leaders, those of longest standing first."""
     rows = await read.session.execute(
         select(Leader.community_id, Leader.member_id)
         .where(Leader.community_id.in_(list(keys)))
-        .order_by(Leader.since)
+        .order_by(Leader.since, Leader.member_id)
     )
     found: dict[UUID, list[UUID]] = {}
     for community_id, member_id in rows:

@@ -1,16 +1,17 @@
 """Codes made in advance: many in seconds, each works once, and never beyond the batch."""
 
 import asyncio
-import time
 from collections import Counter
 from uuid import UUID
 
+import psutil
 import pytest
 from sqlalchemy import func, select
 
 from app import coupons
 from app.coupons import BatchState, CodeMode
 from app.kernel.db import Database
+from app.kernel.embedded import PostgresServer
 from app.kernel.errors import InvalidInput, Refusal
 from app.kernel.idempotency import once
 from app.members import MemberNotActive, MemberStatus
@@ -105,10 +106,26 @@ async def test_only_bulk_batches_have_codes_and_not_without_bound(database: Data
             await make.batch(tx, quantity=1_000_001, code_mode=CodeMode.BULK)
 
 
-async def test_a_hundred_thousand_codes_take_seconds(database: Database) -> None:
-    began = time.monotonic()
+def work_of(server: PostgresServer) -> float:
+    """The seconds that we and the server have worked: others on the machine make them no more."""
+    postmaster = psutil.Process(server.pid)
+    ended = postmaster.cpu_times()
+    seconds = ended.children_user + ended.children_system
+    for process in (psutil.Process(), postmaster, *postmaster.children()):
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        seconds += times.user + times.system
+    return seconds
+
+
+async def test_a_hundred_thousand_codes_take_seconds(
+    database: Database, postgres: PostgresServer
+) -> None:
+    began = work_of(postgres)
     batch_id, codes = await with_codes(database, 100_000)
-    took = time.monotonic() - began
+    took = work_of(postgres) - began
     assert len(set(codes)) == 100_000
     async with database.read() as read:
         kept = await read.session.scalar(

@@ -216,7 +216,7 @@ async def test_a_terminated_connection_doubles_nothing(database: Database) -> No
     drop = await open_drop(database, stock=400)
     ids = await members(database, 400)
     shaken = Claims(database)
-    ending = asyncio.Event()
+    struck, ending = asyncio.Event(), asyncio.Event()
 
     async def terminate() -> int:
         ended = 0
@@ -225,15 +225,20 @@ async def test_a_terminated_connection_doubles_nothing(database: Database) -> No
                 rows = await connection.execute(
                     text(
                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                        " WHERE query LIKE '%WITH asked AS%' AND pid <> pg_backend_pid()"
+                        " WHERE (query LIKE '%WITH asked AS%' OR query = 'DISCARD PLANS')"
+                        " AND pid <> pg_backend_pid()"
                     )
                 )
                 ended += len(rows.all())
+            if ended:
+                struck.set()
             await asyncio.sleep(0.1)
         return ended
 
     async def arrive(nth: int) -> object:
         await asyncio.sleep(0.002 * nth)
+        if nth >= 300:
+            await struck.wait()  # however fast the others were served
         return await gathered(shaken, drop.id, ids[nth])
 
     terminator = asyncio.create_task(terminate())

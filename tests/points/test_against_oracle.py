@@ -369,7 +369,7 @@ async def test_the_ledger_agrees_with_the_oracle(
     @given(seed=st.integers(0, 2**63))
     def histories(seed: int) -> None:
         work = play(ordered, f"{part}:{seed}")
-        done.update(asyncio.run_coroutine_threadsafe(work, loop).result(120))
+        done.update(asyncio.run_coroutine_threadsafe(work, loop).result(600))
 
     try:
         await loop.run_in_executor(None, histories)
