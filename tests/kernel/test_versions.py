@@ -281,7 +281,12 @@ async def test_sweeping_waits_until_nobody_can_remember(database: Database) -> N
     soon, never = timedelta(0), timedelta(hours=1)
     assert await sweep(database, never) == 0
     assert await sweep(database, never) == 0  # the horizon is too young
-    assert await sweep(database, soon) == 1
+    swept = 0
+    async with asyncio.timeout(60):
+        # A transaction of the server's own, such as of its autovacuum, may hold the horizon back.
+        while not swept:
+            swept = await sweep(database, soon)
+    assert swept == 1
     assert await sweep(database, soon) == 0
 
 
