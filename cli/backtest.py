@@ -79,10 +79,13 @@ def backtest(
     figure with its 95% interval.
     """
     from ml.errors import ModelError
+    from ml.writing import refuse_unwritable
 
     said = Console(stderr=True)
     try:
         named, days = _columns(column or []), _days(cutoffs)
+        if dump is not None:
+            refuse_unwritable(dump)
         facts, tally = _read(file, named, said)
         report = _run(facts, horizon, active, days, draws, lead, said)
         written = _images(report, plots, lang)
@@ -93,7 +96,8 @@ def backtest(
         said.print(str(error), highlight=False, markup=False)
         raise typer.Exit(2) from error
     except OSError as error:
-        said.print(f"[red]Error:[/] cannot write: {error}", highlight=False)
+        said.print("[red]Error:[/] ", end="")
+        said.print(f"cannot write: {error}", highlight=False, markup=False)
         raise typer.Exit(1) from error
     if json:
         told = plain(report, tally, written)
@@ -188,7 +192,12 @@ def _dump(path: Path, facts: "Facts", report: "Report") -> None:
 
     Ids are written as the file has them, bytes that are no UTF-8 included.
     """
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    from ml.writing import whole
+
+    with (
+        whole(path) as draft,
+        draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["customer_id", "cutoff", "p"])
         for test in report.tests:

@@ -20,7 +20,7 @@ from cli.session import open_database, open_stores
 from cli.starting import SAYS
 
 if TYPE_CHECKING:
-    from app.churn import ChurnAlert
+    from app.churn import ChurnAlert, NextOrderOutlook
     from workers.churn import Scored
     from workers.training import Trained
 
@@ -36,10 +36,11 @@ _FIGURES: Final = (
 
 @dataclass(frozen=True)
 class _Open:
-    """An open alert, its member, and the days until their next order as far as they are told."""
+    """An open alert, its member, and what is said of their next order."""
 
     alert: "ChurnAlert"
     nickname: str
+    outlook: "NextOrderOutlook"
     days: float | None
 
 
@@ -179,7 +180,11 @@ async def _score(
             names = await members.by_id(read, ids)
             scores = await churn.score_by_member(read, ids)
     return scored, [
-        _Open(row, names[row.member_id].nickname, scores[row.member_id].next_order_days)
+        _Open(
+            row,
+            names[row.member_id].nickname,
+            *churn.next_order(scores[row.member_id].next_order_days),
+        )
         for row in rows
     ]
 
@@ -201,6 +206,7 @@ def _alert(one: "_Open") -> dict[str, Any]:
         "level": row.state.value,
         "probability": row.probability,
         "next_order_days": None if one.days is None else round(one.days, 1),
+        "next_order_outlook": one.outlook.value,
         "raised_at": row.raised_at.isoformat(),
         "reasons": row.reasons,
     }
@@ -230,6 +236,8 @@ def _show_model(trained: "Trained") -> None:
 
 
 def _show_scores(scored: "Scored", top: list[_Open]) -> None:
+    from app import churn
+
     out = Console()
     done = scored.stored
     out.print(
@@ -248,11 +256,13 @@ def _show_scores(scored: "Scored", top: list[_Open]) -> None:
     table = Table(title=f"Most likely to place no order within {scored.horizon_days} days")
     for heading in ("member", "level", "probability", "next order in", "reasons"):
         table.add_column(heading)
-    words = _language()
+    words, late = _language(), f"over {churn.LONGEST_WAIT} days"
     for one in top:
         row = one.alert
         reasons = "\n".join(str(reason[words]) for reason in row.reasons)
-        days = "" if one.days is None else f"{one.days:.0f} days"
+        days = late if one.outlook.value == "LATE" else ""
+        if one.days is not None:
+            days = f"{one.days:.0f} days"
         table.add_row(one.nickname, row.state.value, f"{row.probability:.0%}", days, reasons)
     out.print(table)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cli.session import open_database, open_stores
@@ -39,8 +40,12 @@ def drift(
     with open_stores("linli drift") as settings:
         rows, alarms, models = asyncio.run(_read(settings, nights))
     if plot is not None:
-        _draw(rows, plot)
-        SAYS.print(f"Drawn to {plot}.", highlight=False)
+        try:
+            _draw(rows, plot)
+        except OSError as error:
+            SAYS.print(f"[red]Error:[/] cannot write: {escape(str(error))}", highlight=False)
+            raise typer.Exit(1) from error
+        SAYS.print(f"Drawn to {plot}.", markup=False, highlight=False)
     if json:
         answer = {
             "nights": [_plain(row) | {"model": models.get(row.model_id)} for row in rows],

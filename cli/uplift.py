@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -56,10 +57,13 @@ def uplift(
     from ml.errors import ModelError
     from ml.trials import Asked, read_trial
     from ml.uplift import LEARNERS, across_folds, learn
+    from ml.writing import refuse_unwritable
 
     said = Console(stderr=True)
     columns = [name.strip() for name in leave_out.split(",") if name.strip()]
     try:
+        if dump is not None:
+            refuse_unwritable(dump)
         with said.status(f"Reading {file.name}"):
             read = read_trial(file, Asked(treatment, outcome, treated, control, columns))
         with said.status("Fitting and judging the models"):
@@ -74,10 +78,10 @@ def uplift(
         if dump is not None:
             _dump(dump, effect.tolist())
     except ModelError as error:
-        said.print(f"[red]Error:[/] {error}", highlight=False)
+        said.print(f"[red]Error:[/] {escape(str(error))}", highlight=False)
         raise typer.Exit(2) from error
     except OSError as error:
-        said.print(f"[red]Error:[/] cannot write: {error}", highlight=False)
+        said.print(f"[red]Error:[/] cannot write: {escape(str(error))}", highlight=False)
         raise typer.Exit(1) from error
     chosen = float(found.treat(read.trial.values, cost=cost).mean())
     if json:
@@ -87,7 +91,9 @@ def uplift(
 
 
 def _dump(path: Path, effect: list[float]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    from ml.writing import whole
+
+    with whole(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["member", "effect"])
         writer.writerows((place, f"{value:.6f}") for place, value in enumerate(effect))

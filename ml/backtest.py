@@ -23,6 +23,8 @@ from ml.silences import WEEK, Silences, weeks_of
 
 _CUTOFFS: Final = 4
 _APART: Final = 45
+# Days of orders that a window to learn from has to have before it.
+_FEWEST_BEFORE: Final = 30
 # Weeks before the first cutoff are scored only so that some silences have ended by then. Their
 # models are trained as far apart as cutoffs commonly are, so that trials are shared.
 _BEFORE: Final = 3
@@ -128,10 +130,7 @@ def _refuse(past: Past, tested: list[int]) -> None:
     """Say why a test means nothing, and which days can be tested."""
     facts, horizon = past.facts, past.plan.horizon_days
     if not tested:
-        raise TooLittleHistory(
-            f"The orders span too few days to train on one closed window of {horizon} days "
-            f"and test on the next.{_span(facts)}"
-        )
+        raise TooLittleHistory(_why_none(facts, horizon))
     last = int(facts.order_at.max())
     if max(tested) + (horizon - 1) * DAY > last:
         latest = _day(last - (horizon - 1) * DAY)
@@ -148,6 +147,23 @@ def _refuse(past: Past, tested: list[int]) -> None:
             )
         if not len(past.members(cutoff)):
             raise TooLittleHistory(f"No customer was active at the cutoff {_day(cutoff)}.")
+
+
+def _why_none(facts: Facts, horizon: int) -> str:
+    """Why no day can be tested by default: a short past, or nobody in the last of a long one."""
+    order_at = facts.order_at
+    days = (int(order_at.max()) - int(order_at.min())) // DAY if len(order_at) else 0
+    if days < _FEWEST_BEFORE + 2 * horizon:
+        return (
+            f"The orders span too few days to train on one closed window of {horizon} days "
+            f"and test on the next.{_span(facts)}"
+        )
+    return (
+        f"Nothing can be learned by the last {_CUTOFFS} days that could be tested: no window of "
+        f"{horizon} days had closed by then with 30 or more customers, some of whom came back and "
+        f"some did not. If the last orders are strays, name earlier days with --cutoffs."
+        f"{_span(facts)}"
+    )
 
 
 def _span(facts: Facts) -> str:

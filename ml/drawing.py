@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ml.writing import whole
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -39,7 +41,7 @@ def language_of(locale: str) -> Language:
 
 
 def save(path: Path, paint: Callable[[Axes], None], *, title: str, note: str = "") -> Path:
-    """Draw one picture on one pair of axes and write it as PNG; folders are made."""
+    """Draw one picture on one pair of axes and write it as PNG, wholly; folders are made."""
     from matplotlib import font_manager, rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -67,7 +69,8 @@ def save(path: Path, paint: Callable[[Axes], None], *, title: str, note: str = "
         if note:
             axes.text(0, 1.02, note, transform=axes.transAxes, fontsize=9.5, color="#666666")
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=130)
+        with whole(path) as draft:
+            figure.savefig(draft, dpi=130, format="png")
     return path
 
 

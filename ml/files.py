@@ -89,6 +89,10 @@ def read(
     Raises UnreadableFile, naming what is missing or broken and what to do, and when no row can be
     used. Memory grows with customers and their order-days, not with rows.
     """
+    if path.exists() and not path.is_file():
+        raise UnreadableFile(
+            f"{path.name} is a pipe or a device, and files are read twice: save it to a file first."
+        )
     tally, purchases = Tally(), Purchases(Articles())
     try:
         if _is_parquet(path):

@@ -100,6 +100,10 @@ NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 """Other names that columns go by, tried in this order after their own."""
 
 _SAMPLE: Final = 1 << 20
+# Python's reader of CSV takes no field longer than 131,072.
+_LONGEST_HEAD: Final = 100_000
+_TOLD: Final = 20
+_TOLD_LETTERS: Final = 40
 _SEPARATORS: Final = ",;\t|"
 _CHARACTER: Final = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
@@ -136,6 +140,11 @@ def look(path: Path, chosen: Mapping[str, str] | None = None) -> Layout:
             if not text.strip("\ufeff \r\n\t")
             else f"{path.name} begins with an empty line; its first line must name the columns."
         )
+    if len(head) > _LONGEST_HEAD:
+        raise UnreadableFile(
+            f"{path.name} begins with a line of {len(head):,} letters or more; its first line must "
+            f"name the columns, in {_LONGEST_HEAD:,} at the most."
+        )
     found = {one: _split(head, one) for one in _SEPARATORS}
     separator = max(_SEPARATORS, key=lambda one: (_fitting(found[one], chosen), len(found[one])))
     names = found[separator]
@@ -155,14 +164,14 @@ def columns_of(
     if unknown or absent:
         raise UnreadableFile(
             f"{path.name}: there is no column {', '.join(unknown or absent)}. Columns to name are "
-            f"{', '.join((*REQUIRED, *OPTIONAL))}; the file has {', '.join(names)}."
+            f"{', '.join((*REQUIRED, *OPTIONAL))}; the file has {_listed(names)}."
         )
     places = {ours: _place(path, ours, names, chosen) for ours in (*REQUIRED, *OPTIONAL)}
     missing = [ours for ours in REQUIRED if places[ours] is None]
     if missing:
         raise UnreadableFile(
             f"{path.name} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}. "
-            f"Needed are {', '.join(REQUIRED)}; the file has {', '.join(names) or 'none'}. "
+            f"Needed are {', '.join(REQUIRED)}; the file has {_listed(names)}. "
             f"Rename the column in the first line, or say --column {missing[0]}=NAME."
         )
     return {ours: place for ours, place in places.items() if place is not None}
@@ -175,9 +184,18 @@ def unread(names: Sequence[str], columns: Mapping[str, int]) -> tuple[str, ...]:
     """
     used = set(columns.values())
     others = [name for place, name in enumerate(names) if place not in used and name]
-    return tuple(
-        "".join(one if one.isprintable() else "?" for one in name[:40]) for name in others[:20]
-    )
+    return tuple(_readable(name) for name in others[:_TOLD])
+
+
+def _listed(names: Sequence[str]) -> str:
+    told = [_readable(name) for name in names[:_TOLD] if name]
+    if len(names) > _TOLD:
+        told.append(f"and {len(names) - _TOLD:,} more")
+    return ", ".join(told) or "none"
+
+
+def _readable(name: str) -> str:
+    return "".join(one if one.isprintable() else "?" for one in name[:_TOLD_LETTERS])
 
 
 def _place(path: Path, ours: str, names: Sequence[str], chosen: Mapping[str, str]) -> int | None:
@@ -215,6 +233,8 @@ def _refuse_other_kinds(path: Path, sample: bytes) -> None:
         raise UnreadableFile(
             f"{path.name} is a spreadsheet or an archive. Save the sheet as CSV UTF-8 or unpack it."
         )
+    if sample[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        raise UnreadableFile(f"{path.name} is in UTF-32. Save it as CSV UTF-8.")
     head = sample[:4096]
     marked = sample[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     if not marked and head.count(b"\0") > len(head) / 10:

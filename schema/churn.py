@@ -13,6 +13,7 @@ from app.kernel.auth import Role
 from app.kernel.table import Json
 from schema.churn_signals import ChurnSignal, all_words, signal_of, spoken
 from schema.context import Info
+from schema.enums import describe
 from schema.fields import Wanted, field, wanted
 from schema.guard import staff
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
@@ -44,6 +45,16 @@ def _account_of(row: accounts.StaffAccount | None) -> "StaffAccount | None":
     )
 
 
+describe(
+    churn.NextOrderOutlook,
+    "What is known of when a member's next order comes.",
+    TOLD="`nextOrderDays` says it.",
+    LATE="More likely than not none comes in the next 180 days. Models follow no wait for longer, "
+    "so that no number is told.",
+    UNKNOWN="The model cannot tell, or the alert has ended.",
+)
+
+
 @strawberry.type(description="How likely a member is to place no order within the horizon.")
 class ChurnRisk:
     stored: strawberry.Private[list[Json]]
@@ -51,8 +62,11 @@ class ChurnRisk:
     horizon_days: int = strawberry.field(description="The days ahead that it speaks of.")
     as_of: datetime = strawberry.field(description="The instant before which facts were seen.")
     next_order_days: float | None = strawberry.field(
-        description="The days from then until the next order: as likely as not it comes sooner. "
-        "From half a day to five years; null where the model cannot tell."
+        description="The median of the days from then until the next order: as likely as not it "
+        "comes sooner. From half a day to 180 days; null where `nextOrderOutlook` is not TOLD."
+    )
+    next_order_outlook: churn.NextOrderOutlook = strawberry.field(
+        description="Whether the days until the next order can be told, and why not."
     )
 
     @field(description="The weightiest facts behind it, in the reader's language.", shared=True)
@@ -67,12 +81,14 @@ class ChurnOfMember(MemberPart):
         row = await info.context.one(churn.score_by_member, self.key)
         if row is None:
             return None
+        outlook, days = churn.next_order(row.next_order_days)
         return ChurnRisk(
             stored=row.reasons,
             probability=row.probability,
             horizon_days=row.horizon_days,
             as_of=row.as_of,
-            next_order_days=row.next_order_days,
+            next_order_days=days,
+            next_order_outlook=outlook,
         )
 
     @field(
@@ -161,15 +177,26 @@ class ChurnAlert(AnsweredAlert, Node):
         )
 
     @wanted(
-        description="The days until the member's next order, by their newest score and from its "
-        "instant: as likely as not it comes sooner. Null where the model cannot tell, and once the "
-        "alert has ended.",
+        description="The median of the days until the member's next order, by their newest score "
+        "and from its instant: as likely as not it comes sooner. From half a day to 180 days; null "
+        "where `nextOrderOutlook` is not TOLD.",
         shared=True,
     )
     def next_order_days(self, info: Info) -> Wanted[float | None] | None:
         if self.closed_at is not None:
             return None
-        return Wanted(churn.score_by_member, self.member_key, _next_order_days)
+        return Wanted(churn.score_by_member, self.member_key, lambda row: _next_order(row)[1])
+
+    @wanted(
+        description="Whether the days until the member's next order can be told, and why not.",
+        shared=True,
+    )
+    def next_order_outlook(
+        self, info: Info
+    ) -> Wanted[churn.NextOrderOutlook] | churn.NextOrderOutlook:
+        if self.closed_at is not None:
+            return churn.NextOrderOutlook.UNKNOWN
+        return Wanted(churn.score_by_member, self.member_key, lambda row: _next_order(row)[0])
 
     @wanted(description="The member's signals that were open at some time of it.", shared=True)
     def signals(self, info: Info) -> Wanted[list[ChurnSignal]]:
@@ -215,8 +242,8 @@ class ChurnAlert(AnsweredAlert, Node):
         )
 
 
-def _next_order_days(row: churn.ChurnScore | None) -> float | None:
-    return None if row is None else row.next_order_days
+def _next_order(row: churn.ChurnScore | None) -> tuple[churn.NextOrderOutlook, float | None]:
+    return churn.next_order(None if row is None else row.next_order_days)
 
 
 def signals_of(rows: Sequence[churn.ChurnSignal] | None) -> list[ChurnSignal]:

@@ -21,6 +21,10 @@ BAND = 0.2
 HYSTERESIS = 0.7
 """An alert closes, and may rise anew, once the score is at or under this share of the trigger."""
 
+LONGEST_WAIT = 180
+"""The longest wait until the next order, in days, that is told as a number: in training no wait is
+followed for longer, so that a longer median is the tail of a curve and nothing that was seen."""
+
 ESCALATION_HOURS = 72
 ESCALATION = timedelta(hours=ESCALATION_HOURS)
 """How long a level has to bring the member back before the next one begins;
@@ -52,6 +56,27 @@ class TriggerBy(StrEnum):
     PRECISION = "PRECISION"
     # The setting alone.
     FIXED = "FIXED"
+
+
+class NextOrderOutlook(StrEnum):
+    """What is known of when a member's next order comes."""
+
+    TOLD = "TOLD"
+    LATE = "LATE"
+    UNKNOWN = "UNKNOWN"
+
+
+def next_order(median_days: float | None) -> tuple[NextOrderOutlook, float | None]:
+    """What is said of the next order, by a model's median of the days until then.
+
+    >>> [(outlook.value, days) for outlook, days in map(next_order, (24.5, 857.0, None))]
+    [('TOLD', 24.5), ('LATE', None), ('UNKNOWN', None)]
+    """
+    if median_days is None:
+        return NextOrderOutlook.UNKNOWN, None
+    if median_days > LONGEST_WAIT:
+        return NextOrderOutlook.LATE, None
+    return NextOrderOutlook.TOLD, median_days
 
 
 class SignalEffect(StrEnum):

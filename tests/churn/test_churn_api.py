@@ -11,6 +11,7 @@ from app.kernel.db import Database
 from tests.conftest import Api
 from tests.make.churn import scores
 from tests.make.members import community, member
+from tests.make.relaying import until_followed
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "graphql"
 ALERTS = (EXAMPLES / "churn-alerts.graphql").read_text()
@@ -57,13 +58,18 @@ async def test_the_days_until_the_next_order_stand_beside_score_and_alert(
     database = api.resources.database
     async with database.begin() as tx:
         home = (await community(tx)).id
-        ids = [(await member(tx, community_id=home)).id for _ in range(2)]
-        await scores(tx, member_ids=ids, probability=[0.9, 0.8], next_order_days=[61.5, None])
-    document = """{ churnAlerts(first: 5) { edges { node {
-        id nextOrderDays member { risk { nextOrderDays } } } } } }"""
+        ids = [(await member(tx, community_id=home)).id for _ in range(4)]
+        days = [61.5, 180.0, 857.0, None]
+        await scores(tx, member_ids=ids, probability=[0.95, 0.9, 0.85, 0.8], next_order_days=days)
+    document = """{ churnAlerts(first: 5) { edges { node { id nextOrderDays nextOrderOutlook
+        member { risk { nextOrderDays nextOrderOutlook } } } } } }"""
     edges = (await api(document, caller=owner))["data"]["churnAlerts"]["edges"]
-    assert [edge["node"]["nextOrderDays"] for edge in edges] == [61.5, None]
-    assert [edge["node"]["member"]["risk"]["nextOrderDays"] for edge in edges] == [61.5, None]
+    told = [(61.5, "TOLD"), (180.0, "TOLD"), (None, "LATE"), (None, "UNKNOWN")]
+    for place in ("alert", "score"):
+        found = [edge["node"] for edge in edges]
+        if place == "score":
+            found = [one["member"]["risk"] for one in found]
+        assert [(one["nextOrderDays"], one["nextOrderOutlook"]) for one in found] == told
     async with database.begin() as tx:
         row = (await churn.open_alert_by_member(tx, ids[:1]))[ids[0]]
         await churn.close_by_staff(
@@ -73,9 +79,10 @@ async def test_the_days_until_the_next_order_stand_beside_score_and_alert(
             state=churn.AlertState.FALSE_ALARM,
             reason="on a journey",
         )
-    node = "query($id: ID!) { node(id: $id) { ... on ChurnAlert { nextOrderDays } } }"
+    node = """query($id: ID!) { node(id: $id) { ... on ChurnAlert {
+        nextOrderDays nextOrderOutlook } } }"""
     found = await api(node, {"id": edges[0]["node"]["id"]}, caller=owner)
-    assert found["data"]["node"] == {"nextOrderDays": None}
+    assert found["data"]["node"] == {"nextOrderDays": None, "nextOrderOutlook": "UNKNOWN"}
 
 
 async def test_only_states_asked_for(api: Api, owner: StaffCaller) -> None:
@@ -109,7 +116,7 @@ async def test_a_raised_alert_reaches_the_watching_console(
 ) -> None:
     watching = await api.subscribe(WATCH, caller=owner)
     first = asyncio.ensure_future(anext(watching))
-    await asyncio.sleep(0.2)
+    await until_followed(api.resources.live)
     await at_risk(api.resources.database, 0.9)
     await relay()
     raised = (await asyncio.wait_for(first, 20)).data["churnAlertRaised"]

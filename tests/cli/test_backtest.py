@@ -1,5 +1,6 @@
 import csv
 import json
+import resource
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,7 @@ def test_table_names_every_model_and_file(tmp_path: Path, orders: Path):
         (["--column", "amount"], "takes ours=theirs"),
         (["--column", "amount=price"], "no column price"),
         (["--horizon", "500"], "too few days"),
+        (["--active", "1"], "Nothing can be learned"),
     ],
 )
 def test_refusals_say_why(orders: Path, tmp_path: Path, arguments: list[str], said: str):
@@ -124,6 +126,26 @@ def test_refusals_say_why(orders: Path, tmp_path: Path, arguments: list[str], sa
     assert done.exit_code == 2
     assert said in " ".join(done.stderr.split())
     assert not (tmp_path / "p").exists()
+
+
+def test_a_full_disk_leaves_the_dump_of_yesterday(tmp_path: Path, orders: Path):
+    dump = tmp_path / "dump.csv"
+    dump.write_text("yesterday's")
+    where = ["--cutoffs", last_cutoff(orders), "--dump", str(dump), "--no-lead", "--draws", "20"]
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+    try:
+        done = RUN.invoke(APP, [str(orders), *where])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert done.exit_code == 1
+    assert "cannot write" in done.stderr
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [
+        ("dump.csv", "yesterday's")
+    ]
+    done = RUN.invoke(APP, [str(orders), "--dump", str(tmp_path / "no" / "x.csv")])
+    assert done.exit_code == 1
+    assert "there is no folder" in " ".join(done.stderr.split())
 
 
 def test_wrong_columns_and_missing_files_are_named(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import os
 import resource
 import subprocess
 import sys
@@ -185,8 +186,12 @@ def test_rows_keep_their_numbers_over_many_blocks(tmp_path: Path) -> None:
         (b"", "is empty"),
         (codecs.BOM_UTF8, "is empty"),
         (b"\n\n" + PLAIN.encode(), "begins with an empty line"),
+        (b"x," * 200_000 + b"\n1\n", "begins with a line of 400,000 letters"),
+        (b"customer_id," + b"y" * 99_000 + b"\n1\n", "the file has customer_id, y{40}[.]"),
+        (b"n" + b",n" * 29 + b"\n1\n", "and 10 more[.]"),
         (b"PK\x03\x04 and so on", "Save the sheet as CSV UTF-8"),
         (PLAIN.encode("utf-16-le"), "full of NUL bytes"),
+        (PLAIN.encode("utf-32"), "is in UTF-32"),
         (b"a,b,c\n1,2,3\n", "--column customer_id=NAME"),
         (
             (HEAD + "7,2024-01-01,1\n").replace("amount", "amount,Amount").encode(),
@@ -205,6 +210,12 @@ def test_refusals_say_what_to_do(tmp_path: Path, content: bytes, said: str) -> N
     with pytest.raises(UnreadableFile, match=said) as refused:
         read(file)
     assert str(refused.value).startswith("orders.csv")
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UnreadableFile, match="pipe is a pipe"):
+        read(tmp_path / "pipe")
 
 
 def test_columns_may_be_named(tmp_path: Path) -> None:
@@ -238,6 +249,16 @@ def test_small_and_odd_shops_are_refused_by_type(tmp_path: Path, lines: list[str
     facts, _ = read(file)
     with pytest.raises(TooLittleHistory, match=r"orders run from \d{4}-\d\d-\d\d to"):
         backtest(facts)
+
+
+def test_a_long_past_without_people_is_not_called_short(tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_text(HEAD + "".join(f"c{n % 20},2024-01-{n % 28 + 1:02},5\n" for n in range(300)))
+    with pytest.raises(TooLittleHistory, match="span too few days"):
+        backtest(read(file)[0])
+    file.write_text(file.read_text() + "z,2026-01-01,5\n")
+    with pytest.raises(TooLittleHistory, match="name earlier days with --cutoffs"):
+        backtest(read(file)[0])
 
 
 def test_cutoffs_too_early_and_too_late_are_told_apart() -> None:

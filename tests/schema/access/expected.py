@@ -227,7 +227,7 @@ TYPES: dict[str, dict[Who, str]] = {
     "MemberSegment": {ALL: "stage since lastOrderAt net90 rfm name"},
     "RfmScores": {ALL: "recency frequency monetary"},
     "MemberBadge": {ALL: "code name description figure issuedAt expiresAt"},
-    "ChurnRisk": {ALL: "probability horizonDays asOf nextOrderDays reasons"},
+    "ChurnRisk": {ALL: "probability horizonDays asOf nextOrderDays nextOrderOutlook reasons"},
     "Review": {ALL: "id sku rating text status submittedAt"},
     "EcoAction": {
         ALL: "id type status gramsCo2e factorVersion carbonPoints evidenceKind evidence day "
@@ -321,7 +321,8 @@ TYPES: dict[str, dict[Who, str]] = {
     "ChurnAlert": {
         ALL: "id level probability trigger horizonDays raisedAt escalatesAt closedAt reasons "
         "member steps cause expectedLossFen acknowledgedAt acknowledgedBy owner takenAt heldUntil "
-        "mutedUntil signals history place expectedEffect answers nextOrderDays"
+        "mutedUntil signals history place expectedEffect answers nextOrderDays "
+        "nextOrderOutlook"
     },
     "ChurnAlertStep": {ALL: "state at reason actor"},
     "ChurnAlertEntry": {ALL: "at state action until reason actor"},
