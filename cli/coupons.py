@@ -106,4 +106,6 @@ def _key(batch: str) -> UUID:
     try:
         return key_of(batch, "CouponBatch", "batch")
     except InvalidInput as error:
-        raise InvalidInput(field="BATCH", reason="this is no batch's id") from error
+        raise InvalidInput(
+            field="BATCH", reason="this is no batch's id", reason_zh="不是批次编号"
+        ) from error

@@ -105,7 +105,11 @@ class CreateBallotInput:
         """What the input declares."""
         community = self.community_id
         if max(len(self.options), len(self.stages), len(self.tiers)) > LONGEST_LIST:
-            raise InvalidInput(field="input", reason=f"lists hold at most {LONGEST_LIST}")
+            raise InvalidInput(
+                field="input",
+                reason=f"lists hold at most {LONGEST_LIST}",
+                reason_zh=f"列表最多{LONGEST_LIST}项",
+            )
         return ballots.Draft(
             question=self.question,
             options=self.options,

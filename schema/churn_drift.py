@@ -119,7 +119,9 @@ class ChurnDriftQuery:
         ] = 30,
     ) -> ChurnDrift:
         if not 1 <= nights <= MOST_NIGHTS:
-            raise InvalidInput(field="nights", reason=f"1 to {MOST_NIGHTS}")
+            raise InvalidInput(
+                field="nights", reason=f"1 to {MOST_NIGHTS}", reason_zh=f"1至{MOST_NIGHTS}"
+            )
         async with info.context.read() as read:
             rows = await churn.nights(read, first=nights)
             models = await churn.models_of(read, rows)

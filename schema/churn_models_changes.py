@@ -95,7 +95,11 @@ class ChurnModelMutation:
     ) -> RollBackChurnModelSuccess:
         key = key_of(input.model_id, KIND)
         if not 0 < len(input.reason.strip()) <= LONGEST_REASON:
-            raise InvalidInput(field="reason", reason=f"1 to {LONGEST_REASON} characters")
+            raise InvalidInput(
+                field="reason",
+                reason=f"1 to {LONGEST_REASON} characters",
+                reason_zh=f"1至{LONGEST_REASON}个字符",
+            )
 
         async def work(tx: Tx) -> Json:
             return {"model": str((await churn.roll_back(tx, model_id=key)).id)}

@@ -49,7 +49,7 @@ class ChurnTriggerQuery:
         first: Annotated[int, strawberry.argument(description="How many, from 1 to 400.")] = 30,
     ) -> list[ChurnTriggerNight]:
         if not 1 <= first <= MOST:
-            raise InvalidInput(field="first", reason=f"1 to {MOST}")
+            raise InvalidInput(field="first", reason=f"1 to {MOST}", reason_zh=f"1至{MOST}")
         async with info.context.read() as read:
             rows = await churn.triggers(read, first=first)
         names = ("as_of", "precision", "trigger", "share", "share_error", "rises", "days", "nights")

@@ -163,7 +163,7 @@ class GiftsMutation:
     @mutation(
         MEMBER,
         TakeGiftSuccess,
-        refusals=[gifts.HoldNotFound, gifts.HoldNotUsable],
+        refusals=[gifts.HoldNotFound, gifts.HoldNotUsable, MemberNotActive],
         description="Takes a held gift with an order, beside its basket.",
     )
     async def take_gift(self, info: Info, input: TakeGiftInput) -> TakeGiftSuccess:

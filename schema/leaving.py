@@ -217,7 +217,11 @@ class LeavingMutation:
         me = acting_member(info)
         phone, code, wechat_code = input.phone, input.code, input.wechat_code
         if wechat_code is None and (phone is None or code is None):
-            raise InvalidInput(field="code", reason="phone and code, or wechatCode")
+            raise InvalidInput(
+                field="code",
+                reason="phone and code, or wechatCode",
+                reason_zh="须提供手机号和验证码，或wechatCode",
+            )
 
         async def prove() -> Proof:
             if wechat_code is not None:

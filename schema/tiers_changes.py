@@ -205,7 +205,9 @@ class TierMutation:
         self, info: Info, input: SetTierBenefitsInput
     ) -> SetTierBenefitsSuccess:
         if len(input.benefits) > MOST_GRANTS:
-            raise InvalidInput(field="benefits", reason=f"at most {MOST_GRANTS}")
+            raise InvalidInput(
+                field="benefits", reason=f"at most {MOST_GRANTS}", reason_zh=f"最多{MOST_GRANTS}项"
+            )
         about = NamedSubject(tiers.Tier, {"code": input.tier_code})
         grants = [tiers.Grant(one.benefit_code, one.quota, one.window) for one in input.benefits]
         async with info.context.begin(about=about) as tx:

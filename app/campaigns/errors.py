@@ -2,6 +2,15 @@
 
 from app.kernel.errors import Refusal
 
+CAMPAIGN_WORDS = {
+    "DRAFT": "草稿",
+    "SCHEDULED": "待开始",
+    "RUNNING": "进行中",
+    "PAUSED": "已暂停",
+    "COMPLETED": "已完成",
+    "CANCELLED": "已取消",
+}
+
 
 class CampaignNotFound(Refusal):
     """There is no such campaign."""
@@ -17,3 +26,4 @@ class CampaignMoveNotAllowed(Refusal):
     code = "CAMPAIGN_MOVE_NOT_ALLOWED"
     zh = "营销活动不能从{state}变为{to}"
     en = "The campaign cannot go from {state} to {to}."
+    words = CAMPAIGN_WORDS

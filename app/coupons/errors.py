@@ -2,6 +2,25 @@
 
 from app.kernel.errors import Refusal
 
+BATCH_WORDS = {
+    "DRAFT": "草稿",
+    "APPROVED": "已批准",
+    "ACTIVE": "发放中",
+    "PAUSED": "已暂停",
+    "EXHAUSTED": "已发完",
+    "ENDED": "已结束",
+    "REVOKED": "已作废",
+}
+COUPON_WORDS = {
+    "WAITING": "尚未生效",
+    "ACTIVE": "可用",
+    "RESERVED": "已锁定在其他订单",
+    "REDEEMED": "已使用",
+    "RETURNED": "已退",
+    "EXPIRED": "已过期",
+    "REVOKED": "已作废",
+}
+
 
 class TemplateNotFound(Refusal):
     """There is no such coupon template."""
@@ -25,6 +44,7 @@ class BatchNotActive(Refusal):
     code = "BATCH_NOT_ACTIVE"
     zh = "该批次当前为{state}，不能发券"
     en = "The batch is {state} and gives out no coupons."
+    words = BATCH_WORDS
 
 
 class BatchMoveNotAllowed(Refusal):
@@ -33,6 +53,7 @@ class BatchMoveNotAllowed(Refusal):
     code = "BATCH_MOVE_NOT_ALLOWED"
     zh = "批次不能从{state}变为{to}"
     en = "The batch cannot go from {state} to {to}."
+    words = BATCH_WORDS
 
 
 class BatchNeedsAnother(Refusal):
@@ -89,6 +110,7 @@ class CouponNotUsable(Refusal):
     code = "COUPON_NOT_USABLE"
     zh = "优惠券当前不可用：{state}"
     en = "The coupon cannot be used now: it is {state}."
+    words = COUPON_WORDS
 
 
 class BelowThreshold(Refusal):

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 
+from app import orders
 from app.coupons.choosing import may_meet
 from app.coupons.errors import (
     CannotCombine,
@@ -139,6 +140,8 @@ async def _open_order(tx: Tx, member_id: UUID, order_ref: str) -> str:
         raise MemberNotActive()
     # Two coupons for one order at once must see each other to be judged for stacking.
     await lock_name(tx, f"coupons of order {member_id} {order_ref}")
+    # What follows the order's end waits for that lock, so that it sees this use or we see the end.
+    await orders.require_going_on(tx, member_id=member_id, order_no=order_ref)
     return order_ref
 
 

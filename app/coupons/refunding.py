@@ -1,7 +1,7 @@
 """What becomes of coupons and discounts when an order is refunded or called off."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -9,7 +9,8 @@ from sqlalchemy import select, update
 
 from app import orders
 from app.coupons.events import CouponReleased, CouponReturned, DiscountReduced
-from app.coupons.rules import LEAST_LEFT
+from app.coupons.explaining import basket_of
+from app.coupons.rules import LEAST_LEFT, Apart
 from app.coupons.settling import Settled, Use, settle
 from app.coupons.tables import (
     Batch,
@@ -32,24 +33,48 @@ async def follow_refund(tx: Tx, *, member_id: UUID, order_id: UUID) -> None:
 
     Called off or refunded in full: each coupon comes back if its template says so and at least 3
     days of its validity are left. Some goods returned: discounts are reckoned again without them.
-    Money that went back without goods leaves discounts as they are.
+    Money that went back without goods leaves discounts as they are. An order's number names it at
+    its source only: of a member who has two orders of one number the coupons come back when both
+    came to nothing, and goods returned of either change no discount.
     """
     order = (await orders.by_id(tx, [(member_id, order_id)])).get((member_id, order_id))
     if order is None:
         return
     await lock_name(tx, f"coupons of order {member_id} {order.order_no}")
-    if order.status in (orders.OrderStatus.CANCELLED, orders.OrderStatus.REFUNDED):
+    same = await orders.of_number(tx, member_id=member_id, order_no=order.order_no)
+    if orders.came_to_nothing(same):
         await return_coupons(tx, member_id=member_id, order_ref=order.order_no)
-    elif order.refunded_fen:
+    elif order.refunded_fen and len(same) == 1:
         lines = (await orders.lines_by_order(tx, [(member_id, order_id)])).get(
             (member_id, order_id), []
         )
-        returned: Counter[str] = Counter()
-        for line in lines:
-            returned[line.sku] += line.refunded_quantity
-        await reduce_discounts(
-            tx, member_id=member_id, order_ref=order.order_no, returned=+returned
-        )
+        uses = await _uses(tx, member_id, order.order_no)
+        returned = goods_back(lines, _apart(use for use, _ in uses))
+        await reduce_discounts(tx, member_id=member_id, order_ref=order.order_no, returned=returned)
+
+
+def _apart(uses: Iterable[Redemption]) -> list[Apart]:
+    """The units that were paid for beside the basket, each once, whichever coupons tell of it."""
+    known: dict[str, Apart] = {}
+    for use in uses:
+        if "pricing" in use.explanation:
+            known |= {unit.ref: unit for unit in basket_of(use.explanation["pricing"]).apart}
+    return list(known.values())
+
+
+def goods_back(lines: Iterable[orders.OrderLine], apart: Iterable[Apart]) -> Counter[str]:
+    """How many units of each SKU went back out of the basket that the coupons were used on.
+
+    A unit apart was never in it: its line is told from others of its article by what was paid.
+    """
+    beside = Counter((unit.sku, unit.price_fen) for unit in apart)
+    returned: Counter[str] = Counter()
+    for line in lines:
+        each, rest = divmod(line.paid_fen, line.quantity)
+        own = 0 if rest else min(line.refunded_quantity, beside[line.sku, each])
+        beside[line.sku, each] -= own
+        returned[line.sku] += line.refunded_quantity - own
+    return +returned
 
 
 async def return_coupons(tx: Tx, *, member_id: UUID, order_ref: str) -> None:
@@ -84,7 +109,8 @@ async def reduce_discounts(
     if not rows or not returned:
         return None
     uses = [
-        Use(str(use.coupon_id), use.discount_fen, use.explanation["pricing"]) for use, _ in rows
+        Use(str(use.coupon_id), use.discount_fen, use.explanation["pricing"], use.lost_fen)
+        for use, _ in rows
     ]
     settled = settle(uses, returned)
     told = [{"sku": sku, "quantity": units} for sku, units in sorted(returned.items())]

@@ -19,6 +19,8 @@ class Use:
     discount_fen: int
     # What `pricing.explain` told when it was used.
     told: Json
+    # What earlier returns have cost it, which does not come back.
+    lost_fen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ def settle(uses: Sequence[Use], returned: Mapping[str, int]) -> Settled:
     """Reckon each discount again without the goods that went back, in the order of their use.
 
     A discount never grows by a return: one whose threshold the rest no longer reaches is lost, and
-    percentages are of what is left.
+    percentages are of what is left. What was lost by earlier returns stays lost, though another
+    coupon that is lost since would let the rest reach the threshold again.
     """
     accumulated: list[int] | None = None
     lost: list[int] = []
@@ -113,4 +116,4 @@ def _step_of(now: Pricing, use: Use) -> Any:
 
 def _fen_of(now: Pricing, use: Use) -> int:
     step = _step_of(now, use)
-    return 0 if step is None else min(step.fen, use.discount_fen)
+    return 0 if step is None else min(step.fen, use.discount_fen - use.lost_fen)

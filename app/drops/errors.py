@@ -2,6 +2,14 @@
 
 from app.kernel.errors import NotBefore, Refusal
 
+DROP_WORDS = {
+    "SCHEDULED": "待开始",
+    "OPEN": "进行中",
+    "SOLD_OUT": "已抢光",
+    "CLOSED": "已结束",
+    "CANCELLED": "已取消",
+}
+
 
 class DropNotFound(Refusal):
     """There is no such drop."""
@@ -65,6 +73,7 @@ class DropNotScheduled(Refusal):
     code = "DROP_NOT_SCHEDULED"
     zh = "活动当前为{state}，无法开启"
     en = "The drop is {state} and cannot be opened."
+    words = DROP_WORDS
 
 
 class DropNotOpen(Refusal):
@@ -73,6 +82,7 @@ class DropNotOpen(Refusal):
     code = "DROP_NOT_OPEN"
     zh = "活动当前为{state}，无法结束"
     en = "The drop is {state} and cannot be closed."
+    words = DROP_WORDS
 
 
 class DropNotCancellable(Refusal):
@@ -81,6 +91,7 @@ class DropNotCancellable(Refusal):
     code = "DROP_NOT_CANCELLABLE"
     zh = "活动当前为{state}，无法取消"
     en = "The drop is {state} and cannot be cancelled."
+    words = DROP_WORDS
 
 
 class TooManyClaims(Refusal):

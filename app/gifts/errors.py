@@ -2,6 +2,28 @@
 
 from app.kernel.errors import Refusal
 
+# A pack is also not given out while the batch of one of its coupons is not, or is too old.
+PACK_WORDS = {
+    "DRAFT": "草稿",
+    "OPEN": "发放中",
+    "CLOSED": "已结束",
+    "APPROVED": "待发放",
+    "ACTIVE": "发放中",
+    "PAUSED": "已暂停",
+    "EXHAUSTED": "已发完",
+    "ENDED": "已结束",
+    "REVOKED": "已作废",
+    "EXPIRED": "已过期",
+}
+
+HOLD_WORDS = {
+    "HELD": "已占用",
+    "TAKEN": "已随订单领取",
+    "RELEASED": "已放弃",
+    "EXPIRED": "已过期",
+    "RETURNED": "已退回",
+}
+
 
 class PackNotFound(Refusal):
     """There is no such pack."""
@@ -17,6 +39,7 @@ class PackNotOpen(Refusal):
     code = "PACK_NOT_OPEN"
     zh = "礼包当前不可领取：{state}"
     en = "The pack is not being given out: it is {state}."
+    words = PACK_WORDS
 
 
 class PackMoveNotAllowed(Refusal):
@@ -25,6 +48,7 @@ class PackMoveNotAllowed(Refusal):
     code = "PACK_MOVE_NOT_ALLOWED"
     zh = "礼包不能从{state}变为{to}"
     en = "The pack cannot go from {state} to {to}."
+    words = PACK_WORDS
 
 
 class PackSoldOut(Refusal):
@@ -97,6 +121,7 @@ class HoldNotUsable(Refusal):
     code = "HOLD_NOT_USABLE"
     zh = "礼品占用已结束：{state}"
     en = "The hold has ended: it is {state}."
+    words = HOLD_WORDS
 
 
 class BirthdayChangedAlready(Refusal):

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import select, text, update
 
+from app import orders
 from app.gifts.errors import (
     GiftAlreadyHeld,
     GiftNotFound,
@@ -18,6 +19,7 @@ from app.gifts.rules import GIFT_PRICE_FEN, HOLD_TIME, MAX_STOCK, cycle_key, is_
 from app.gifts.tables import GiftCycle, GiftHold, GiftOffer, HoldState
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
+from app.kernel.sets import lock_name
 from app.kernel.text import checked_text
 from app.members import require_active, zone_of
 
@@ -44,9 +46,9 @@ async def create_offer(
     title = checked_text(title, field="title", longest=LONGEST_TITLE)
     sku = checked_text(sku, field="sku", longest=LONGEST_KEY)
     if not 1 <= stock <= MAX_STOCK:
-        raise InvalidInput(field="stock", reason=f"1 to {MAX_STOCK}")
+        raise InvalidInput(field="stock", reason=f"1 to {MAX_STOCK}", reason_zh=f"1至{MAX_STOCK}")
     if not 1 <= price_fen <= 100_000:
-        raise InvalidInput(field="priceFen", reason="1 to 100000")
+        raise InvalidInput(field="priceFen", reason="1 to 100000", reason_zh="1至100000")
     opens_at = opens_at or tx.now
     if closes_at is not None and closes_at <= max(opens_at, tx.now):
         raise InvalidInput(
@@ -130,9 +132,14 @@ async def keep(tx: Tx, offer: GiftOffer, *, member_id: UUID, cycle: str) -> Gift
 async def take_gift(tx: Tx, *, hold_id: UUID, member_id: UUID, order_ref: str) -> GiftHold:
     """Take a held gift with an order, of which `order_ref` is the shop's number.
 
-    Raises HoldNotFound, HoldNotUsable, InvalidInput.
+    Raises HoldNotFound, HoldNotUsable, MemberNotActive, InvalidInput, also for an order that came
+    to nothing.
     """
     order_ref = checked_text(order_ref, field="orderRef", longest=LONGEST_KEY)
+    # What follows the order's end waits, so that it sees this gift or we see the end.
+    await hold_order(tx, member_id, order_ref)
+    await orders.require_going_on(tx, member_id=member_id, order_no=order_ref)
+    await require_active(tx, member_id)
     offer, hold = await _locked_hold(tx, member_id, hold_id)
     offer.held -= 1
     offer.taken += 1
@@ -142,6 +149,11 @@ async def take_gift(tx: Tx, *, hold_id: UUID, member_id: UUID, order_ref: str) -
         GiftTaken(member_id=member_id, hold_id=hold.id, offer_id=hold.offer_id, order_ref=order_ref)
     )
     return hold
+
+
+async def hold_order(tx: Tx, member_id: UUID, order_ref: str) -> None:
+    """Let the gifts of an order be taken, or put back, one after the other."""
+    await lock_name(tx, f"gifts of order {member_id} {order_ref}")
 
 
 async def release_gift(tx: Tx, *, hold_id: UUID, member_id: UUID) -> GiftHold:

@@ -53,7 +53,7 @@ async def create_pack(
     """
     title = checked_text(title, field="title", longest=LONGEST_TITLE)
     if not 1 <= stock <= MAX_STOCK:
-        raise InvalidInput(field="stock", reason=f"1 to {MAX_STOCK}")
+        raise InvalidInput(field="stock", reason=f"1 to {MAX_STOCK}", reason_zh=f"1至{MAX_STOCK}")
     check_items(items)
     batches = {item.batch_id for item in items if item.batch_id is not None}
     if batches - set(await coupons.batches_by_id(tx, batches)):

@@ -6,7 +6,7 @@ from sqlalchemy import select, text
 
 from app import orders
 from app.gifts.events import GiftFreed
-from app.gifts.offers import locked_offer
+from app.gifts.offers import hold_order, locked_offer
 from app.gifts.tables import GiftHold, HoldState
 from app.kernel.db import Tx
 
@@ -31,17 +31,24 @@ async def return_gifts(tx: Tx, *, member_id: UUID, order_id: UUID) -> int:
 
     All of an order that was cancelled or refunded in full; of one refunded in part, those whose own
     line came back. Once: doing it again changes nothing. The member may hold the gift again in the
-    same cycle.
+    same cycle. Of two orders of one number, from two sources, nothing comes back before both came
+    to nothing.
     """
     order = (await orders.by_id(tx, [(member_id, order_id)])).get((member_id, order_id))
     if order is None or not (order.status in UNDONE or order.refunded_fen):
+        return 0
+    await hold_order(tx, member_id, order.order_no)
+    same = await orders.of_number(tx, member_id=member_id, order_no=order.order_no)
+    undone = orders.came_to_nothing(same)
+    if not undone and (order.status in UNDONE or len(same) > 1):
+        # The other order of this number, from another source, may be the gift's.
         return 0
     taken = select(GiftHold).where(
         GiftHold.member_id == member_id,
         GiftHold.order_ref == order.order_no,
         GiftHold.state == HoldState.TAKEN,
     )
-    if order.status not in UNDONE:
+    if not undone:
         given = {"member_id": member_id, "order_id": order_id, "order_ref": order.order_no}
         back = list(await tx.session.scalars(_GIVEN_BACK, given))
         taken = taken.where(GiftHold.id.in_(back))

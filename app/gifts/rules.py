@@ -57,7 +57,9 @@ def _check_thing(item: ItemDraft, field: str) -> None:
             reason_zh="优惠券批次、积分、礼品须且只须指定一种",
         )
     if item.points is not None and not 1 <= item.points <= MAX_POINTS:
-        raise InvalidInput(field=f"{field}.points", reason=f"1 to {MAX_POINTS}")
+        raise InvalidInput(
+            field=f"{field}.points", reason=f"1 to {MAX_POINTS}", reason_zh=f"1至{MAX_POINTS}"
+        )
 
 
 def _check_unlock(item: ItemDraft, previous: ItemDraft | None, field: str) -> None:
@@ -68,7 +70,9 @@ def _check_unlock(item: ItemDraft, previous: ItemDraft | None, field: str) -> No
             reason_zh="仅且必须用于DAY_N",
         )
     if item.day is not None and not 2 <= item.day <= MAX_DAY:
-        raise InvalidInput(field=f"{field}.day", reason=f"2 to {MAX_DAY}")
+        raise InvalidInput(
+            field=f"{field}.day", reason=f"2 to {MAX_DAY}", reason_zh=f"2至{MAX_DAY}"
+        )
     waits = item.unlock is Unlock.WHEN_PREVIOUS_REDEEMED
     if waits and (previous is None or previous.batch_id is None):
         raise InvalidInput(

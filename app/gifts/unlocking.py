@@ -39,7 +39,7 @@ _HOPELESS = text(
                        AND prev.position = p.position - 1
     LEFT JOIN coupon c ON c.member_id = prev.member_id AND c.id = prev.coupon_id
     WHERE p.state = 'LOCKED' AND p.unlocks_at IS NULL
-      AND (prev.state = 'LAPSED' OR c.state IN ('EXPIRED', 'REVOKED'))
+      AND (prev.state = 'LAPSED' OR c.state IN ('EXPIRED', 'REVOKED', 'RETURNED'))
     ORDER BY p.member_id, p.claim_id, p.position
     LIMIT :most FOR UPDATE OF p SKIP LOCKED
     """
@@ -86,8 +86,10 @@ def _in_lock_order(due: Due) -> tuple[bool, UUID, UUID]:
 
 
 async def lapse_hopeless(tx: Tx, *, most: int = BATCH) -> int:
-    """End parts that wait for a coupon which expired unused; answers how many.
+    """End parts that wait for a coupon nobody will use any more; answers how many.
 
+    That is one which expired or was revoked, or whose order came to nothing so soon that its use
+    was never seen.
     Call it again until it answers 0: a part after one that lapsed lapses in its turn.
     """
     keys = (await tx.session.execute(_HOPELESS, {"most": most})).all()

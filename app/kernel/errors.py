@@ -5,6 +5,7 @@ a member of that mutation's union. Anything that is not a refusal is a fault: it
 caller and logged under an id.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import ClassVar, Literal
 
@@ -12,11 +13,15 @@ Locale = Literal["zh-CN", "en"]
 
 
 class Refusal(Exception):
-    """A command's typed no. Facts given as keywords fill the placeholders of its messages."""
+    """A command's typed no. Facts given as keywords fill the placeholders of its messages.
+
+    `words` are the Chinese words for facts that are names of states.
+    """
 
     code: ClassVar[str]
     zh: ClassVar[str]
     en: ClassVar[str]
+    words: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, **facts: object) -> None:
         """Keep the facts that the message mentions."""
@@ -25,8 +30,10 @@ class Refusal(Exception):
 
     def message(self, locale: Locale) -> str:
         """The sentence for a person, in their language."""
-        text = self.zh if locale == "zh-CN" else self.en
-        return text.format_map(_Blanks(self.facts))
+        if locale != "zh-CN":
+            return self.en.format_map(_Blanks(self.facts))
+        told = {name: self.words.get(str(fact), fact) for name, fact in self.facts.items()}
+        return self.zh.format_map(_Blanks(told))
 
 
 class _Blanks(dict[str, object]):
@@ -41,9 +48,9 @@ class InvalidInput(Refusal):
     zh = "“{field}”不符合要求：{reason_zh}"
     en = "{field} is not acceptable: {reason}"
 
-    def __init__(self, *, field: str, reason: str, reason_zh: str | None = None) -> None:
+    def __init__(self, *, field: str, reason: str, reason_zh: str) -> None:
         """Name the field and say what is wrong with it."""
-        super().__init__(field=field, reason=reason, reason_zh=reason_zh or reason)
+        super().__init__(field=field, reason=reason, reason_zh=reason_zh)
 
 
 class IdempotencyKeyReused(Refusal):

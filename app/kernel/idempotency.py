@@ -39,7 +39,11 @@ class IdempotencyRow(Table):
 def check_key(key: str) -> None:
     """Raise InvalidInput unless it can be a key: 1 to 128 characters, none of them NUL."""
     if not 0 < len(key) <= MAX_KEY or "\0" in key:
-        raise InvalidInput(field="idempotencyKey", reason=f"1 to {MAX_KEY} characters")
+        raise InvalidInput(
+            field="idempotencyKey",
+            reason=f"1 to {MAX_KEY} characters",
+            reason_zh=f"1至{MAX_KEY}个字符",
+        )
 
 
 def digest_of(given: Mapping[str, object]) -> str:

@@ -69,17 +69,20 @@ def checked(setting: Setting, value: object) -> object:
     match setting.kind:
         case SettingKind.CHOICE:
             fits, told = value in setting.choices, " | ".join(setting.choices)
+            told_zh = told
         case SettingKind.INTEGERS:
             items: list[object] = value if isinstance(value, list) else [None]
             fits = all(_within(setting, item, whole=True) for item in items)
             told = f"a list of whole numbers, {setting.least} to {setting.most}"
+            told_zh = f"须为{setting.least}至{setting.most}的整数列表"
             value = sorted({item for item in items if isinstance(item, int)})
         case SettingKind.INTEGER | SettingKind.NUMBER:
             whole = setting.kind is SettingKind.INTEGER
             fits = _within(setting, value, whole=whole)
             told = f"{'a whole number' if whole else 'a number'}, {setting.least} to {setting.most}"
+            told_zh = f"须为{setting.least}至{setting.most}的{'整数' if whole else '数'}"
     if not fits:
-        raise InvalidInput(field=setting.key, reason=told)
+        raise InvalidInput(field=setting.key, reason=told, reason_zh=told_zh)
     return value
 
 
@@ -142,7 +145,9 @@ async def update_settings(
     InvalidInput.
     """
     if not 1 <= len(changes) <= MOST_CHANGES:
-        raise InvalidInput(field="changes", reason=f"1 to {MOST_CHANGES}")
+        raise InvalidInput(
+            field="changes", reason=f"1 to {MOST_CHANGES}", reason_zh=f"1至{MOST_CHANGES}项"
+        )
     community = await tx.session.get(
         Community, community_id, with_for_update={"key_share": True}, populate_existing=True
     )

@@ -8,6 +8,7 @@ from app.orders.merging import merge
 from app.orders.queries import (
     by_id,
     by_order_id,
+    came_to_nothing,
     counted_orders,
     counts,
     has_bought,
@@ -17,7 +18,9 @@ from app.orders.queries import (
     net_fen,
     net_spend,
     newest_payment,
+    of_number,
     page_of_member,
+    require_going_on,
     settled_count,
 )
 from app.orders.reports import (
@@ -75,6 +78,7 @@ __all__ = [
     "bulk",
     "by_id",
     "by_order_id",
+    "came_to_nothing",
     "counted_orders",
     "counts",
     "has_bought",
@@ -86,8 +90,10 @@ __all__ = [
     "net_fen",
     "net_spend",
     "newest_payment",
+    "of_number",
     "page_of_member",
     "record_events",
     "record_orders",
+    "require_going_on",
     "settled_count",
 ]

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from app.kernel.db import Read
+from app.kernel.errors import InvalidInput
 from app.orders.tables import Activity, ActivityKind, Order, OrderLine, OrderStatus, Refund
 
 _INSTANT = DateTime(timezone=True)
@@ -48,8 +49,9 @@ def counted_orders(as_of: datetime) -> "Select[UUID, UUID, datetime, int, int]":
     Payments, cancellations and refunds at `as_of` or later are not seen, so that yesterday can be
     replayed. For set SQL: use it as a CTE or subquery and join or group by `member_id`.
     """
-    gone = _refunded_by_order(as_of)
-    back = func.coalesce(gone.c.fen, 0)
+    later = _given_back_later(as_of)
+    # The order holds the sum of its refunds.
+    back = Order.refunded_fen - func.coalesce(later.c.fen, 0)
     return (
         select(
             Order.member_id,
@@ -58,11 +60,12 @@ def counted_orders(as_of: datetime) -> "Select[UUID, UUID, datetime, int, int]":
             Order.total_fen,
             (Order.total_fen - back).label("net_fen"),
         )
-        .outerjoin(gone, and_(gone.c.member_id == Order.member_id, gone.c.order_id == Order.id))
+        .outerjoin(later, and_(later.c.member_id == Order.member_id, later.c.order_id == Order.id))
         .where(
             Order.paid_at < as_of,
             or_(Order.cancelled_at.is_(None), Order.cancelled_at >= as_of),
-            or_(back == 0, back < Order.total_fen),
+            # Of an order over nothing too, nothing has gone back.
+            back < func.greatest(Order.total_fen, 1),
         )
     )
 
@@ -101,6 +104,32 @@ def net_spend(
         func.count(flows.c.key).label("orders"),
         type_coerce(func.max(flows.c.paid_at), _INSTANT).label("last_paid_at"),
     ).group_by(flows.c.member_id)
+
+
+async def of_number(read: Read, *, member_id: UUID, order_no: str) -> list[Order]:
+    """A member's orders of a number. Each source numbers for itself, so there can be several."""
+    rows = await read.session.scalars(
+        select(Order)
+        .where(Order.member_id == member_id, Order.order_no == order_no)
+        .order_by(Order.id)
+    )
+    return list(rows)
+
+
+def came_to_nothing(same: Iterable[Order]) -> bool:
+    """True for orders of one number that are known and were all called off or refunded in full."""
+    states = {order.status for order in same}
+    return bool(states) and states <= {OrderStatus.CANCELLED, OrderStatus.REFUNDED}
+
+
+async def require_going_on(read: Read, *, member_id: UUID, order_no: str) -> None:
+    """Raise InvalidInput for the number of an order that came to nothing; an unknown one may be."""
+    if came_to_nothing(await of_number(read, member_id=member_id, order_no=order_no)):
+        raise InvalidInput(
+            field="orderRef",
+            reason="this order was called off or refunded in full",
+            reason_zh="该订单已取消或已全额退款",
+        )
 
 
 async def by_id(read: Read, keys: Iterable[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Order]:
@@ -199,7 +228,8 @@ async def last_activity(
     return {row[0]: row[1] for row in rows}
 
 
-def _refunded_by_order(as_of: datetime) -> Subquery:
+def _given_back_later(as_of: datetime) -> Subquery:
+    """What went back at an instant or later, by order: little, unless a long past is replayed."""
     return (
         select(
             Refund.member_id,
@@ -207,7 +237,7 @@ def _refunded_by_order(as_of: datetime) -> Subquery:
             # sum() of bigint is numeric, which would reach Python as Decimal.
             cast(func.sum(Refund.amount_fen), BigInteger).label("fen"),
         )
-        .where(Refund.order_id.is_not(None), Refund.at < as_of)
+        .where(Refund.order_id.is_not(None), Refund.at >= as_of)
         .group_by(Refund.member_id, Refund.order_id)
         .subquery()
     )

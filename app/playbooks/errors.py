@@ -2,6 +2,12 @@
 
 from app.kernel.errors import Refusal
 
+PLAYBOOK_WORDS = {
+    "DRAFT": "草稿",
+    "ACTIVE": "启用",
+    "RETIRED": "已停用",
+}
+
 
 class PlaybookNotFound(Refusal):
     """There is no such playbook."""
@@ -17,6 +23,7 @@ class PlaybookMoveNotAllowed(Refusal):
     code = "PLAYBOOK_MOVE_NOT_ALLOWED"
     zh = "预案不能从{state}变为{to}"
     en = "The playbook cannot go from {state} to {to}."
+    words = PLAYBOOK_WORDS
 
 
 class PlaybookSuperseded(Refusal):

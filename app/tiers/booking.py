@@ -52,7 +52,9 @@ async def open_slot(
     if ends_at <= starts_at:
         raise InvalidInput(field="endsAt", reason="after startsAt", reason_zh="须晚于开始时间")
     if not 1 <= capacity <= LARGEST_SLOT:
-        raise InvalidInput(field="capacity", reason=f"1 to {LARGEST_SLOT}")
+        raise InvalidInput(
+            field="capacity", reason=f"1 to {LARGEST_SLOT}", reason_zh=f"1至{LARGEST_SLOT}"
+        )
     slot = BenefitSlot(
         id=tx.new_id(),
         benefit_code=benefit_code,

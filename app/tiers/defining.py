@@ -79,7 +79,11 @@ async def define_tier(
     InvalidInput.
     """
     if not _TIER_CODE.fullmatch(code):
-        raise InvalidInput(field="code", reason="such as GOLD, at most 32 letters and digits")
+        raise InvalidInput(
+            field="code",
+            reason="such as GOLD, at most 32 letters and digits",
+            reason_zh="如GOLD，最多32个大写字母和数字",
+        )
     if not 0 <= retain_at <= upgrade_at <= LARGEST_GROWTH:
         raise InvalidInput(field="retainAt", reason="0 to upgradeAt", reason_zh="0至升级成长值")
     await lock_name(tx, "tiers")
@@ -115,7 +119,11 @@ async def define_benefit(
     InvalidInput.
     """
     if not _BENEFIT_CODE.fullmatch(code):
-        raise InvalidInput(field="code", reason="such as vip-group, at most 48 small letters")
+        raise InvalidInput(
+            field="code",
+            reason="such as vip-group, at most 48 small letters",
+            reason_zh="如vip-group，最多48个小写字母",
+        )
     given = {
         "kind": kind,
         "name_zh": checked_text(name_zh, field="nameZh", longest=LONGEST_NAME),
@@ -206,7 +214,9 @@ def _check_ladder(ladder: Sequence[tuple[int, int]]) -> None:
 
 def _check_grants(grants: Sequence[Grant]) -> None:
     if len(grants) > MOST_BENEFITS:
-        raise InvalidInput(field="benefits", reason=f"at most {MOST_BENEFITS}")
+        raise InvalidInput(
+            field="benefits", reason=f"at most {MOST_BENEFITS}", reason_zh=f"最多{MOST_BENEFITS}项"
+        )
     if len({grant.benefit_code for grant in grants}) < len(grants):
         raise InvalidInput(field="benefits", reason="each once", reason_zh="不能重复")
     for grant in grants:
@@ -217,7 +227,11 @@ def _check_grants(grants: Sequence[Grant]) -> None:
                 reason_zh="次数与周期须同填",
             )
         if grant.quota is not None and not 1 <= grant.quota <= LARGEST_QUOTA:
-            raise InvalidInput(field="benefits", reason=f"quota from 1 to {LARGEST_QUOTA}")
+            raise InvalidInput(
+                field="benefits",
+                reason=f"quota from 1 to {LARGEST_QUOTA}",
+                reason_zh=f"次数须为1至{LARGEST_QUOTA}",
+            )
 
 
 def _described(value: str, field: str) -> str:

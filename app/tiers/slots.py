@@ -75,7 +75,9 @@ async def resize_slot(tx: Tx, *, slot_id: UUID, capacity: int) -> BenefitSlot:
     Raises SlotNotFound, SlotBegun, SlotCancelled, SlotTooSmall, InvalidInput.
     """
     if not 1 <= capacity <= LARGEST_SLOT:
-        raise InvalidInput(field="capacity", reason=f"1 to {LARGEST_SLOT}")
+        raise InvalidInput(
+            field="capacity", reason=f"1 to {LARGEST_SLOT}", reason_zh=f"1至{LARGEST_SLOT}"
+        )
     slot = await _coming(tx, slot_id)
     if slot.cancelled_at is not None:
         raise SlotCancelled()

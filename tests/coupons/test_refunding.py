@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +15,16 @@ from sqlalchemy import select
 
 from app import coupons, orders
 from app.coupons import (
+    Apart,
     Basket,
     CouponState,
     Kind,
     Line,
+    Offer,
     Return,
     ReturnOutcome,
     ReturnPolicy,
+    Terms,
     Use,
     explain,
     price,
@@ -28,6 +32,7 @@ from app.coupons import (
 )
 from app.kernel.config import Settings
 from app.kernel.db import Database
+from app.kernel.errors import InvalidInput
 from tests.conftest import TestClock
 from tests.coupons.test_pricing import BASKETS, offers
 from tests.make import coupons as make
@@ -215,6 +220,91 @@ async def test_while_the_rest_reaches_it_the_discount_stays_and_then_all_goes(
     await follow(database, coupon.member_id, order)
     assert await state_of(database, coupon) is CouponState.ACTIVE
     assert await batch_of(database, coupon) == (0, 1_000, 0)
+
+
+async def test_a_gift_s_own_line_was_never_in_the_basket_of_the_coupon(database: Database) -> None:
+    async with database.begin() as tx:
+        made = await make.template(tx, threshold_fen=1_000, value=300)
+        batch = await make.batch(tx, template_id=made.id)
+        coupon = await make.coupon(tx, member_id=(await member(tx)).id, batch_id=batch.id)
+        eggs = Basket([Line("EGGS", "fresh", 1, 1_290)], apart=(Apart("hold", "EGGS", 1_290, 100),))
+        await coupons.redeem(
+            tx, coupon_id=coupon.id, member_id=coupon.member_id, order_ref="A-1", basket=eggs
+        )
+        order = await make_orders.order(
+            tx,
+            member_id=coupon.member_id,
+            order_no="A-1",
+            total_fen=1_090,
+            sku=None,
+            refunded_fen=1,
+        )
+        await make_orders.line(tx, order=order, sku="EGGS", paid_fen=990)
+        gift = await make_orders.line(tx, order=order, line_no=2, sku="EGGS", paid_fen=100)
+        gift.refunded_quantity = 1
+    await follow(database, coupon.member_id, order.id)
+    assert (await use_of(database, coupon)).lost_fen == 0, "the eggs at their price are still there"
+    async with database.begin() as tx:
+        dear = await tx.session.get_one(orders.OrderLine, (coupon.member_id, order.id, 1))
+        dear.refunded_quantity = 1
+    await follow(database, coupon.member_id, order.id)
+    assert (await use_of(database, coupon)).lost_fen == 300
+
+
+def test_what_earlier_returns_have_lost_stays_lost() -> None:
+    things = [("rice", 2, 10_000), ("salt", 1, 100), ("oil", 1, 20_000)]
+    basket = Basket([Line(sku, "", units, fen) for sku, units, fen in things])
+    staples = frozenset({"rice", "salt"})
+    first = Terms(Kind.FIXED, 9_000, 20_100, 9_000, staples, frozenset())
+    second = Terms(Kind.FIXED, 1_000, 12_000, 1_000, frozenset(), frozenset())
+    end = datetime(2026, 4, 1, tzinfo=UTC)
+    told = explain(
+        price(basket, [Offer(UUID(int=n), t, end) for n, t in ((1, first), (2, second))])
+    )
+    uses = [Use(str(UUID(int=1)), 9_000, told), Use(str(UUID(int=2)), 1_000, told)]
+    # Without the oil the rest is under the second's threshold, for the first takes so much off.
+    assert settle(uses, {"oil": 1}).lost == (0, 1_000)
+    uses[1] = replace(uses[1], lost_fen=1_000)
+    # Without the salt the first is lost, and the rest would reach the second's threshold again.
+    later = settle(uses, {"oil": 1, "salt": 1})
+    assert later.lost == (9_000, 1_000)
+    assert later.give_back_fen == 20_100 - 10_000
+
+
+async def test_another_till_s_order_of_the_same_number_gives_nothing_back(
+    database: Database, clock: TestClock
+) -> None:
+    coupon = await used(database)
+    mine = await ordered(database, coupon.member_id, {"apple": 1}, refunded_fen=3_000)
+    async with database.begin() as tx:
+        other = await make_orders.order(
+            tx, member_id=coupon.member_id, order_no="A-1", source="till", cancelled=True
+        )
+    await follow(database, coupon.member_id, other.id)
+    await follow(database, coupon.member_id, mine)
+    assert await state_of(database, coupon) is CouponState.REDEEMED
+    assert (await use_of(database, coupon)).lost_fen == 0
+    async with database.begin() as tx:
+        row = await tx.session.get_one(orders.Order, (coupon.member_id, mine))
+        row.cancelled_at = clock.now
+    await follow(database, coupon.member_id, mine)
+    assert await state_of(database, coupon) is CouponState.ACTIVE
+
+
+@pytest.mark.parametrize("how", [{"refunded_fen": 9_000}, {"cancelled": True}])
+async def test_an_order_that_came_to_nothing_takes_no_coupon(
+    database: Database, how: dict[str, Any]
+) -> None:
+    coupon = await used(database)
+    order = await ordered(database, coupon.member_id, {}, **how)
+    await follow(database, coupon.member_id, order)
+    asked: dict[str, Any] = {"coupon_id": coupon.id, "member_id": coupon.member_id}
+    asked |= {"order_ref": " A-1", "basket": CART}
+    for command in (coupons.redeem, coupons.reserve):
+        async with database.begin() as tx:
+            with pytest.raises(InvalidInput, match="called off"):
+                await command(tx, **asked)
+    assert await state_of(database, coupon) is CouponState.ACTIVE
 
 
 async def test_money_without_goods_leaves_the_discount(database: Database) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from app import coupons, gifts, points
 from app.gifts import ItemDraft, PackOnce, PackState, PartState, Unlock
@@ -199,6 +199,23 @@ async def test_parts_after_an_unused_coupon_lapse_and_go_back(
         (0, 0),
     ]
     assert [b.reserved_fen for b in await batches(database, pack.id)] == [0, 0, 0]
+
+
+async def test_a_part_after_a_coupon_that_went_with_its_order_lapses(database: Database) -> None:
+    one = await person(database)
+    async with database.begin() as tx:
+        items = [await make.coupon_item(tx)]
+        items.append(await make.coupon_item(tx, unlock=Unlock.WHEN_PREVIOUS_REDEEMED))
+        pack = await make.pack(tx, items=items, stock=1)
+    made = await claim(database, pack.id, one)
+    async with database.begin() as tx:
+        # It was used and its order refunded before the part behind it was looked at.
+        await tx.session.execute(update(coupons.Coupon).values(state=coupons.CouponState.RETURNED))
+    assert await unlock(database) == 0
+    async with database.begin() as tx:
+        assert await gifts.lapse_hopeless(tx) == 1
+    assert await states(database, made) == [PartState.GIVEN, PartState.LAPSED]
+    assert [batch.set_aside for batch in await batches(database, pack.id)] == [0, 0]
 
 
 @pytest.mark.parametrize("status", [MemberStatus.FROZEN, MemberStatus.CLOSED])

@@ -9,6 +9,8 @@ from app import gifts
 from app.gifts import HoldState
 from app.kernel.config import Settings
 from app.kernel.db import Database
+from app.kernel.errors import InvalidInput
+from app.members import Member, MemberNotActive, MemberStatus
 from app.orders import Order
 from tests.conftest import TestClock
 from tests.make import gifts as make
@@ -93,6 +95,37 @@ async def test_another_order_s_gift_stays(database: Database, clock: TestClock) 
         other = await order(tx, member_id=who, order_no="A-2", cancelled=True)
     assert await give_back(database, who, other.id) == 0
     assert await standing(database, hold) == (HoldState.TAKEN, 1, 0)
+
+
+async def test_another_till_s_order_of_the_same_number_gives_nothing_back(
+    database: Database, clock: TestClock
+) -> None:
+    who, paid, hold = await taken_with(database)
+    async with database.begin() as tx:
+        other = await order(tx, member_id=who, order_no="A-1", source="till", cancelled=True)
+    assert await give_back(database, who, other.id) == 0
+    assert await standing(database, hold) == (HoldState.TAKEN, 1, 0)
+    await undo(database, who, paid, cancelled_at=clock.now)
+    assert await give_back(database, who, paid) == 1
+
+
+async def test_an_order_that_came_to_nothing_and_a_frozen_member_take_no_gift(
+    database: Database, clock: TestClock
+) -> None:
+    async with database.begin() as tx:
+        who = (await member(tx)).id
+        offer = await make.offer(tx, stock=1)
+        await order(tx, member_id=who, order_no="A-1", cancelled=True)
+        hold = await gifts.hold_gift(tx, offer_id=offer.id, member_id=who)
+    async with database.begin() as tx:
+        with pytest.raises(InvalidInput, match="called off"):
+            await gifts.take_gift(tx, hold_id=hold.id, member_id=who, order_ref="A-1")
+    async with database.begin() as tx:
+        (await tx.session.get_one(Member, who)).status = MemberStatus.FROZEN
+    async with database.begin() as tx:
+        with pytest.raises(MemberNotActive):
+            await gifts.take_gift(tx, hold_id=hold.id, member_id=who, order_ref="A-2")
+    assert await standing(database, hold) == (HoldState.HELD, 0, 0)
 
 
 async def test_the_job_finds_the_order_of_who_was_merged(

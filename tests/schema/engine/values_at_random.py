@@ -158,7 +158,7 @@ def _sound(kind: Kind, rng: Random, mode: Mode) -> Any:
 
 
 def _refusal() -> InvalidInput:
-    return InvalidInput(field="field", reason="reason")
+    return InvalidInput(field="field", reason="reason", reason_zh="原因")
 
 
 def _fault(rng: Random) -> Any:
