@@ -8,8 +8,8 @@ and what was restored by a fiftieth a process at most (and by what the process h
 it last told); what is overspent the bucket owes, and it fills up from there.
 
 While Redis is away each process goes by what it last saw: same numbers, but a bucket a process.
-The script takes several keys at once, so it wants one Redis (or Valkey), not a Redis Cluster; the
-job queue wants that too.
+The script takes several keys at once, so all of them lie in one slot of a Redis Cluster: a request
+is charged to its caller and its address together, or to neither.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from app.kernel.log import logger
+from app.kernel.redis import AWAY, Redis
 
 CREDIT = 50
 TELL_SECONDS = 0.1
@@ -34,7 +34,7 @@ TIMEOUT_SECONDS = 0.1
 PAUSE_SECONDS = 1.0
 KEPT = 10_000
 AT_ONCE = 200
-PREFIX = "linli:cost:"
+PREFIX = "{linli:cost}:"
 
 # For each key: maximum, restore a second, what is owed in any case, what is asked for. The sums
 # asked for are taken from all or from none. Answers whether they were, and each level.
@@ -98,6 +98,7 @@ class Bucket:
     unsaid: int = 0
     underway: int = 0
     seen: float = -math.inf
+    answers: int = 0
 
     def available(self, now: float) -> float:
         """What is in it, by what is known; below 0 when it was overspent."""
@@ -109,6 +110,18 @@ class Bucket:
         """Take over a level."""
         self.level, self.at = level, now
 
+    def learn(self, level: float, now: float, answers: int) -> None:
+        """Take over what Redis told to one who asked after so many answers.
+
+        Of several who asked meanwhile the last to be heard may have been served first, when the
+        bucket held more.
+        """
+        if self.answers != answers:
+            level = min(level, self.level + (now - self.at) * self.rate.restore)
+        self.answers += 1
+        self.settle(level, now)
+        self.seen = now
+
 
 class Buckets:
     """The buckets of one process."""
@@ -119,6 +132,7 @@ class Buckets:
         self._known: OrderedDict[str, Bucket] = OrderedDict()
         self._unsaid: dict[str, Bucket] = {}
         self._telling: asyncio.Task[None] | None = None
+        self._is_resting = self._is_ending = False
         self._silent_until = -math.inf
 
     def get(self, key: str, rate: Rate) -> Bucket:
@@ -158,15 +172,20 @@ class Buckets:
 
     async def close(self) -> None:
         """Tell Redis what is still unsaid."""
+        self._is_ending = True
         if self._telling is not None:
-            self._telling.cancel()
+            if self._is_resting:  # what is being told would be told twice
+                self._telling.cancel()
             await asyncio.gather(self._telling, return_exceptions=True)
         await self._tell()
+        self._is_ending = False
 
     async def _tell_on(self) -> None:
         try:
-            while self._unsaid:
+            while self._unsaid and not self._is_ending:
+                self._is_resting = True
                 await asyncio.sleep(TELL_SECONDS)
+                self._is_resting = False
                 await self._tell()
         finally:
             self._telling = None
@@ -181,6 +200,7 @@ class Buckets:
         if not buckets:
             return True
         said = [bucket.unsaid for bucket in buckets]
+        heard = [bucket.answers for bucket in buckets]
         for bucket, owed in zip(buckets, said, strict=True):
             bucket.unsaid, bucket.underway = bucket.unsaid - owed, bucket.underway + owed
         answer: list[int] | None = None
@@ -197,9 +217,8 @@ class Buckets:
         now = monotonic()
         if answer is None:
             return _alone(buckets, said, amount, now)
-        for bucket, level in zip(buckets, answer[1:], strict=True):
-            bucket.settle(level, now)
-            bucket.seen = now
+        for bucket, level, before in zip(buckets, answer[1:], heard, strict=True):
+            bucket.learn(level, now, before)
         return bool(answer[0])
 
     async def _call(
@@ -223,7 +242,7 @@ class Buckets:
                     answer = await self._redis.evalsha(DIGEST, len(buckets), *given)
                 except NoScriptError:
                     answer = await self._redis.eval(SCRIPT, len(buckets), *given)
-        except (RedisError, OSError, TimeoutError) as error:
+        except AWAY as error:
             if not was_away:
                 log.warning("rate limits go on without redis", error=type(error).__name__)
             self._silent_until = monotonic() + PAUSE_SECONDS

@@ -17,6 +17,7 @@ from schema.nodes import global_id
 from tests.conftest import Api, TestClock
 from tests.make import churn as make
 from tests.make.members import community, member
+from tests.make.relaying import until_followed
 
 QUEUE = """query($order: ChurnAlertOrder! = PROBABILITY, $mine: Boolean! = false,
     $free: Boolean! = false, $fresh: Boolean! = false, $owner: ID, $first: Int! = 20,
@@ -303,7 +304,7 @@ async def test_a_console_keeps_in_step_with_the_queue_and_goes_on_where_it_was(
     zhou = await worker(database, "小周")
     watching = await api.subscribe(CHANGED, caller=zhou)
     first = asyncio.ensure_future(anext(watching))
-    await asyncio.sleep(0.2)
+    await until_followed(api.resources.live)
     keys = await at_risk(database, a=(0.9, 0))
     await relay()
     raised = (await asyncio.wait_for(first, 20)).data["churnAlertChanged"]

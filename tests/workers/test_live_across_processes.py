@@ -16,6 +16,7 @@ from tests.make.campaigns import campaign, staged
 from tests.make.churn import scores
 from tests.make.members import community, member
 from tests.make.orders import order
+from tests.make.relaying import until_followed
 from tests.workers.children import child, until
 
 WORKER = (
@@ -62,7 +63,7 @@ async def test_a_tier_a_coupon_and_a_risk_reach_their_subscribers(
     tier = asyncio.create_task(heard(buying, "tier.changed"))
     coupon = asyncio.create_task(heard(sleeping, "coupon.granted"))
     risk = asyncio.ensure_future(anext(watching))
-    await asyncio.sleep(0.5)  # a subscription begins at the head it finds on its first step
+    await until_followed(api.resources.live, 3)
     async with child(settings, tmp_path / "worker.log", *WORKER) as worker:
         async with database.begin() as tx:
             facts = {"member_id": buyer, "order_id": bought.id, "total_fen": bought.total_fen}

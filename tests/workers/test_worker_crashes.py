@@ -58,8 +58,8 @@ async def test_a_killed_workers_job_comes_back_to_another(
         return (await traces("a"))["done"] > 0
 
     async with database.begin() as tx:
-        tx.emit(Touched(key="a", seconds=5))
-    async with child(settings, tmp_path / "first.log", *TRACED) as first:
+        tx.emit(Touched(key="a"))
+    async with child(settings, tmp_path / "first.log", *TRACED, "--never-done") as first:
         await until(started)
         first.kill()
         await first.process.wait()

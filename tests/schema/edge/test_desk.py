@@ -12,6 +12,7 @@ from sqlalchemy import text
 from app.kernel.auth import MemberCaller, open_session
 from app.kernel.config import BadSettings
 from schema import Resources
+from schema.engine import buckets, throttle
 from tests.conftest import Api
 from tests.make.members import member
 from tests.schema.edge.asking import JSON, RESPONSE, TYPENAME, Answered, Asker, asker_with
@@ -29,6 +30,13 @@ def restricted(storeless: Resources, tmp_path_factory: pytest.TempPathFactory) -
     return asker_with(storeless, trusted_documents=manifest)
 
 
+@pytest.fixture
+def standing_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buckets to which no time restores anything, however long a test takes."""
+    for module in (buckets, throttle):
+        monkeypatch.setattr(module, "monotonic", lambda: 1.0)
+
+
 def encoded(**given: Any) -> bytes:
     return json.dumps(given).encode()
 
@@ -39,6 +47,7 @@ async def test_answers_say_what_they_cost(asker: Asker) -> None:
     assert set(cost["throttle"]) == {"maximum", "available", "restoreRate"}
 
 
+@pytest.mark.usefixtures("standing_still")
 @pytest.mark.parametrize("media", [JSON, RESPONSE])
 async def test_who_asks_for_more_than_is_restored_is_told_when_to_come_again(
     storeless: Resources, media: str
@@ -145,6 +154,7 @@ async def test_a_members_answer_is_given_again_until_something_changes(api: Api)
     assert (answers.hits, answers.misses) == (1, 2)
 
 
+@pytest.mark.usefixtures("standing_still")
 async def test_mistakes_are_charged_for(storeless: Resources) -> None:
     asker = asker_with(storeless, rate_limit_address_maximum=100, rate_limit_address_restore=1)
     answers = [await asker.ask(f"{{ nope{number} }}") for number in range(60)]
