@@ -54,7 +54,8 @@ STEPS: tuple[tuple[str, Step], ...] = (
 )
 # Below PostgreSQL's own patience for deadlocks, so that of two who wait for each other it is
 # always the merge that gives way, and never a member's claim.
-_PATIENCE = text("SET LOCAL lock_timeout = '400ms'")
+PATIENCE_MS = 400
+_PATIENCE = text(f"SET LOCAL lock_timeout = '{PATIENCE_MS}ms'")
 _BUSY = frozenset({"55P03", "40P01"})
 TRIES = 8
 # Who had read the member before the merge has written what they wanted long before this.

@@ -16,6 +16,7 @@ from app.kernel.db import Database
 from app.kernel.errors import Refusal
 from app.members import IdentityKind, Member, MemberNotActive, MemberStatus
 from app.merging import PARTS, Merges
+from app.merging.commands import PATIENCE_MS
 from app.metadata import all_tables
 from tests.conftest import TestClock
 from tests.make import ballots as make_ballots
@@ -267,6 +268,11 @@ async def test_spending_and_earning_during_a_merge_lose_nothing(database: Databa
     both = [await make_points.balance(database, one) for one in (gone, stays)]
     assert sum(one[0] for one in both) == 1_000 - 10 * spent + 7 * earned
     assert both[0][0] == 0, "what comes for the old id is the survivor's"
+
+
+async def test_a_merge_gives_way_long_before_anybody_is_in_a_deadlock(database: Database) -> None:
+    sql = "SELECT CAST(setting AS int) FROM pg_settings WHERE name = 'deadlock_timeout'"
+    assert await count(database, sql) >= 5 * PATIENCE_MS
 
 
 async def test_claims_of_both_during_a_merge_leave_one(database: Database) -> None:

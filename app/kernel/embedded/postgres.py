@@ -54,6 +54,8 @@ wal_compression = on
 checkpoint_timeout = 15min
 random_page_cost = 1.1
 jit = off
+# Who gives way has a lock_timeout far below this, also where a busy machine wakes both late.
+deadlock_timeout = 3s
 timezone = 'UTC'
 log_timezone = 'UTC'
 log_lock_waits = on
