@@ -52,6 +52,15 @@ class Piece:
         """How many rows, broken ones included."""
         return len(self.rows) + len(self.broken)
 
+    def after(self, done: int) -> "Piece":
+        """What is left without so many of its rows, broken ones included."""
+        if done <= 0:
+            return self
+        first = min([*self.rows[:1].tolist(), *(item.row for item in self.broken[:1])])
+        left = self.rows >= first + done
+        broken = [item for item in self.broken if item.row >= first + done]
+        return Piece(self.rows[left], [column.filter(left) for column in self.columns], broken)
+
 
 @dataclass(frozen=True, slots=True)
 class RowFile:

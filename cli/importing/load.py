@@ -205,9 +205,11 @@ class _Pieces:
 def _checked_after(job: Job, rows_done: int) -> Iterator[Checked]:
     passed = 0
     for piece in job.file.pieces():
+        # Pieces of another size than those of the interrupted run, should this be a newer Linli.
+        left = piece.after(rows_done - passed)
         passed += len(piece)
-        if len(piece) and passed > rows_done:
-            yield check(piece, job.rules, job.kind)
+        if len(left):
+            yield check(left, job.rules, job.kind)
 
 
 async def _member_ids(

@@ -87,6 +87,31 @@ async def test_a_crash_at_any_boundary_is_made_good(
     assert path.with_name("a.csv.rejects.csv").read_bytes() == rejects
 
 
+async def test_it_goes_on_in_pieces_of_another_size(
+    database: Database, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = history(tmp_path / "a.csv", 1_500)
+    lines = path.read_text().splitlines(keepends=True)
+    # Broken rows among them, some of those beside the place where pieces end.
+    lines[150:900:7] = ["too,few\n"] * len(lines[150:900:7])
+    path.write_text("".join(lines))
+    expected, rejects = await uninterrupted(database, vault, path)
+
+    def crash(at: str, done: int, of: int | None) -> None:
+        if at == "reading":
+            raise Crash
+
+    for size in (10_000, 7_000, 30_000):
+        monkeypatch.setattr(files, "_BLOCK", size)
+        with pytest.raises(Crash):
+            await load(database, vault, path, preset="online-retail", report=crash)
+    monkeypatch.undo()
+    summary = await load(database, vault, path, preset="online-retail")
+    assert 0 < summary.resumed_from < len(lines)
+    assert await state(database) == expected
+    assert path.with_name("a.csv.rejects.csv").read_bytes() == rejects
+
+
 @pytest.mark.usefixtures("small_steps")
 async def test_without_its_rejects_an_interrupted_import_starts_over(
     database: Database, vault: Vault, tmp_path: Path
@@ -106,6 +131,22 @@ async def test_without_its_rejects_an_interrupted_import_starts_over(
     assert path.with_name("a.csv.rejects.csv").read_bytes() == rejects
 
 
+# It dies by itself: nobody beside it can tell how far it has come on a busy machine.
+KILLED = """
+import os, random, signal, threading
+from cli.importing import files, import_app
+import cli.importing.load as load
+files._BLOCK = 65_536
+store = load._store
+async def stored(*given):
+    await store(*given)
+    after = random.uniform(0.0, 0.1)
+    threading.Timer(after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+load._store = stored
+import_app()
+"""
+
+
 async def test_kill_9_in_the_middle_and_again(
     database: Database,
     vault: Vault,
@@ -122,20 +163,13 @@ async def test_kill_9_in_the_middle_and_again(
         "LINLI_DATA_DIR": str(tmp_path / "data"),
     }
     words = ["orders", str(path), "--preset", "online-retail", "--rejects", str(tmp_path / "r.csv")]
-    command = [sys.executable, "-c", "from cli.importing import import_app; import_app()", *words]
-    silent = asyncio.subprocess.DEVNULL
-    first = await asyncio.create_subprocess_exec(
-        *command, env=environment, stdout=silent, stderr=silent
-    )
-    while await rows(database, "SELECT 1 FROM import_run WHERE rows_read > 0") == []:
-        assert first.returncode is None
-        await asyncio.sleep(0.005)
-    os.kill(first.pid, signal.SIGKILL)
-    await first.wait()
-    assert await rows(database, "SELECT phase FROM import_run") != [("FINISHED",)]
-    second = await asyncio.create_subprocess_exec(
-        *command, env=environment, stdout=silent, stderr=silent
-    )
+    command = [sys.executable, "-c"]
+    first = await asyncio.create_subprocess_exec(*command, KILLED, *words, env=environment)
+    assert await first.wait() == -signal.SIGKILL
+    begun = "SELECT phase FROM import_run WHERE rows_read > 0"
+    assert await rows(database, begun) not in ([], [("FINISHED",)])
+    whole = "from cli.importing import import_app; import_app()"
+    second = await asyncio.create_subprocess_exec(*command, whole, *words, env=environment)
     assert await second.wait() == 0
     assert await state(database) == expected
 
