@@ -15,7 +15,7 @@ from schema.enums import describe
 from schema.fields import Wanted, query, wanted
 from schema.guard import PUBLIC, SIGNED_IN, bound_to
 from schema.nodes import MemberPart, Node, NodeLoader, global_id
-from schema.paging import BY_ID, BY_INSTANT, After, Connection, First, by_one
+from schema.paging import BY_ID, BY_INSTANT, After, Connection, First, by_one, word
 
 describe(
     tiers.BenefitWindow,
@@ -215,7 +215,7 @@ async def load_use(info: Info, key: UUID) -> BenefitUse | None:
 NODES: dict[str, NodeLoader] = {"BenefitSlot": load_slot, "BenefitUse": load_use}
 
 
-BY_CODE: Final = by_one(str)
+BY_CODE: Final = by_one(word)
 
 
 @strawberry.type(description="A member's benefits.")

@@ -113,6 +113,13 @@ def instant(value: str) -> datetime:
     return instant.astimezone(UTC)
 
 
+def word(value: Any) -> str:
+    """A text of a keyset; raises ValueError unless it is one that a row can have."""
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("no row has this text")
+    return value
+
+
 def ordinal(value: Any) -> int:
     """A number of a keyset; raises ValueError unless it is one that a row can have."""
     number = int(value)

@@ -36,3 +36,12 @@ async def test_a_cursor_of_an_impossible_number_is_refused(api: Api, number: obj
       me { points { entries(after: $after) { nodes { amount } } } } }"""
     answer = await api(document, {"after": forged(number)}, caller=person)
     assert answer["errors"][0]["extensions"]["code"] == "INVALID_INPUT"
+
+
+@pytest.mark.parametrize("text", ["no such benefit\0", 5, None, ["a"]])
+async def test_a_cursor_of_an_impossible_text_is_refused(
+    api: Api, owner: StaffCaller, text: object
+) -> None:
+    document = "query ($after: String) { benefits(after: $after) { nodes { code } } }"
+    answer = await api(document, {"after": forged(text)}, caller=owner)
+    assert answer["errors"][0]["extensions"]["code"] == "INVALID_INPUT"
