@@ -10,7 +10,6 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
-from redis.asyncio import Redis
 from sqlalchemy import text
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -27,6 +26,8 @@ from app.kernel.db import Database
 from app.kernel.live import WAKE_CHANNEL, Live
 from app.kernel.log import configure_logs, logger
 from app.kernel.news import News
+from app.kernel.redis import Redis, close
+from app.kernel.redis import connect as connect_redis
 from app.wechat import WeChat, fake_routes
 from schema import GRAPHIQL, ChurnFigures, GraphQLEdge, Resources, Sockets, download
 
@@ -66,7 +67,7 @@ def connect(settings: Settings, clock: Clock = system_clock) -> Parts:
         pgbouncer=settings.pgbouncer,
         clock=clock,
     )
-    redis = Redis.from_url(settings.redis_url, socket_connect_timeout=2)
+    redis = connect_redis(settings.redis_url)
     resources = Resources(
         settings=settings,
         database=database,
@@ -127,7 +128,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         await held.resources.live.stop()
         await held.resources.wechat.close()
         await held.resources.database.close()
-        await held.redis.aclose()
+        await close(held.redis)
 
     registry = CollectorRegistry()
     edge = GraphQLEdge(held.resources, registry, held.redis)
@@ -216,4 +217,4 @@ async def _check_revision(database: Database) -> None:
 
 
 async def _ping_redis(redis: Redis) -> None:
-    await redis.execute_command("PING")
+    await redis.ping()

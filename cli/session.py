@@ -7,8 +7,7 @@ from typing import Final
 
 import asyncpg
 import typer
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from rich.markup import escape
 from sqlalchemy.exc import DBAPIError
 
@@ -18,6 +17,7 @@ from app.kernel.embedded import EmbeddedError, stores
 from app.kernel.live import WAKE_CHANNEL
 from app.kernel.news import News
 from app.kernel.outages import is_outage
+from app.kernel.redis import close, connect
 from cli.starting import SAYS, settings_or_exit
 
 _REFUSES: Final = (
@@ -58,7 +58,7 @@ def open_stores(what: str = "linli") -> Generator[Settings]:
 
 def _said_of_stores(error: BaseException) -> str | None:
     """What keeps a command from its stores, in words; None of any other error."""
-    if isinstance(error, RedisError):
+    if isinstance(error, (RedisError, RedisClusterException)):
         return f"Redis at LINLI_REDIS_URL does not do its part: {error}"
     # SQLAlchemy wraps the adapter's error, and that has the driver's own for its cause.
     cause = error.orig.__cause__ if isinstance(error, DBAPIError) and error.orig else error
@@ -88,11 +88,11 @@ async def open_database(settings: Settings | None = None) -> AsyncGenerator[Data
     database = Database(
         settings.database_url or "", pool_size=settings.pool_size, pgbouncer=settings.pgbouncer
     )
-    redis = Redis.from_url(settings.redis_url or "")
+    redis = connect(settings.redis_url or "")
     # Without the news the relay finds the outbox by itself a moment later.
     database.after_emit = News(redis, WAKE_CHANNEL)
     try:
         yield database
     finally:
         await database.close()
-        await redis.aclose()
+        await close(redis)

@@ -9,14 +9,15 @@ import orjson
 import structlog
 from dramatiq import Actor, Message, MessageProxy, Worker
 from dramatiq.asyncio import async_to_sync
-from dramatiq.brokers.redis import RedisBroker
 from dramatiq.encoder import Encoder, MessageData
-from dramatiq.errors import DecodeError
-from dramatiq.middleware import AsyncIO, Middleware, Retries, TimeLimit
-from redis import Redis
+from dramatiq.errors import ConnectionClosed, DecodeError
+from dramatiq.middleware import AsyncIO, Middleware, TimeLimit
 
 from app.kernel.errors import Refusal
 from app.kernel.log import logger
+from app.kernel.redis import AWAY, BlockingRedis, connect_blocking
+from app.kernel.redis_url import is_cluster
+from workers.consuming import SureBroker, SureRetries
 from workers.jobs import Job, Work
 
 # A worker that has not been heard for this long is taken for dead (its consumers poll five times
@@ -77,21 +78,27 @@ class CloseDatabase(Middleware):
         async_to_sync(self._work.database.close)()
 
 
-def make_broker(redis_url: str, work: Work, jobs: Mapping[str, Job]) -> RedisBroker:
-    """The broker of a worker process, with every job declared as an actor."""
+def namespace_of(redis_url: str) -> str:
+    """What the queues' keys begin with; in a cluster all of them have to lie on one node."""
+    return f"{{{NAMESPACE}}}" if is_cluster(redis_url) else NAMESPACE
+
+
+def make_broker(redis_url: str, work: Work, jobs: Mapping[str, Job]) -> SureBroker:
+    """The broker of a worker process, with every job declared as an actor.
+
+    Raises one of AWAY for a cluster that does not answer.
+    """
     dramatiq.set_encoder(JsonEncoder())
-    broker = RedisBroker(
-        # No read timeout: an acknowledgement that times out would leave its message with us until
-        # we die. A lost connection is an error at once and retried by the consumers.
-        client=Redis.from_url(redis_url, socket_connect_timeout=5, health_check_interval=30),
-        namespace=NAMESPACE,
+    broker = SureBroker(
+        client=connect_blocking(redis_url),
+        namespace=namespace_of(redis_url),
         heartbeat_timeout=HEARTBEAT_MS,
         maintenance_chance=MAINTENANCE_CHANCE,
         middleware=[
             AsyncIO(),
             CloseDatabase(work),
             TimeLimit(),
-            Retries(min_backoff=FIRST_RETRY_MS, max_backoff=LONGEST_RETRY_MS),
+            SureRetries(min_backoff=FIRST_RETRY_MS, max_backoff=LONGEST_RETRY_MS),
             JobLog(),
         ],
     )
@@ -100,7 +107,7 @@ def make_broker(redis_url: str, work: Work, jobs: Mapping[str, Job]) -> RedisBro
     return broker
 
 
-def _declare(broker: RedisBroker, work: Work, item: Job) -> None:
+def _declare(broker: SureBroker, work: Work, item: Job) -> None:
     async def run(**given: object) -> None:
         try:
             await item.body(work, **given)
@@ -127,26 +134,37 @@ class Sender:
     def __init__(self, redis_url: str) -> None:
         """Connect on first use."""
         dramatiq.set_encoder(JsonEncoder())
-        client = Redis.from_url(redis_url, socket_connect_timeout=2, socket_timeout=5)
-        self._broker = RedisBroker(
-            client=client,
-            namespace=NAMESPACE,
-            heartbeat_timeout=HEARTBEAT_MS,
-            # A sender has nothing in hand, so it leaves the dead to the workers.
-            maintenance_chance=0,
-            middleware=[],
-        )
+        self._url = redis_url
+        self._broker: SureBroker | None = None
         self._lock = threading.Lock()
 
     def send(self, messages: list[Message[Any]]) -> None:
-        """Store the messages in their queues; redis.RedisError when Redis does not take them."""
+        """Store the messages in their queues; ConnectionClosed when Redis does not take them."""
         with self._lock:
+            broker = self._connected()
             for message in messages:
-                self._broker.enqueue(message)
+                broker.enqueue(message)
 
     def close(self) -> None:
         """Return the connections."""
-        cast("Redis", self._broker.client).close()
+        if self._broker is not None:
+            cast("BlockingRedis", self._broker.client).close()
+
+    def _connected(self) -> SureBroker:
+        if self._broker is None:
+            try:
+                client = connect_blocking(self._url)
+            except AWAY as error:
+                raise ConnectionClosed(error) from error
+            self._broker = SureBroker(
+                client=client,
+                namespace=namespace_of(self._url),
+                heartbeat_timeout=HEARTBEAT_MS,
+                # A sender has nothing in hand, so it leaves the dead to the workers.
+                maintenance_chance=0,
+                middleware=[],
+            )
+        return self._broker
 
 
 def message_for(item: Job, given: Mapping[str, object]) -> Message[Any]:

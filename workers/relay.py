@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from dramatiq import Message
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.types import Text
@@ -23,6 +21,7 @@ from app.kernel.db import Database, Read, Tx
 from app.kernel.live import CHANNEL, WAKE_CHANNEL, Fact, encode_news
 from app.kernel.log import logger
 from app.kernel.news import News
+from app.kernel.redis import AWAY, Redis, hear
 from app.kernel.tasks import end_tasks
 from workers.reactions import Reactions
 
@@ -157,12 +156,11 @@ class Relay:
     async def _listen(self) -> None:
         while True:
             try:
-                async with self._redis.pubsub() as channel:
-                    await channel.subscribe(WAKE_CHANNEL)
-                    async for _ in channel.listen():
+                async with contextlib.aclosing(hear(self._redis, WAKE_CHANNEL)) as said:
+                    async for _ in said:
                         self._to_tell.set()
                         self._to_send.set()
-            except (RedisError, OSError):
+            except AWAY:
                 await asyncio.sleep(RETRY_SECONDS)
 
 

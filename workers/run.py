@@ -7,14 +7,15 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from dramatiq import Worker
-from redis.asyncio import Redis
 
 from app.kernel.config import Settings
 from app.kernel.db import Database
 from app.kernel.live import WAKE_CHANNEL
 from app.kernel.log import configure_logs, logger
 from app.kernel.news import News
+from app.kernel.redis import AWAY, close, connect
 from workers.broker import Sender, make_broker
+from workers.consuming import AGAIN_SECONDS, SureBroker
 from workers.jobs import Job, Work
 from workers.reactions import Reactions
 from workers.relay import Relay
@@ -53,7 +54,7 @@ def open_database(settings: Settings, *, pool_size: int) -> Database:
         pool_size=pool_size,
         pgbouncer=settings.pgbouncer,
     )
-    database.after_emit = News(Redis.from_url(redis_url), WAKE_CHANNEL)
+    database.after_emit = News(connect(redis_url), WAKE_CHANNEL)
     return database
 
 
@@ -73,22 +74,37 @@ def run_worker(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     work = Work(open_database(settings, pool_size=settings.worker_threads + 1), settings)
-    worker = Worker(
-        make_broker(redis_url, work, jobs),
-        worker_timeout=POLL_MS,
-        worker_threads=settings.worker_threads,
-    )
     relay = threading.Thread(target=_relay, args=(settings, reactions, stop, failed), name="relay")
-    worker.start()
     relay.start()
-    log.info("worker ready", threads=settings.worker_threads, jobs=len(jobs))
-    stop.wait()
-    log.info("worker stopping")
-    worker.stop(timeout=LAST_JOB_MS)
+    broker = _broker(redis_url, work, jobs, stop)
+    if broker is not None:
+        threads = settings.worker_threads
+        worker = Worker(broker, worker_timeout=POLL_MS, worker_threads=threads)
+        worker.start()
+        log.info("worker ready", threads=threads, jobs=len(jobs))
+        stop.wait()
+        log.info("worker stopping")
+        worker.stop(timeout=LAST_JOB_MS)
     relay.join()
     if failed.is_set():
         raise SystemExit(1)
     log.info("worker stopped")
+
+
+def _broker(
+    redis_url: str, work: Work, jobs: Mapping[str, Job], stop: threading.Event
+) -> SureBroker | None:
+    """The broker; a cluster has to answer first. None when we are told to stop meanwhile."""
+    waits = False
+    while not stop.is_set():
+        try:
+            return make_broker(redis_url, work, jobs)
+        except AWAY as error:
+            if not waits:
+                log.warning("worker waits for redis", error=f"{type(error).__name__}: {error}")
+            waits = True
+            stop.wait(AGAIN_SECONDS)
+    return None
 
 
 def _relay(
@@ -106,7 +122,7 @@ def _relay(
 async def _relay_until(settings: Settings, reactions: Reactions, stop: threading.Event) -> None:
     redis_url = addresses(settings)[1]
     database = open_database(settings, pool_size=2)
-    redis = Redis.from_url(redis_url)
+    redis = connect(redis_url)
     sender = Sender(redis_url)
     task = asyncio.create_task(Relay(database, redis, sender.send, reactions).run())
     stopping = asyncio.create_task(asyncio.to_thread(stop.wait))
@@ -120,7 +136,7 @@ async def _relay_until(settings: Settings, reactions: Reactions, stop: threading
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await task
         sender.close()
-        await redis.aclose()
+        await close(redis)
         await database.close()
 
 

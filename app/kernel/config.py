@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.kernel.exemptions import parse_exemptions
+from app.kernel.redis_url import SCHEMES, is_cluster, seeds
 
 PREFIX = "LINLI_"
 # Passwords that manuals and examples use.
@@ -119,8 +120,18 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, value: str | None) -> str | None:
-        if value and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must look like redis://host:6379/0")
+        if value and not value.startswith(SCHEMES):
+            raise ValueError(
+                "must look like redis://host:6379/0, or redis+cluster://host:6379 for a cluster"
+            )
+        if value and is_cluster(value):
+            try:
+                named = seeds(value)
+            except ValueError:
+                named = []
+            # A cluster has one database, and no node without a name.
+            if urlsplit(value).path.strip("/0") or not named or not all(host for host, _ in named):
+                raise ValueError("must look like redis+cluster://host:6379,other:6379")
         return value or None
 
     @field_validator("rate_limit_exempt")

@@ -15,13 +15,12 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 import orjson
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from sqlalchemy import func, select, text
 
 from app.kernel.db import Database, Read
 from app.kernel.log import logger
 from app.kernel.outbox import LiveEvent
+from app.kernel.redis import AWAY, Redis, hear
 from app.kernel.table import Json
 from app.kernel.tasks import end_tasks
 
@@ -244,13 +243,13 @@ class Live:
     async def _listen(self, redis: Redis) -> None:
         while True:
             try:
-                async with redis.pubsub() as channel:
-                    await channel.subscribe(CHANNEL)
-                    self._news.set()  # what was said while we were not listening
-                    async for message in channel.listen():
-                        if message["type"] == "message":
-                            self._hear(orjson.loads(message["data"]))
-            except (RedisError, OSError) as error:
+                async with contextlib.aclosing(hear(redis, CHANNEL)) as said:
+                    async for message in said:
+                        if message is None:
+                            self._news.set()  # what was said while we were not listening
+                        else:
+                            self._hear(orjson.loads(message))
+            except AWAY as error:
                 log.warning("live news wait for redis", error=str(error))
                 await asyncio.sleep(POLL_SECONDS)
 

@@ -4,10 +4,8 @@ import asyncio
 import math
 from time import monotonic
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from app.kernel.log import logger
+from app.kernel.redis import AWAY, Redis
 
 # A commit waits no longer for its news to leave: the attempts of the redis package take seconds
 # while Redis is dead, and a silent one would hold us for ever. Then it is left alone for a while.
@@ -38,7 +36,7 @@ class News:
         try:
             async with asyncio.timeout(SAY_SECONDS):
                 await self._redis.publish(self._channel, message)
-        except (RedisError, OSError, TimeoutError) as error:
+        except AWAY as error:
             if not was_away:
                 log.warning(
                     "news wait for redis", channel=self._channel, error=type(error).__name__

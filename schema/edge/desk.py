@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 from graphql import GraphQLFormattedError
 from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
 
 from app import staff
 from app.kernel.auth import StaffCaller
 from app.kernel.errors import Locale
+from app.kernel.redis import Redis
 from app.kernel.versions import version_by_member, version_of
 from schema.context import Ctx, Resources
 from schema.edge.parameters import Parameters
@@ -118,7 +118,7 @@ class Desk:
         question = self._answers.question(operation, variables, ctx.caller, ctx.locale)
         if question is None:
             answer, body = await self._executed(operation, variables, ctx)
-            actual = operation.figures.actual(answer.data)
+            actual = _spent(operation, answer, throttle)
             return self._served(answer, body, throttle, actual)
         return await self._remembered(question, operation, variables, ctx, throttle)
 
@@ -141,7 +141,7 @@ class Desk:
             settled = self._throttler.settle(throttle, int(found.actual))
             return Served(_with_cost(found.payload, settled), [])
         answer, body = await self._executed(operation, variables, ctx)
-        actual = operation.figures.actual(answer.data)
+        actual = _spent(operation, answer, throttle)
         self._answers.keep(question, version, body, flawless=not answer.errors, actual=actual)
         return self._served(answer, body, throttle, actual)
 
@@ -162,7 +162,7 @@ class Desk:
 
         ctx.batches.carry(version_by_member, question.key[0], told)
         answer, body = await self._executed(operation, variables, ctx)
-        actual = operation.figures.actual(answer.data)
+        actual = _spent(operation, answer, throttle)
         for version in versions:
             self._answers.keep(question, version, body, flawless=not answer.errors, actual=actual)
         return self._served(answer, body, throttle, actual)
@@ -184,6 +184,19 @@ class Desk:
     async def _named(self, logins: frozenset[str], keys: frozenset[str]) -> set[str]:
         async with self._resources.database.read() as read:
             return await staff.callers_named(read, logins=logins, keys=keys)
+
+
+def _spent(operation: Operation, answer: Answer, throttle: Throttle) -> int:
+    """What an answer has cost of what was asked for.
+
+    Of one with errors nothing is given back: what came of it is no measure of the work, for an
+    error takes everything above it along, up to the first that may be null, and had the reference
+    executor do the plan's work over again. Else a document that fails on purpose, last of all,
+    would be free.
+    """
+    if answer.errors and answer.has_data:
+        return throttle.requested
+    return operation.figures.actual(answer.data)
 
 
 def _with_cost(body: bytes, throttle: Throttle) -> bytes:

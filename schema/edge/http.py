@@ -13,13 +13,13 @@ from typing import Any
 
 from graphql import OperationType
 from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
 from structlog.contextvars import bind_contextvars
 
 from app.kernel.auth import live_by_id
 from app.kernel.errors import Locale, Refusal
 from app.kernel.log import logger
 from app.kernel.outages import is_outage
+from app.kernel.redis import Redis
 from schema.build import build_schema
 from schema.context import Ctx, Resources
 from schema.edge.bodies import Bodies, Receive

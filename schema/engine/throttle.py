@@ -14,13 +14,13 @@ from time import monotonic
 from typing import Any
 
 from graphql import GraphQLError
-from redis.asyncio import Redis
 
 from app.kernel.auth import Caller, MemberCaller, PartnerCaller, StaffCaller
 from app.kernel.config import Settings
 from app.kernel.errors import Locale, Refusal
 from app.kernel.exemptions import Exemptions, parse_exemptions
 from app.kernel.log import logger
+from app.kernel.redis import Redis
 from schema.engine.buckets import Bucket, Buckets, Rate
 from schema.engine.limits import too_dear
 
