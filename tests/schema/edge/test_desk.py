@@ -47,6 +47,20 @@ async def test_answers_say_what_they_cost(asker: Asker) -> None:
     assert set(cost["throttle"]) == {"maximum", "available", "restoreRate"}
 
 
+async def test_a_document_that_fails_gets_nothing_back(asker: Asker) -> None:
+    # The error takes everything along, and what it took along was worked for.
+    failing = await asker.ask("{ me { coupons(first: 50) { nodes { id } } } }")
+    cost = failing.json["extensions"]["cost"]
+    assert failing.json["errors"]
+    assert failing.json["data"] == {"me": None}
+    assert cost["actual"] == cost["requested"] > 50
+    refused = await asker.ask(
+        "query ($n: Int!) { benefits(first: $n) { nodes { code } } }", {"n": "x"}
+    )
+    cost = refused.json["extensions"]["cost"]
+    assert cost["actual"] == 1, "nothing was worked for a request that was not begun"
+
+
 @pytest.mark.usefixtures("standing_still")
 @pytest.mark.parametrize("media", [JSON, RESPONSE])
 async def test_who_asks_for_more_than_is_restored_is_told_when_to_come_again(
