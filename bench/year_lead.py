@@ -12,18 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml import expectations, features, lead
-from ml.arrays import DAY, F64, I32, I64, Bools
+from ml import aft, expectations, features, lead
+from ml.arrays import DAY, F64, I32, I64, Bools, logit, sigmoid
 from ml.facts import NEVER, Facts
 from ml.history import fold
 from ml.silences import Silences
 
 HORIZON = 45 * DAY
-RIVALS = ("bgnbd", "recency")
+RIVALS = ("to_day_90", "bgnbd", "recency")
+"""The product's own odds that the silence lasts to the day of churn; BG/NBD; days of silence."""
 _STEPS = 20
 
-Said = tuple[int, I64, F64]
-"""An instant, members' codes (ascending) and the product's probabilities for them."""
+Said = tuple[int, I64, F64, F64]
+"""An instant, members' codes (ascending), the product's probabilities for them, and its medians of
+the days until their next order."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +57,24 @@ class Lives:
         self.facts = facts.in_order()
         self.silences = Silences(self.facts)
         fitted: tuple[int, expectations.Expectations] | None = None
-        for at, members, said in weeks:
+        for at, members, said, told in weeks:
             if fitted is None or at - fitted[0] >= 26 * 7 * DAY:
                 fitted = at, features.fit_expectations(self.facts.before(at), at)
             known = untouched[members]
             chosen, scores = members[known].astype(np.int32), {"product": said[known]}
-            self.silences.score(
-                at, chosen.astype(np.int64), scores | self._rivals(at, chosen, fitted[1])
-            )
+            silent = self._silent(at, chosen)
+            left = np.maximum(self.silences.silent / DAY - silent, 1.0)
+            odds = aft.lasting(logit(said[known]), told[known], HORIZON // DAY, left)
+            scores["to_day_90"] = sigmoid(odds)
+            days = expectations.columns(fold(self.facts, at, chosen), fitted[1], HORIZON // DAY)
+            scores |= {"bgnbd": days["bgnbd_silent"], "recency": silent}
+            self.silences.score(at, chosen.astype(np.int64), scores)
 
-    def _rivals(self, at: int, members: I32, model: expectations.Expectations) -> dict[str, F64]:
-        days = fold(self.facts, at, members)
+    def _silent(self, at: int, members: I32) -> F64:
         last = np.full(len(self.facts.member_ids), -np.inf)
         seen = self.facts.seen(at)
         np.maximum.at(last, self.facts.order_member[seen], self.facts.order_at[seen])
-        return {
-            "bgnbd": expectations.columns(days, model, HORIZON // DAY)["bgnbd_silent"],
-            "recency": (at - last[members]) / DAY,
-        }
+        return (at - last[members]) / DAY
 
     def counted(self) -> Bools:
         """Silences that began in the year and whose end is known."""

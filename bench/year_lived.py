@@ -53,6 +53,10 @@ class Year:
     for_all: Measures = field(init=False)
     seen: set[tuple[UUID, str]] = field(default_factory=set[tuple[UUID, str]])
     spent: dict[str, float] = field(default_factory=dict[str, float])
+    # The medians of the days until the next order that were told each Monday.
+    waits: dict[datetime, dict[UUID, float]] = field(
+        default_factory=dict[datetime, dict[UUID, float]]
+    )
 
     def __post_init__(self) -> None:
         """Set the worlds up; nothing is lived yet."""
@@ -172,6 +176,12 @@ async def _score(year: Year, now: datetime) -> None:
         return await churn.read_facts(year.database, as_of=now, zone=ZONE, kept=year.kept)
 
     await score_members(year.database, as_of=now, zone=ZONE, facts=read)
+    query = select(churn.ChurnScore.member_id, churn.ChurnScore.next_order_days)
+    async with year.database.read() as session:
+        rows = await session.session.execute(query.where(churn.ChurnScore.as_of == now))
+        year.waits[now] = {
+            row.member_id: row.next_order_days for row in rows if row.next_order_days is not None
+        }
 
 
 async def _answer(year: Year) -> None:

@@ -13,6 +13,7 @@ from app import churn, playbooks
 from app.playbooks import MeasureKind
 from bench.year_lead import Lives, Said
 from bench.year_lived import AHEAD, FIRST, HELD_OUT, HORIZON, LUCKS, ZONE, Year
+from ml import aft
 from ml.arrays import DAY, I64, Bools
 from simulation import Measures, World
 from workers import playbooks as jobs
@@ -164,7 +165,9 @@ async def _weeks(year: Year, codes: dict[UUID, int]) -> AsyncIterator[Said]:
             members = np.array([codes[row.member_id] for row in rows], dtype=np.int64)
             order = np.argsort(members)
             said = np.array([row.probability for row in rows])
-            yield int(night.timestamp()), members[order], said[order]
+            waits = year.waits[night]
+            told = np.array([waits.get(row.member_id, aft.LONGEST) for row in rows])
+            yield int(night.timestamp()), members[order], said[order], told[order]
 
 
 def _show_books(

@@ -16,6 +16,7 @@ from typing import Final, Literal
 import numpy as np
 
 from ml.arrays import DAY, F64, I64, Bools
+from ml.lifetimes import by_week, spent_by_week
 from ml.silences import WEEK, Silences
 
 Kind = Literal["hindsight", "fixed", "following"]
@@ -155,12 +156,10 @@ class _Known:
         weeks = -(-last // 7)
         from_age, to_age = (entered - self.begun)[seen], (left - self.begun)[seen]
         ended = (self.woken[seen] == left[seen]) & (self.woken[seen] < self.at)
-        edges = np.minimum(np.arange(weeks + 1) * WEEK, self.silent)
-        upto = np.clip(to_age[:, None], edges[:-1], edges[1:])
-        spent = (upto - np.clip(from_age[:, None], edges[:-1], edges[1:])).sum(axis=0) / DAY
+        spent = spent_by_week(from_age, to_age, last)
         first = int(from_age.min() // WEEK) if len(from_age) else weeks
         if first >= weeks or (spent[first:] < 1).any():
             return None
-        ends = np.bincount(np.minimum(to_age[ended] // WEEK, weeks - 1), minlength=weeks)
+        ends = by_week(to_age[ended], last)
         daily = np.repeat(ends / np.maximum(spent, 1), 7)[:last]
         return np.exp(-np.append(0, np.cumsum(daily)))

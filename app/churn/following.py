@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import numpy as np
 from sqlalchemy import select, text
@@ -27,6 +28,9 @@ LEAST_APART: Final = timedelta(days=6.5)
 """How far apart the nights are that are looked at; a late night is no missing week."""
 
 MEMBERS: Final = 20_000
+HASHES: Final = 1_048_576
+"""How many hashes of ids are told apart where members are drawn."""
+
 LOWEST: Final = 0.25
 """Lower scores can raise no alert in any setting worth having."""
 
@@ -52,12 +56,12 @@ _RISES = text(
                 ROWS UNBOUNDED PRECEDING) AS woken
         FROM line
     ), ranked AS (
-        SELECT at, probability, ordered, woken,
+        SELECT member_id, at, probability, ordered, woken,
             coalesce(max(probability) OVER (PARTITION BY member_id, ordered ORDER BY at
                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS highest
         FROM placed WHERE probability IS NOT NULL
     )
-    SELECT highest, probability, extract(epoch FROM at)::bigint AS at,
+    SELECT member_id, highest, probability, extract(epoch FROM at)::bigint AS at,
         extract(epoch FROM woken)::bigint AS woken
     FROM ranked
     WHERE at > :first AND probability > highest AND probability >= :lowest
@@ -70,15 +74,18 @@ _RISES = text(
 class ScoreRises:
     """Scores higher than every earlier one of the same member since their last order.
 
-    One entry each: the highest score before, the score, its instant and that of the member's next
-    order (NEVER without one), in epoch seconds. `nights` is how many nights were looked at.
+    One entry each: the member, the highest score before, the score, its instant and that of the
+    member's next order (NEVER without one), in epoch seconds. `nights` is how many nights were
+    looked at, and `drawn` of how many of 1,048,576 hashes of ids the members are.
     """
 
+    members: Sequence[UUID]
     before: Column
     score: Column
     at: Column
     woken: Column
     nights: int
+    drawn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +122,29 @@ async def read_rises(read: Read, *, as_of: datetime, horizon_days: int) -> Score
     nights = weekly([(row.as_of, row.members) for row in rows])
     if len(nights) < 2:
         none = np.empty(0)
-        return ScoreRises(none, none, none.astype(np.int64), none.astype(np.int64), len(nights))
+        whole = none.astype(np.int64)
+        return ScoreRises((), none, none, whole, whole, len(nights), HASHES)
     instants = [night for night, _ in nights]
     most = max(members for _, members in nights)
+    drawn = -(-MEMBERS * HASHES // max(most, MEMBERS))
     given = {
         "nights": instants,
         "first": instants[-1],
         "since": instants[-1] - CHURNED_AFTER,
         "until": as_of,
-        "drawn": -(-MEMBERS * 1_048_576 // max(most, MEMBERS)),
+        "drawn": drawn,
         "lowest": LOWEST,
         "churned": CHURNED_AFTER,
     }
     found = (await read.session.execute(_RISES, given)).all()
     return ScoreRises(
+        members=[row.member_id for row in found],
         before=np.array([row.highest for row in found], dtype=np.float64),
         score=np.array([row.probability for row in found], dtype=np.float64),
         at=np.array([row.at for row in found], dtype=np.int64),
         woken=np.array([row.woken or NEVER for row in found], dtype=np.int64),
         nights=len(nights),
+        drawn=drawn,
     )
 
 

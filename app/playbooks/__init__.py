@@ -1,5 +1,6 @@
 """Playbooks, what they do about alerts and what comes of it: the face of the slice."""
 
+from app.playbooks.answered import FirstAction, first_actions
 from app.playbooks.answering import AT_ONCE, Answered, answer_alerts, cancel_tasks
 from app.playbooks.approving import Worth, worths_by_playbook
 from app.playbooks.checking import MeasureDraft, PlaybookDraft
@@ -107,6 +108,7 @@ __all__ = [
     "Estimate",
     "Expected",
     "Experiment",
+    "FirstAction",
     "Level",
     "MeasureDraft",
     "MeasureKind",
@@ -149,6 +151,7 @@ __all__ = [
     "difference_of_rates",
     "effects_by_playbook",
     "ensure_playbook",
+    "first_actions",
     "forget_ranks",
     "measures_by_playbook",
     "merge",

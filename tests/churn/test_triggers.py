@@ -7,15 +7,16 @@ from uuid import UUID
 
 import pytest
 
-from app import churn
+from app import churn, playbooks
 from app.churn import following
 from app.kernel.db import Database
 from ml.facts import NEVER
 from tests.conftest import TestClock
 from tests.make import churn as make
+from tests.make import playbooks as make_playbooks
 from tests.make.members import community, member
 from tests.make.orders import order
-from workers.triggers import follow_triggers
+from workers.triggers import answered, effect_by, follow_triggers
 
 WEEK = timedelta(days=7)
 DAY = timedelta(days=1)
@@ -237,6 +238,54 @@ async def test_each_precision_that_is_asked_for_gets_its_own_trigger(
         monkeypatch.undo()
         whole = await churn.read_rises(read, as_of=now, horizon_days=45)
     assert 0.25 < len(drawn.at) / len(whole.at) < 0.42, "a third of the members"
+
+
+async def test_whoever_was_answered_counts_as_if_left_alone(
+    database: Database, clock: TestClock
+) -> None:
+    """Of four who were answered three came back, and one of four held out by lot did."""
+    arms = playbooks.Arm.TREATED, playbooks.Arm.CONTROL
+    keys = await people(database, 200)
+    first = clock.now
+    async with database.begin() as tx:
+        measures = [make_playbooks.message()]
+        plan = await make_playbooks.playbook(tx, measures, holdout_permille=500)
+    await night(database, dict.fromkeys(keys, 0.2), at=first)
+    clock.now = first + WEEK
+    await night(database, dict.fromkeys(keys, 0.8), at=clock.now)
+    async with database.begin() as tx:
+        for place, key in enumerate(keys):
+            held = place % 2
+            await make_playbooks.acted(tx, playbook=plan, member_id=key, arm=arms[held])
+            if (place // 2) % 4 < (1 if held else 3):
+                at = tx.now + (1 + place % 20) * DAY
+                await order(tx, member_id=key, at=at)
+        # An action of another silence says nothing of this one.
+        late = first + 40 * DAY
+        await order(tx, member_id=keys[0], at=late - DAY)
+        await make_playbooks.acted(tx, playbook=plan, member_id=keys[0], at=late)
+    now = first + 60 * DAY
+    async with database.read() as read:
+        seen = await churn.read_rises(read, as_of=now, horizon_days=45)
+        acts = await playbooks.first_actions(read, since=first, until=now, drawn=seen.drawn)
+        before = await playbooks.first_actions(
+            read, since=first, until=first + 8 * DAY, drawn=seen.drawn
+        )
+        drawn = await playbooks.first_actions(read, since=first, until=now, drawn=0)
+    assert (len(acts), len(drawn)) == (201, 0)
+    assert {one.woken for one in before} == {None}, "orders to come are not seen"
+    since = answered(seen, acts)
+    treated = {one.member_id for one in acts if not one.held_out}
+    assert {key for key, at in zip(seen.members, since, strict=True) if at < NEVER} == treated
+    assert set(since[since < NEVER].tolist()) == {int((first + WEEK).timestamp())}
+    effect = effect_by(acts, int(now.timestamp()), 45)
+    assert 2.5 < effect.times < 6
+    # Three in four of those left alone stay away: a trigger that asks for so many is found.
+    clock.now = now
+    await follow_triggers(database, as_of=now, horizon_days=45)
+    async with database.read() as read:
+        (row,) = await churn.triggers(read, first=1)
+    assert row.share == pytest.approx(0.75, abs=0.06)
 
 
 async def test_a_young_platform_keeps_its_setting(database: Database, clock: TestClock) -> None:

@@ -1,9 +1,12 @@
 """Triggers found from rises, against rises whose outcome is known from how they were made."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from ml.arrays import DAY
+from ml.answered import PRIOR, Actions, Effect, effect_of
+from ml.arrays import DAY, I64, Bools
 from ml.facts import NEVER
 from ml.following import FEWEST, Rises, find
 
@@ -19,7 +22,7 @@ def made(count: int, *, seed: int = 1, days: int = 140, tilt: float = 0.0) -> Ri
     silent = dice.random(count) < np.clip(score + tilt, 0, 1)
     woken = at + (dice.random(count) * HORIZON * DAY).astype(np.int64)
     woken = np.where(silent | (woken >= NOW), NEVER, woken)
-    return Rises(np.zeros(count), score, at, woken)
+    return Rises(np.zeros(count), score, at, woken, np.full(count, NEVER))
 
 
 def found(rises: Rises, precision: float) -> float | None:
@@ -48,16 +51,16 @@ def test_what_changed_four_weeks_ago_counts_and_not_what_was_before() -> None:
     both = Rises(
         *(
             np.concatenate((getattr(old, name)[past], getattr(new, name)[recent]))
-            for name in ("before", "score", "at", "woken")
+            for name in ("before", "score", "at", "woken", "answered")
         )
     )
-    early = Rises(new.before[recent], new.score[recent], new.at[recent], new.woken[recent])
+    early = Rises(*(getattr(new, name)[recent] for name in vars(new)))
     assert found(both, 0.75) == found(early, 0.75) is not None
 
 
 def test_a_rise_that_was_higher_before_passes_no_lower_trigger() -> None:
     rises = made(20_000)
-    again = Rises(np.full(20_000, 0.6), rises.score, rises.at, rises.woken)
+    again = replace(rises, before=np.full(20_000, 0.6))
     higher = Rises(*(getattr(again, name)[again.score > 0.6] for name in vars(again)))
     answer = find(higher, now=NOW, horizon_days=HORIZON, precision=0.3)
     assert answer is not None
@@ -67,12 +70,10 @@ def test_a_rise_that_was_higher_before_passes_no_lower_trigger() -> None:
 def test_few_rises_say_nothing_and_later_ones_are_not_seen() -> None:
     assert found(made(FEWEST - 1, days=20), 0.5) is None
     future = made(5_000)
-    assert (
-        found(Rises(future.before, future.score, future.at + 200 * DAY, future.woken), 0.5) is None
-    )
+    assert found(replace(future, at=future.at + 200 * DAY), 0.5) is None
     nothing = np.empty(0)
     whole = np.empty(0, dtype=np.int64)
-    assert found(Rises(nothing, nothing, whole, whole), 0.5) is None
+    assert found(Rises(nothing, nothing, whole, whole, whole), 0.5) is None
     assert found(made(5_000, tilt=-0.9), 0.7) is None, "alerts are hardly ever right"
 
 
@@ -86,3 +87,92 @@ def test_the_share_is_what_a_plain_count_says_where_every_horizon_is_over() -> N
     assert answer.share == pytest.approx(float((closed.woken[chosen] == NEVER).mean()), abs=0.06)
     assert 0 < answer.error < 0.1
     assert answer.rises <= int(chosen.sum())
+
+
+TIMES = 2.0
+ANSWERED_FROM = 0.6
+
+
+def answered(count: int, *, held_share: float, seed: int = 3) -> tuple[Rises, Rises, Actions]:
+    """Rises as they would have been, as they were with a playbook from .6 on, and its actions.
+
+    Whoever is answered, a day after the rise, orders `TIMES` as often from then on.
+    """
+    dice = np.random.default_rng(seed)
+    score = dice.uniform(0.3, 0.95, count)
+    at = NOW - dice.integers(1, 140, count) * DAY
+    # Orders at random: as many days to wait as leave the score's share silent at the horizon.
+    wait = dice.exponential(1.0, count) * HORIZON / -np.log(score)
+    held = dice.random(count) < held_share
+    acted = (score >= ANSWERED_FROM) & (wait > 1)
+    sooner = np.where(acted & ~held, 1 + (wait - 1) / TIMES, wait)
+
+    def seen(days: np.ndarray) -> I64:
+        woken = at + (days * DAY).astype(np.int64)
+        return np.where((days >= HORIZON) | (woken >= NOW), NEVER, woken)
+
+    def rises(woken: I64, since: I64) -> Rises:
+        return Rises(np.zeros(count), score, at, woken, since)
+
+    never = np.full(count, NEVER)
+    since = np.where(acted & ~held, at + DAY, never)
+    actions = Actions(
+        (at + DAY)[acted], seen(sooner)[acted], held[acted], np.zeros(int(acted.sum()), np.int64)
+    )
+    return rises(seen(wait), never), rises(seen(sooner), since), actions
+
+
+@pytest.mark.parametrize("held_share", [0.05, 0.3])
+def test_members_who_were_brought_back_are_no_false_alarms(held_share: float) -> None:
+    alone, helped, actions = answered(40_000, held_share=held_share)
+    effect = effect_of(actions, now=NOW, horizon_days=HORIZON)
+    assert abs(np.log(effect.times / TIMES)) < 3 * effect.error
+    truth = find(alone, now=NOW, horizon_days=HORIZON, precision=0.7)
+    told = find(helped, now=NOW, horizon_days=HORIZON, precision=0.7, effect=effect)
+    crude = find(helped, now=NOW, horizon_days=HORIZON, precision=0.7)
+    untouched = helped.answered == NEVER
+    left_out = Rises(*(getattr(helped, name)[untouched] for name in vars(helped)))
+    rest = find(left_out, now=NOW, horizon_days=HORIZON, precision=0.7)
+    assert truth is not None
+    assert told is not None
+    assert told.trigger == pytest.approx(truth.trigger, abs=0.04)
+    assert told.share == pytest.approx(truth.share, abs=0.03)
+    assert crude is None or crude.trigger > truth.trigger + 0.08, "as they were: too strict"
+    assert rest is None or rest.trigger > truth.trigger + 0.04, "left out: low scores stay behind"
+
+
+def test_few_held_out_prove_little_and_nobody_held_out_proves_nothing() -> None:
+    _, _, many = answered(40_000, held_share=0.3)
+    some = _only(many, np.arange(len(many.at)) < 300)
+    sure, unsure = (effect_of(one, now=NOW, horizon_days=HORIZON) for one in (many, some))
+    assert unsure.error > 3 * sure.error
+    assert unsure.error < PRIOR
+    nobody = _only(many, ~many.held_out)
+    assert effect_of(nobody, now=NOW, horizon_days=HORIZON) == Effect(1.0, PRIOR)
+    none = _only(many, np.zeros(len(many.at), dtype=np.bool_))
+    assert effect_of(none, now=NOW, horizon_days=HORIZON) == Effect(1.0, PRIOR)
+
+
+def test_an_experiment_is_compared_with_itself_alone() -> None:
+    """Another one without members held out, whose members order often, changes nothing."""
+    _, _, first = answered(20_000, held_share=0.3)
+    at = NOW - np.arange(1, 101) * DAY
+    eager = Actions(at, at + 60, np.zeros(100, dtype=np.bool_), np.ones(100, dtype=np.int64))
+    both = Actions(*(np.concatenate([getattr(first, n), getattr(eager, n)]) for n in vars(first)))
+    alone, beside = (effect_of(one, now=NOW, horizon_days=HORIZON) for one in (first, both))
+    assert beside == alone
+
+
+def test_what_is_not_known_of_the_effect_widens_the_error() -> None:
+    _, helped, _ = answered(5_000, held_share=0.3)
+    errors: list[float] = []
+    for error in (0.0, 0.5):
+        effect = Effect(TIMES, error)
+        one = find(helped, now=NOW, horizon_days=HORIZON, precision=0.7, effect=effect)
+        assert one is not None
+        errors.append(one.error)
+    assert errors[1] > 2 * errors[0]
+
+
+def _only(actions: Actions, chosen: Bools) -> Actions:
+    return Actions(*(getattr(actions, name)[chosen] for name in vars(actions)))
