@@ -36,15 +36,18 @@ async def follow_invitation(work: Work, *, member_id: str) -> None:
 
 async def _facts(tx: Tx, order: orders.Order, paid_at: datetime) -> points.OrderFacts:
     # One-yuan gifts are paid for with the order and earn nothing.
-    gift_fen = await gifts.taken_fen(tx, member_id=order.member_id, order_ref=order.order_no)
-    total_fen = max(order.total_fen - gift_fen, 0)
+    mine = {"member_id": order.member_id, "order_ref": order.order_no}
+    total_fen = max(order.total_fen - await gifts.taken_fen(tx, **mine), 0)
+    refunded_fen = order.refunded_fen
+    if refunded_fen:
+        refunded_fen -= await gifts.given_back_fen(tx, **mine, order_id=order.id)
     return points.OrderFacts(
         order_id=order.id,
         member_id=order.member_id,
         total_fen=total_fen,
         paid_at=paid_at,
         settled_at=order.settled_at,
-        refunded_fen=min(order.refunded_fen, total_fen),
+        refunded_fen=min(refunded_fen, total_fen),
         cancelled=order.cancelled_at is not None,
         multiplier_percent=await _percent(tx, order.member_id, paid_at),
         episode_id=await _episode_at(tx, order),

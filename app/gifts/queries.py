@@ -25,6 +25,7 @@ from app.gifts.tables import (
 from app.kernel.clock import business_day
 from app.kernel.db import Read
 from app.members import Community, Member
+from app.orders import OrderLine
 
 MOST_FESTIVALS = 200
 
@@ -182,6 +183,30 @@ async def taken_fen(read: Read, *, member_id: UUID, order_ref: str) -> int:
             GiftHold.member_id == member_id,
             GiftHold.order_ref == order_ref,
             GiftHold.state.in_((HoldState.TAKEN, HoldState.RETURNED)),
+        )
+    )
+    return int(found or 0)
+
+
+async def given_back_fen(read: Read, *, member_id: UUID, order_ref: str, order_id: UUID) -> int:
+    """What went back of the lines of gifts taken with an order: it had earned no points.
+
+    A gift's line is told from others of its article by what was paid.
+    """
+    found = await read.session.scalar(
+        select(func.coalesce(func.sum(OrderLine.refunded_fen), 0)).where(
+            OrderLine.member_id == member_id,
+            OrderLine.order_id == order_id,
+            select(GiftHold.id)
+            .join(GiftOffer, GiftOffer.id == GiftHold.offer_id)
+            .where(
+                GiftHold.member_id == member_id,
+                GiftHold.order_ref == order_ref,
+                GiftHold.state.in_((HoldState.TAKEN, HoldState.RETURNED)),
+                GiftOffer.sku == OrderLine.sku,
+                OrderLine.paid_fen == OrderLine.quantity * GiftOffer.price_fen,
+            )
+            .exists(),
         )
     )
     return int(found or 0)

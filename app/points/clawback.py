@@ -48,7 +48,7 @@ async def claw_back_order(tx: Tx, order: OrderFacts) -> int:
         for row in lots
     }
     note = Note(order_id=order.order_id)
-    taken = await _take_back(tx, sheet, owner, dues, note)
+    taken = await take_back(tx, sheet, owner, dues, note)
     await close_sheet(tx, sheet)
     return taken
 
@@ -89,14 +89,15 @@ async def reverse(
     )
     dues = {row[0]: row[1] for row in lots}
     note = Note(actor_id=actor_id, reason=reason)
-    taken = await _take_back(tx, sheet, member_id, dues, note)
+    taken = await take_back(tx, sheet, member_id, dues, note)
     await close_sheet(tx, sheet)
     return taken
 
 
-async def _take_back(
+async def take_back(
     tx: Tx, sheet: Sheet, member_id: UUID, dues: Mapping[UUID, int], note: Note
 ) -> int:
+    """Take so much of each of these lots back, as refunds do; answers how much in all."""
     wanted = sum(dues.values())
     if not wanted:
         return 0

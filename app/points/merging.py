@@ -6,8 +6,9 @@ from sqlalchemy import text, update
 
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
+from app.points.clawback import take_back
 from app.points.invitations import merge_invitations
-from app.points.ledger import Sheet, close_sheet, open_sheet, settle, widen
+from app.points.ledger import Note, Sheet, close_sheet, open_sheet, settle, widen
 from app.points.queries import heir_of
 from app.points.tables import Account, Currency, EntryKind
 
@@ -67,6 +68,20 @@ FROM (VALUES (CAST(:giver AS uuid), -CAST(:debt AS bigint)),
     (CAST(:taker AS uuid), CAST(:debt AS bigint))) AS m(member_id, debt)
 """)
 
+# An order that was reported under both is one order, and stays where it was: what the survivor's
+# earned stands, what this one did is taken back, unless the survivor's has earned nothing.
+_EARNED_TWICE = text("""
+SELECT l.id, l.amount - l.clawed AS due
+FROM member_order o
+JOIN member_order own ON own.member_id = :taker AND own.source = o.source
+    AND own.order_no = o.order_no
+JOIN points_lot l ON l.member_id = :taker AND l.order_id = o.id
+    AND l.currency = CAST(:currency AS text) AND l.amount > l.clawed
+WHERE o.member_id = :giver AND EXISTS (
+    SELECT FROM points_lot e WHERE e.member_id = :taker AND e.order_id = own.id
+        AND e.currency = l.currency AND e.rule = l.rule)
+""")
+
 # A day on which both checked in stays with each; the other days make one person's record.
 _MOVE_CHECK_INS = text("""
 UPDATE check_in c SET member_id = :taker
@@ -91,9 +106,9 @@ async def merge(tx: Tx, from_id: UUID, into_id: UUID) -> None:
     Every lot moves with its expiry, its order and what was taken back of it, by a MERGE entry on
     either side; debts are added up and then settled from what there is; the check-ins of both make
     one record, whose streaks are counted anew, while what they brought stays; an invitation of the
-    one by the other is void. From then on whatever is booked for the first member is booked for
-    the second. Doing it again changes nothing. Raises InvalidInput for one member twice, or for
-    two that were merged the other way.
+    one by the other is void, and what one order brought under both identities stays once. From then
+    on whatever is booked for the first member is booked for the second. Doing it again changes
+    nothing. Raises InvalidInput for one member twice, or for two that were merged the other way.
     """
     taker = await heir_of(tx, into_id)
     if taker == from_id:
@@ -128,6 +143,9 @@ async def _move(tx: Tx, sheet: Sheet, giver: UUID, taker: UUID) -> None:
         await tx.session.execute(_MOVE_DEBT, {**given, "debt": debt})
         sheet.move(giver, EntryKind.MERGE, debt=-debt)
         sheet.move(taker, EntryKind.MERGE, debt=debt)
+    twice = await tx.session.execute(_EARNED_TWICE, given)
+    dues = {row.id: row.due for row in twice}
+    await take_back(tx, sheet, taker, dues, Note(reason="one order under both identities"))
     await settle(tx, sheet)
     await close_sheet(tx, sheet)
     await tx.session.execute(

@@ -13,6 +13,7 @@ from app.kernel.db import Database
 from app.kernel.errors import IdempotencyKeyReused, InvalidInput
 from tests.conftest import TestClock
 from tests.make.members import member
+from tests.make.orders import order as make_order
 from tests.make.points import balance, lot, order_facts
 
 WEEK = timedelta(days=7)
@@ -76,6 +77,27 @@ async def test_what_comes_for_the_first_afterwards_goes_to_the_second(
         )
     assert await balance(database, new) == (0, 50, 0)
     assert await balance(database, old) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("both", [True, False])
+async def test_an_order_under_both_identities_brings_its_points_once(
+    database: Database, two: tuple[UUID, UUID], both: bool
+) -> None:
+    old, new = two
+    async with database.begin() as tx:
+        at = tx.now
+        first = await make_order(tx, member_id=old, order_no="A-1", total_fen=10_000)
+        again = await make_order(tx, member_id=new, order_no="A-1", total_fen=10_000)
+        other = await make_order(tx, member_id=old, order_no="A-1", source="till", total_fen=10_000)
+    await follow(database, order_facts(first.id, old, at, settled_at=at - 2 * WEEK))
+    await follow(database, order_facts(other.id, old, at))
+    if both:
+        await follow(database, order_facts(again.id, new, at))
+    for _ in range(2):
+        await merge(database, old, new)
+        # Of the till it is another order.
+        assert await balance(database, new) == ((0, 200, 0) if both else (100, 100, 0))
+        assert await balance(database, old) == (0, 0, 0)
 
 
 async def test_a_debt_is_paid_by_what_the_other_has(
