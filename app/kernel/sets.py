@@ -56,18 +56,22 @@ async def emit_each(tx: Tx, *, kind: str, source: "Select[Any, Any]") -> int:
 
 
 @asynccontextmanager
-async def planned_for_sets(tx: Tx) -> AsyncGenerator[None]:
+async def planned_for_sets(tx: Tx, *, whole_tables: bool = False) -> AsyncGenerator[None]:
     """Let the statements within hash and sort in memory, and never loop within a loop.
 
     A table that was empty or unknown when a statement was planned looks free to scan once a row;
-    joining thousands of rows with it then takes quadratic time.
+    joining thousands of rows with it then takes quadratic time. Where `whole_tables` are read, a
+    walk along an index, which saves a sort, costs a visit of some page of the table a row.
     """
-    await tx.session.execute(text("SET LOCAL enable_nestloop = off"))
-    await tx.session.execute(text("SET LOCAL work_mem = '256MB'"))
+    settings = {"enable_nestloop": "off", "work_mem": "'256MB'"}
+    if whole_tables:
+        settings["random_page_cost"] = "4"
+    for name, value in settings.items():
+        await tx.session.execute(text(f"SET LOCAL {name} = {value}"))
     yield
     # After an exception the transaction ends, and with it what was set.
-    await tx.session.execute(text("SET LOCAL enable_nestloop = DEFAULT"))
-    await tx.session.execute(text("SET LOCAL work_mem = DEFAULT"))
+    for name in settings:
+        await tx.session.execute(text(f"SET LOCAL {name} = DEFAULT"))
 
 
 async def lock_name(tx: Tx, name: str, *, shared: bool = False) -> None:

@@ -49,13 +49,16 @@ async def run(tx: Tx, *, as_of: datetime) -> SegmentRun:
     if as_of > tx.now:
         raise InvalidInput(field="asOf", reason="it is in the future", reason_zh="时间尚未到来")
     await lock_name(tx, LOCK)
-    async with planned_for_sets(tx):
+    async with planned_for_sets(tx, whole_tables=True):
         before = await current_run(tx)
+        await tx.session.execute(text("SET LOCAL enable_sort = off"))
         await gather(tx, as_of)
-        await tx.session.execute(text(f"ANALYZE {FACTS.name} (member_id)"))
+        await tx.session.execute(text(f"ANALYZE {FACTS.name}"))
         cuts = await draw(tx)
         await judge(tx, as_of, cuts)
-        await tx.session.execute(text(f"ANALYZE {JUDGED.name} (member_id, known, differs)"))
+        await tx.session.execute(
+            text(f"ANALYZE {JUDGED.name} (member_id, known, differs, same_orders)")
+        )
         applied = before is None or before.as_of <= as_of
         changed = await _swap(tx, as_of, first=before is None) if applied else 0
         stored = await _record(tx, as_of, cuts, applied=applied, changed=changed)

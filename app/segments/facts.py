@@ -1,17 +1,19 @@
 """What a run knows of every member, gathered in one statement into a temporary table.
 
-Each of the great tables is read once: the orders in the order of a member's payments, so that one
-aggregation yields the sums, the silences between orders and the orders whose goods may be asked
-for later. What is only asked of some members is left to whoever asks.
+Each of the great tables is read once and in any order: one aggregation of the orders yields the
+sums, the orders whose goods may be asked for later, and a digest that tells whether there is
+anything new to derive from them. What is only asked of some members is left to whoever asks.
 """
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
+    Double,
     MetaData,
     Select,
     Subquery,
@@ -22,11 +24,10 @@ from sqlalchemy import (
     cast,
     func,
     insert,
+    literal,
     or_,
     select,
-    type_coerce,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -34,7 +35,6 @@ from app import members, orders
 from app.kernel.db import Tx
 from app.segments.rules import (
     BROWSE_WINDOW,
-    CATEGORY_WINDOW,
     FREQUENCY_WINDOW,
     INTEREST_WINDOW,
     RFM_WINDOW,
@@ -66,12 +66,8 @@ FACTS = Table(
     # whenever any does.
     Column("browsed_first", Text),
     Column("browsed_last", Text),
-    # The orders of the category window.
-    Column("recent_orders", ARRAY(Uuid)),
-    # The silences that an order ended, an element each: when they began, ended, and that order.
-    Column("silent_from", ARRAY(_INSTANT)),
-    Column("woken_at", ARRAY(_INSTANT)),
-    Column("woken_by", ARRAY(Uuid)),
+    # Equal as long as the orders that count, with their payments, are the same.
+    Column("orders_digest", BigInteger, nullable=False),
     prefixes=["TEMPORARY"],
     postgresql_on_commit="DROP",
 )
@@ -102,7 +98,7 @@ def everyone(as_of: datetime) -> "Select[*tuple[Any, ...]]":
             member.registered_at,
             number,
             bought.c.last_order_at,
-            cast(func.div(bought.c.net, bought.c.orders), BigInteger),
+            cast(bought.c.net, BigInteger) // bought.c.orders,
             func.coalesce(bought.c.orders30, 0),
             func.coalesce(bought.c.orders30_before, 0),
             func.coalesce(bought.c.net90, 0) - func.coalesce(loose.c.net90, 0),
@@ -113,10 +109,7 @@ def everyone(as_of: datetime) -> "Select[*tuple[Any, ...]]":
             func.coalesce(seen.c.browses_before, 0),
             seen.c.first,
             seen.c.last,
-            bought.c.recent,
-            bought.c.silent_from,
-            bought.c.woken_at,
-            bought.c.woken_by,
+            func.coalesce(bought.c.digest, 0),
         )
         .outerjoin(bought, bought.c.member_id == member.id)
         .outerjoin(loose, loose.c.member_id == member.id)
@@ -130,10 +123,10 @@ def everyone(as_of: datetime) -> "Select[*tuple[Any, ...]]":
 
 
 def _bought(as_of: datetime) -> Subquery:
-    order = _in_time(as_of)
-    paid, net = order.c.paid_at, order.c.net_fen
-    silent_from = order.c.previous + SILENT_AFTER
-    woke = paid >= silent_from
+    order = orders.counted_orders(as_of).subquery()
+    # Sums of bigint are numbers of any length in memory of their own. Sums of whole fen are exact
+    # in double precision up to nine quadrillions, and lie in the group's row itself.
+    paid, net = order.c.paid_at, cast(order.c.net_fen, Double)
 
     def within(window: timedelta) -> ColumnElement[bool]:
         return paid >= as_of - window
@@ -147,26 +140,24 @@ def _bought(as_of: datetime) -> Subquery:
             func.sum(net).label("net"),
             func.count().filter(within(FREQUENCY_WINDOW)).label("orders30"),
             func.count().filter(before).label("orders30_before"),
-            func.coalesce(func.sum(net).filter(within(SPEND_WINDOW)), 0).label("net90"),
+            func.sum(net).filter(within(SPEND_WINDOW)).label("net90"),
             func.count().filter(within(RFM_WINDOW)).label("orders365"),
             func.coalesce(func.sum(net).filter(within(RFM_WINDOW)), 0).label("net365"),
-            func.array_agg(order.c.id).filter(within(CATEGORY_WINDOW)).label("recent"),
-            func.array_agg(silent_from).filter(woke).label("silent_from"),
-            func.array_agg(paid).filter(woke).label("woken_at"),
-            func.array_agg(order.c.id).filter(woke).label("woken_by"),
+            _digest(order.c.id, paid).label("digest"),
         )
         .group_by(order.c.member_id)
         .subquery()
     )
 
 
-def _in_time(as_of: datetime) -> Subquery:
-    """The orders that count, each with the payment of the one before it."""
-    order = orders.counted_orders(as_of).subquery()
-    before = func.lag(order.c.paid_at).over(
-        partition_by=order.c.member_id, order_by=(order.c.paid_at, order.c.id)
-    )
-    return select(order, type_coerce(before, _INSTANT).label("previous")).subquery()
+def _digest(id_: ColumnElement[UUID], paid: ColumnElement[datetime]) -> ColumnElement[int]:
+    """64 bits of a set of orders and their payments, whatever the order they are read in.
+
+    What is derived from them by the length of a silence is another thing with another length.
+    """
+    seed = literal(int(SILENT_AFTER.total_seconds()), BigInteger)
+    payment = func.date_part("epoch", paid)
+    return func.bit_xor(func.hashfloat8extended(payment, func.uuid_hash_extended(id_, seed)))
 
 
 def _loose(as_of: datetime) -> Subquery:

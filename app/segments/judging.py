@@ -18,6 +18,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    false,
     func,
     insert,
     literal,
@@ -33,6 +34,7 @@ from app import orders
 from app.kernel.db import Tx
 from app.segments.facts import FACTS
 from app.segments.rules import (
+    CATEGORY_WINDOW,
     CHURNED_AFTER,
     HIGH_AVERAGE_PERCENTILE,
     ONBOARDING_FOR,
@@ -68,10 +70,13 @@ JUDGED = Table(
     Column("rfm_r", SmallInteger),
     Column("rfm_f", SmallInteger),
     Column("rfm_m", SmallInteger),
-    # How this stands to the row that is in force: its stage, and whether there is one, or another.
+    Column("orders_digest", FACTS.c.orders_digest.type, nullable=False),
+    # How this stands to the row that is in force: its stage, whether there is one, or another, and
+    # whether it was made of the same orders.
     Column("before", _STAGE),
     Column("known", Boolean, nullable=False),
     Column("differs", Boolean, nullable=False),
+    Column("same_orders", Boolean, nullable=False),
     prefixes=["TEMPORARY"],
     postgresql_on_commit="DROP",
 )
@@ -79,7 +84,7 @@ JUDGED = Table(
 COMPARED = [
     column.name
     for column in JUDGED.columns
-    if column.name not in ("member_id", "before", "known", "differs")
+    if column.name not in ("member_id", "before", "known", "differs", "same_orders")
 ]
 
 
@@ -121,7 +126,9 @@ async def judge(tx: Tx, as_of: datetime, cuts: CutPoints) -> None:
     differs = or_(
         *(found.c[name].is_distinct_from(getattr(MemberStage, name)) for name in COMPARED)
     )
-    chosen = select(found, MemberStage.stage, MemberStage.member_id.is_not(None), differs)
+    same = func.coalesce(found.c.orders_digest == MemberStage.orders_digest, false())
+    known = MemberStage.member_id.is_not(None)
+    chosen = select(found, MemberStage.stage, known, differs, same)
     names = [column.name for column in JUDGED.columns]
     compared = chosen.outerjoin(MemberStage, MemberStage.member_id == found.c.member_id)
     await tx.session.execute(insert(JUDGED).from_select(names, compared))
@@ -151,6 +158,7 @@ def _verdicts(as_of: datetime, cuts: CutPoints) -> Subquery:
         (QUINTILES - _over(judged.c.recency, cuts.recency)).label("rfm_r"),
         (1 + _over(judged.c.frequency, cuts.frequency)).label("rfm_f"),
         (1 + _over(judged.c.monetary, cuts.monetary)).label("rfm_m"),
+        judged.c.orders_digest,
     ).subquery()
 
 
@@ -207,16 +215,22 @@ def _only_category(as_of: datetime, cuts: CutPoints) -> Subquery:
 
     Lines are many and few members depend on them, so they are looked at last.
     """
+    undecided = select(FACTS.c.member_id).where(_undecided(as_of, cuts))
     bought = (
-        select(FACTS.c.member_id, func.unnest(FACTS.c.recent_orders).label("order_id"))
-        .where(_undecided(as_of, cuts))
-        .subquery()
+        orders.counted_orders(as_of)
+        .where(
+            orders.Order.paid_at >= as_of - CATEGORY_WINDOW,
+            orders.Order.member_id.in_(undecided),
+        )
+        # First the orders, then their lines: else all lines those members ever bought.
+        .cte("bought")
+        .prefix_with("MATERIALIZED")
     )
     line = orders.OrderLine
     first = func.min(line.category)
     return (
         select(bought.c.member_id, first.label("category"))
-        .join(line, and_(line.member_id == bought.c.member_id, line.order_id == bought.c.order_id))
+        .join(line, and_(line.member_id == bought.c.member_id, line.order_id == bought.c.id))
         .where(line.category.is_not(None))
         .group_by(bought.c.member_id)
         .having(first == func.max(line.category))

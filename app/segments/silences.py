@@ -1,6 +1,7 @@
 """Silence episodes, derived anew from the orders, so that late orders and refunds restate them."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -19,14 +20,16 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    type_coerce,
     union_all,
     update,
 )
 from sqlalchemy.schema import CreateTable
 
+from app import orders
 from app.kernel.db import Tx
 from app.kernel.sets import uuid7_each
-from app.segments.facts import FACTS
+from app.segments.judging import JUDGED
 from app.segments.rules import SILENT_AFTER
 from app.segments.tables import SilenceEpisode
 
@@ -50,14 +53,21 @@ _SAME = and_(DIFFERENT.c.member_id == SilenceEpisode.member_id, DIFFERENT.c.id =
 
 
 async def compare(tx: Tx, as_of: datetime) -> None:
-    """Fill the temporary table of differences between the facts and the stored episodes."""
+    """Fill the temporary table of differences between the judged members' orders and the stored
+    episodes.
+
+    What an order ended stays as it is while a member's orders do: only of the others are all
+    episodes derived and compared, and of all members the open ones.
+    """
     await tx.session.execute(CreateTable(DIFFERENT))
-    held, stored = held_silences(as_of).subquery(), SilenceEpisode
-    together = and_(held.c.member_id == stored.member_id, held.c.silent_from == stored.silent_from)
+    held, stored = held_silences(as_of).subquery(), _stored().subquery()
+    together = and_(
+        held.c.member_id == stored.c.member_id, held.c.silent_from == stored.c.silent_from
+    )
     chosen = (
         select(
-            func.coalesce(held.c.member_id, stored.member_id),
-            stored.id,
+            func.coalesce(held.c.member_id, stored.c.member_id),
+            stored.c.id,
             held.c.silent_from,
             held.c.woken_at,
             held.c.order_id,
@@ -67,9 +77,9 @@ async def compare(tx: Tx, as_of: datetime) -> None:
         .where(
             or_(
                 held.c.member_id.is_(None),
-                stored.member_id.is_(None),
-                held.c.woken_at.is_distinct_from(stored.woken_at),
-                held.c.order_id.is_distinct_from(stored.order_id),
+                stored.c.member_id.is_(None),
+                held.c.woken_at.is_distinct_from(stored.c.woken_at),
+                held.c.order_id.is_distinct_from(stored.c.order_id),
             )
         )
     )
@@ -78,24 +88,56 @@ async def compare(tx: Tx, as_of: datetime) -> None:
     await tx.session.execute(text(f"ANALYZE {DIFFERENT.name}"))
 
 
+def _stored() -> "Select[*tuple[Any, ...]]":
+    """The stored episodes that may have changed: of members who have left, all."""
+    return (
+        select(SilenceEpisode)
+        .outerjoin(JUDGED, JUDGED.c.member_id == SilenceEpisode.member_id)
+        .where(
+            or_(
+                SilenceEpisode.woken_at.is_(None),
+                JUDGED.c.member_id.is_(None),
+                ~JUDGED.c.same_orders,
+            )
+        )
+    )
+
+
 def held_silences(as_of: datetime) -> "Select[UUID, datetime, datetime | None, UUID | None]":
-    """Every gap of 30 days or more between two orders that count, and the open one since the last
-    order, of the members in the facts: `member_id, silent_from, woken_at, order_id`.
+    """Every gap of 30 days or more between two orders that count, of the members whose orders are
+    not those of the run before, and the open one since the last order, of all whom this run has
+    judged: `member_id, silent_from, woken_at, order_id`.
     """
-    fact = FACTS.c
-    since = fact.last_order_at + SILENT_AFTER
+    order = _followed(as_of).subquery()
+    silent_from = order.c.previous + SILENT_AFTER
+    since = JUDGED.c.last_order_at + SILENT_AFTER
     every = union_all(
         select(
-            fact.member_id,
-            func.unnest(fact.silent_from).label("silent_from"),
-            func.unnest(fact.woken_at).label("woken_at"),
-            func.unnest(fact.woken_by).label("order_id"),
-        ),
-        select(fact.member_id, since, cast(null(), _INSTANT), cast(null(), Uuid)).where(
+            order.c.member_id, silent_from.label("silent_from"), order.c.paid_at, order.c.id
+        ).where(order.c.paid_at >= silent_from),
+        select(JUDGED.c.member_id, since, cast(null(), _INSTANT), cast(null(), Uuid)).where(
             since <= as_of
         ),
     ).subquery()
-    return select(every)
+    return select(
+        every.c.member_id,
+        every.c.silent_from,
+        every.c.paid_at.label("woken_at"),
+        every.c.id.label("order_id"),
+    )
+
+
+def _followed(as_of: datetime) -> "Select[*tuple[Any, ...]]":
+    """The orders that count of members with others than before, each with the payment of the one
+    before it.
+    """
+    changed = select(JUDGED.c.member_id).where(~JUDGED.c.same_orders)
+    order = orders.counted_orders(as_of).where(orders.Order.member_id.in_(changed)).subquery()
+    before = func.lag(order.c.paid_at).over(
+        partition_by=order.c.member_id, order_by=(order.c.paid_at, order.c.id)
+    )
+    columns = order.c.member_id, order.c.id, order.c.paid_at
+    return select(*columns, type_coerce(before, _INSTANT).label("previous"))
 
 
 async def store(tx: Tx) -> None:

@@ -36,6 +36,8 @@ class MemberStage(Table):
     rfm_r: Mapped[int | None] = mapped_column(SmallInteger)
     rfm_f: Mapped[int | None] = mapped_column(SmallInteger)
     rfm_m: Mapped[int | None] = mapped_column(SmallInteger)
+    # Of the orders that the silences were derived from; None where no run has said so.
+    orders_digest: Mapped[int | None]
 
 
 class StageTransition(Table):
@@ -86,8 +88,9 @@ class SegmentRun(Table):
 class SilenceEpisode(Table):
     """A time of 30 days or more without an order that counts, until the order that ended it.
 
-    Derived anew from the orders by each run, so that a refund restates it; `id` stays while
-    `silent_from` does.
+    Derived anew from the orders by each run that finds others than before, so that a refund
+    restates it; `id` stays while `silent_from` does. No foreign key leads to the member: it would
+    be looked up for every row, and every row comes from an order, which has one.
     """
 
     __tablename__ = "silence_episode"
@@ -103,7 +106,7 @@ class SilenceEpisode(Table):
         CheckConstraint("woken_at >= silent_from", name="wakes_after_falling_silent"),
     )
 
-    member_id: Mapped[UUID] = mapped_column(ForeignKey("member.id"), primary_key=True)
+    member_id: Mapped[UUID] = mapped_column(primary_key=True)
     id: Mapped[UUID] = mapped_column(primary_key=True)
     silent_from: Mapped[datetime]
     woken_at: Mapped[datetime | None]

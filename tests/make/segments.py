@@ -3,7 +3,9 @@
 from datetime import datetime
 from uuid import UUID
 
-from app import segments
+from sqlalchemy import update
+
+from app import orders, segments
 from app.kernel.db import Tx
 from tests.make import members as make_members
 from tests.make import orders as make_orders
@@ -42,8 +44,7 @@ async def stage(
 async def person(tx: Tx, who: Person) -> UUID:
     """A member with everything they did."""
     member = await make_members.member(tx, registered_at=who.registered_at)
-    for bought in who.orders:
-        await _bought(tx, member.id, bought)
+    await bought(tx, member.id, *who.orders)
     for at, category in who.browses:
         await make_orders.activity(tx, member_id=member.id, at=at, category=category)
     for at, amount in who.loose_refunds:
@@ -51,16 +52,30 @@ async def person(tx: Tx, who: Person) -> UUID:
     return member.id
 
 
-async def _bought(tx: Tx, member_id: UUID, bought: Bought) -> None:
-    row = await make_orders.order(
-        tx,
-        member_id=member_id,
-        at=bought.paid_at,
-        total_fen=bought.total,
-        category=bought.category,
-    )
-    row.cancelled_at = bought.cancelled_at
-    row.refunded_fen = sum(amount for _, amount in bought.refunds)
-    for at, amount in bought.refunds:
-        await make_orders.refund(tx, member_id=member_id, order_id=row.id, amount_fen=amount, at=at)
+async def bought(tx: Tx, member_id: UUID, *bought: Bought) -> None:
+    """A member's orders with their refunds."""
+    for one in bought:
+        row = await make_orders.order(
+            tx,
+            member_id=member_id,
+            at=one.paid_at,
+            total_fen=one.total,
+            category=one.category,
+        )
+        row.cancelled_at = one.cancelled_at
+        row.refunded_fen = sum(amount for _, amount in one.refunds)
+        for at, amount in one.refunds:
+            await make_orders.refund(
+                tx, member_id=member_id, order_id=row.id, amount_fen=amount, at=at
+            )
     await tx.session.flush()
+
+
+async def call_off(tx: Tx, member_id: UUID, one: Bought) -> None:
+    """The same order, stored before, as cancelled at its instant."""
+    order = orders.Order
+    await tx.session.execute(
+        update(order)
+        .where(order.member_id == member_id, order.paid_at == one.paid_at)
+        .values(cancelled_at=one.cancelled_at)
+    )

@@ -101,14 +101,33 @@ async def episodes(tx: Tx, member_id: UUID) -> list[tuple[object, object]]:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(histories=people, later=st.sampled_from([timedelta(days=4), timedelta(microseconds=1)]))
+@given(
+    histories=people,
+    later=st.sampled_from([timedelta(days=4), timedelta(microseconds=1)]),
+    late=st.lists(bought(), max_size=2, unique_by=lambda order: order.paid_at),
+    called_off=st.sets(st.integers(0, 4), max_size=2),
+)
 async def test_sql_judges_as_plain_python_does(
-    database: Database, histories: list[Person], later: timedelta
+    database: Database,
+    histories: list[Person],
+    later: timedelta,
+    late: list[Bought],
+    called_off: set[int],
 ) -> None:
     async with database.begin() as tx:
         ids = [await make.person(tx, who) for who in histories]
         before: list[Judgement | None] = [None] * len(histories)
         for as_of in (AS_OF, AS_OF + later):
+            if as_of > AS_OF:
+                # What the first run did not know: orders that came late, and others called off.
+                taken = {order.paid_at for order in histories[0].orders}
+                fresh = [order for order in late if order.paid_at not in taken]
+                await make.bought(tx, ids[0], *fresh)
+                histories[0].orders += fresh
+                for number in called_off & set(range(len(histories[-1].orders))):
+                    order = histories[-1].orders[number]
+                    order.cancelled_at = order.paid_at
+                    await make.call_off(tx, ids[-1], order)
             run = await segments.run(tx, as_of=as_of)
             expected = oracle.judge(histories, as_of)
             assert await stored(tx, ids) == expected
