@@ -36,11 +36,13 @@ async def follow_invitation(work: Work, *, member_id: str) -> None:
 
 async def _facts(tx: Tx, order: orders.Order, paid_at: datetime) -> points.OrderFacts:
     # One-yuan gifts are paid for with the order and earn nothing.
-    mine = {"member_id": order.member_id, "order_ref": order.order_no}
-    total_fen = max(order.total_fen - await gifts.taken_fen(tx, **mine), 0)
-    refunded_fen = order.refunded_fen
-    if refunded_fen:
-        refunded_fen -= await gifts.given_back_fen(tx, **mine, order_id=order.id)
+    member_id, order_ref = order.member_id, order.order_no
+    gift_fen = await gifts.taken_fen(tx, member_id=member_id, order_ref=order_ref)
+    total_fen, refunded_fen = max(order.total_fen - gift_fen, 0), order.refunded_fen
+    if refunded_fen and gift_fen:
+        refunded_fen -= await gifts.given_back_fen(
+            tx, member_id=member_id, order_ref=order_ref, order_id=order.id
+        )
     return points.OrderFacts(
         order_id=order.id,
         member_id=order.member_id,
