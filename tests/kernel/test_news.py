@@ -33,7 +33,8 @@ async def silent() -> AsyncIterator[Silent]:
         yield made
 
 
-async def test_news_arrive(redis: Redis) -> None:
+async def test_news_arrive(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(news, "SAY_SECONDS", 30)
     async with redis.pubsub() as channel:
         await channel.subscribe("here")
         assert (await channel.get_message(timeout=30))["type"] == "subscribe"
