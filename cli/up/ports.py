@@ -42,11 +42,13 @@ def wait_until_ready(
     """
     answer = "nothing"
     deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
+    while True:
         check()
         status, answer = _ask(reachable(host), port, path)
         if status == http.client.OK:
             return
+        if time.monotonic() >= deadline:  # asked once at least, however long the machine stood
+            break
         time.sleep(0.1)
     url = f"http://{reachable(host)}:{port}{path}"
     raise NotReady(seconds=round(patience), url=url, answer=answer)

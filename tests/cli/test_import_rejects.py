@@ -147,7 +147,7 @@ field = st.one_of(
 @settings(
     max_examples=40,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(st.lists(field, min_size=1, max_size=9), min_size=1, max_size=6))
 async def test_whatever_a_file_holds_every_row_is_kept_or_rejected(

@@ -168,7 +168,7 @@ async def test_a_killed_run_ends_in_the_same_state(database: Database, settings:
         *(SMALL.start.isoformat(), MIDDLE.isoformat()),
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, *given)
-    assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL
+    assert await asyncio.wait_for(process.wait(), 180) == -signal.SIGKILL
     half = await counted(database)
     assert 0 < half["member_order"] < expected(SMALL, MIDDLE)["orders"]
     # It is asked for more now: the interrupted stretch is brought to its end first.
@@ -273,5 +273,5 @@ async def _command(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    said, complained = await asyncio.wait_for(process.communicate(), 90)
+    said, complained = await asyncio.wait_for(process.communicate(), 180)
     return process.returncode, said.decode(), complained.decode()

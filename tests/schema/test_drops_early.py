@@ -14,7 +14,7 @@ from app import coupons, drops, points, segments, tiers
 from app.drops import Window
 from app.kernel.auth import MemberCaller, StaffCaller
 from app.kernel.config import Settings
-from app.kernel.db import Database
+from app.kernel.db import Database, Tx
 from app.kernel.outbox import OutboxRow
 from app.staff import AuditEntry
 from schema.nodes import global_id
@@ -27,7 +27,7 @@ from tests.make.segments import stage
 from tests.make.tiers import standing
 from workers.drops import compensate_claimants, tidy_drops
 from workers.jobs import Work
-from workers.schedule import Scheduler
+from workers.schedule import TICK_SECONDS, Scheduler
 
 Relay = Callable[[], Awaitable[int]]
 
@@ -248,7 +248,7 @@ async def test_closing_answers_its_key_again(api: Api, owner: StaffCaller) -> No
 
 
 async def look(stream: AsyncIterator[Any]) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         result = await anext(stream)
     assert not result.errors
     return result.data["dropUpdated"]["drop"]
@@ -287,11 +287,12 @@ async def test_a_sale_is_shown_at_most_five_times_a_second_and_to_its_end(
     api: Api, relay: Relay
 ) -> None:
     """Claims go on for more than a second, each committed and relayed by itself."""
-    count = 120
+    count = 60
     drop = await opened(api, stock=count)
     ids = await members(api.resources.database, count)
     watcher = await member_of(api)
     seen: list[tuple[float, int]] = []
+    still: list[float] = []
     loop = asyncio.get_running_loop()
     given = {"id": global_id("Drop", drop.id)}
     async with aclosing(await api.subscribe(WATCH, given, caller=watcher)) as stream:
@@ -302,13 +303,20 @@ async def test_a_sale_is_shown_at_most_five_times_a_second_and_to_its_end(
                 shown = await look(stream)
                 seen.append((loop.time(), shown["remaining"]))
 
-        watching = asyncio.create_task(watch())
+        async def stand_still() -> None:
+            while True:
+                asleep = loop.time()
+                await asyncio.sleep(0.005)
+                still.append(loop.time() - asleep)
+
+        watching, standing = asyncio.create_task(watch()), asyncio.create_task(stand_still())
         begun = loop.time()
-        for nth, one in enumerate(ids):
+        for one in ids:
             await claim(api, drop.id, MemberCaller(one, uuid4()))
             await relay()
-            await asyncio.sleep(max(0.0, begun + 1.5 * (nth + 1) / count - loop.time()))
+            await asyncio.sleep(1.5 / count)
         await watching
+        standing.cancel()
     left = [remaining for _, remaining in seen]
     assert left == sorted(set(left), reverse=True), "never back, never twice"
     assert left[-1] == 0, "the end is always shown"
@@ -316,38 +324,46 @@ async def test_a_sale_is_shown_at_most_five_times_a_second_and_to_its_end(
     span = instants[-1] - begun
     assert len(seen) >= 5, "it is shown while it goes"
     assert len(seen) <= 5 * span + 2
-    # Any six in a row take a second, but for what a busy machine delays by.
+    # Any six in a row take a second, but for what the first of them was delayed by.
     gaps = [later - earlier for earlier, later in zip(instants, instants[5:], strict=False)]
-    assert all(gap > 0.9 for gap in gaps), gaps
+    assert all(gap > 0.95 - max(still) for gap in gaps), (gaps, max(still))
 
 
-async def test_the_opening_is_told_within_a_second_of_its_hour(schema_ready: str) -> None:
-    """A scheduler with its own pace, and the machine's clock."""
-    database = Database(schema_ready, pool_size=3)
+async def test_the_opening_is_told_at_the_first_look_after_its_hour(
+    database: Database, schema_ready: str
+) -> None:
+    """A scheduler with its own pace of a second, and the machine's clock."""
+    here = Database(schema_ready, pool_size=3)
     stop = asyncio.Event()
     running: asyncio.Task[None] | None = None
+    looks: list[datetime] = []
+
+    async def look(tx: Tx) -> None:
+        looks.append(tx.now)
+        await drops.open_due(tx)
+
     try:
         opens_at = datetime.now(UTC) + timedelta(seconds=1.3)
-        async with database.begin() as tx:
+        async with here.begin() as tx:
             drop = await make.drop(tx, opens_in=opens_at - tx.now)
-        scheduler = Scheduler(database, plans=(), ticks=(drops.open_due,), zone="Asia/Shanghai")
+        scheduler = Scheduler(here, plans=(), ticks=(look,), zone="Asia/Shanghai")
         running = asyncio.create_task(scheduler.run(stop))
         told = None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while told is None:
                 await asyncio.sleep(0.02)
-                async with database.read() as read:
+                async with here.read() as read:
                     told = await read.session.scalar(
                         select(OutboxRow).where(OutboxRow.kind == drops.DropOpened.kind)
                     )
-        late = (told.at - drop.opens_at).total_seconds()
-        assert 0 <= late < 1.2, "its tick, and the work of one"
+        assert TICK_SECONDS == 1
+        assert told.at == min(at for at in looks if at >= drop.opens_at)
         assert told.payload["state"] == "OPEN"
     finally:
         stop.set()
         if running is not None:
             await running
-        await database.close()
+        await here.close()
 
 
 async def test_windows_of_a_drop_are_read_with_it(api: Api, clock: TestClock) -> None:

@@ -1,6 +1,7 @@
 """From orders in the database to a model, scores, alerts and their reasons."""
 
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -100,8 +101,9 @@ async def test_a_damaged_model_leaves_the_earlier_scores(
 
 @pytest.mark.parametrize("fault", ["cut", "garbled", "another's", "a folder"])
 async def test_a_kept_file_that_is_of_no_use_never_breaks_the_night(
-    database: Database, clock: TestClock, settings: Settings, fault: str
+    database: Database, clock: TestClock, settings: Settings, tmp_path: Path, fault: str
 ) -> None:
+    settings = settings.model_copy(update={"data_dir": tmp_path})
     await shop(database)
     kept = settings.data_dir / "churn" / "orders"
 

@@ -45,8 +45,8 @@ async def until_waiting(api: Api, number: int) -> None:
 
 
 def slow(api: Api, **settings: Any) -> Asker:
-    """An asker whose queries all go to the database."""
-    return asker_with(api.resources, answer_cache_mb=0, **settings)
+    """An asker whose queries all go to the database, and that waits for them unless told."""
+    return asker_with(api.resources, **{"answer_cache_mb": 0, "request_seconds": 120, **settings})
 
 
 async def signed_in(api: Api) -> tuple[UUID, str]:
@@ -68,9 +68,9 @@ async def check_ins(api: Api) -> int:
 async def test_a_query_over_its_time_ends_with_its_statement(
     api: Api, media: str, status: int
 ) -> None:
-    asker = slow(api, request_seconds=0.3)
+    asker, patient = slow(api, request_seconds=0.3), slow(api)
     _, authorization = await signed_in(api)
-    assert "errors" not in (await asker.ask(ME, authorization=authorization)).json
+    assert "errors" not in (await patient.ask(ME, authorization=authorization)).json
     async with locked(api, "member"):
         answer = await asker.ask(ME, authorization=authorization, accept=media)
         assert (answer.status, answer.media) == (status, media)
@@ -82,7 +82,7 @@ async def test_a_query_over_its_time_ends_with_its_statement(
         ]
         assert "data" not in answer.json
         await until_waiting(api, 0)
-    assert "errors" not in (await asker.ask(ME, authorization=authorization)).json
+    assert "errors" not in (await patient.ask(ME, authorization=authorization)).json
     assert asker.edge.places.running == 0
 
 

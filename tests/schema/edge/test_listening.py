@@ -103,10 +103,7 @@ async def listening(app: Any) -> AsyncIterator[Listening]:
 
 @pytest.fixture(scope="module")
 def edge(storeless: Resources) -> GraphQLEdge:
-    """An edge that waits for bodies only shortly."""
-    edge = GraphQLEdge(storeless)
-    edge._bodies = Bodies(seconds=1)
-    return edge
+    return GraphQLEdge(storeless)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +164,10 @@ async def test_chunks_without_end_are_cut_off(server: Listening) -> None:
         await until_left(server)
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for(server: Listening) -> None:
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    server: Listening, edge: GraphQLEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edge, "_bodies", Bodies(seconds=0.3))
     async with server.line() as line:
         await line.say(declared(TYPENAME[:5], 500))
         status, head, body = await line.hear()

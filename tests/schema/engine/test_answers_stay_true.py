@@ -281,7 +281,7 @@ async def test_answers_that_are_remembered_read_no_table_without_versions(
         for name in sorted(remembered_fields(SCHEMA) - {"__typename"})
         for part in parts_of(get_named_type(root.fields[name].type))
     ]
-    async with psql(database) as hand, hand.transaction(), asyncio.timeout(60):
+    async with psql(database) as hand, hand.transaction(), asyncio.timeout(180):
         await hand.execute(f"LOCK TABLE {', '.join(UNVERSIONED)} IN ACCESS EXCLUSIVE MODE")
         for selection in selections:
             for caller in (person, voters[0]):
