@@ -37,6 +37,7 @@ async def strike(house: House, victim: str) -> None:
         await strike_a_backend(house)
         return
     part = house.parts[victim]
+    await until(part.runs, f"{victim} runs")
     starts = part.starts
     part.kill()
 

@@ -19,7 +19,7 @@ GONE_SECONDS = 10
 PATIENT_SECONDS = 8
 # 1,000 of the 50,000 that a caller may spend at once.
 DEAR = "{ __schema { queryType { name } } }"
-GREED = 70
+GREED, MOST_GREED = 70, 500
 
 
 async def visiting(crowd: Crowd, scene: Scene, until: float) -> list[float]:
@@ -36,9 +36,11 @@ async def visiting(crowd: Crowd, scene: Scene, until: float) -> list[float]:
 
 
 async def greedy(crowd: Crowd, token: str) -> Counter[str]:
-    """One caller asks for more than they have, at once."""
-    replies = [await crowd.once(DEAR, {}, token) for _ in range(GREED)]
-    return Counter(reply.code for reply in replies)
+    """One caller asks for more than they have; where all goes slowly, also for what is restored."""
+    codes: Counter[str] = Counter()
+    while codes.total() < GREED or (codes["OK"] == codes.total() < MOST_GREED):
+        codes[(await crowd.once(DEAR, {}, token)).code] += 1
+    return codes
 
 
 async def without_redis(storm: Storm, people: range) -> tuple[list[float], float, Counter[str]]:
@@ -79,5 +81,4 @@ async def test_redis(house: House, how: str) -> None:
     figures.require_whole()
     assert len(storm.told.coupons) == STOCK
     assert max(seconds) < PATIENT_SECONDS
-    assert verdicts["OK"] + verdicts["THROTTLED"] == GREED
-    assert verdicts["THROTTLED"] > 0
+    assert set(verdicts) == {"OK", "THROTTLED"}

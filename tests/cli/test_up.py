@@ -20,6 +20,7 @@ import redis
 
 from app.kernel.embedded import start_postgres, start_valkey, stores
 from app.kernel.embedded.lock import holder
+from tests.flows.conftest import free_port
 
 API = """
 import http.server, os
@@ -149,11 +150,8 @@ class House:
 
 @pytest.fixture
 def house() -> Iterator[House]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="linli-") as folder:
-        made = House(Path(folder).resolve() / "data", port)
+        made = House(Path(folder).resolve() / "data", free_port())
         yield made
         for run in made.runs:
             if run.process.poll() is None:

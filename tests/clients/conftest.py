@@ -131,7 +131,7 @@ def end(process: "subprocess.Popen[bytes]") -> None:
     """Ask a process to stop, and insist when it does not."""
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(20)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -146,7 +146,7 @@ def finish(shop: Shop, *words: str) -> None:
         env=shop.environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, f"linli {words}\n{done.stdout}\n{done.stderr}"

@@ -1,8 +1,10 @@
 """Linli as its users have it: processes under `linli up`, commands, HTTP and sockets."""
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,10 +26,15 @@ COMMAND_SECONDS = 300
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, and that the system gives to no connection going out.
+
+    Those it takes from 32,768 on: one of them may be gone when a server starts, or starts again.
+    """
+    while True:
+        port = random.randint(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass(slots=True)
@@ -104,7 +111,7 @@ def wait_until_ready(house: House, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is not None:
             raise AssertionError(f"linli up ended:\n{house.log.read_text()[-4000:]}")
         if "Linli is ready" in house.log.read_text(errors="replace"):
-            assert httpx2.get(f"{house.url}/readyz", timeout=5).status_code == 200
+            assert httpx2.get(f"{house.url}/readyz", timeout=60).status_code == 200
             return
         time.sleep(0.2)
     raise AssertionError(f"not ready:\n{house.log.read_text()[-4000:]}")
@@ -133,7 +140,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         finally:
             process.send_signal(signal.SIGINT)
             try:
-                process.wait(60)
+                process.wait(180)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise

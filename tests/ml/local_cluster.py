@@ -32,10 +32,7 @@ def started(folder: Path, *, workers: int = 2) -> Iterator[str]:
         )
     ]
     try:
-        until = time.monotonic() + PATIENCE_SECONDS
-        while not where.exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        address: str = json.loads(where.read_text())["address"]
+        address = address_in(where)
         with distributed.Client(address, set_as_default=False) as client:
             client.wait_for_workers(workers, timeout=PATIENCE_SECONDS)
         yield address
@@ -44,6 +41,18 @@ def started(folder: Path, *, workers: int = 2) -> Iterator[str]:
             process.terminate()
         for process in reversed(processes):
             _ended(process)
+
+
+def address_in(file: Path) -> str:
+    """The address that a scheduler writes down, once it has written all of it."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return json.loads(file.read_text())["address"]
+        except (FileNotFoundError, json.JSONDecodeError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
 
 
 def _ended(process: "subprocess.Popen[bytes]") -> None:
