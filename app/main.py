@@ -23,6 +23,7 @@ from app.kernel.clock import Clock, system_clock
 from app.kernel.config import Settings, load_settings
 from app.kernel.crypto import Vault
 from app.kernel.db import Database
+from app.kernel.forwarding import Forwarding
 from app.kernel.live import WAKE_CHANNEL, Live
 from app.kernel.log import configure_logs, logger
 from app.kernel.news import News
@@ -90,6 +91,7 @@ class Web(FastAPI):
         self,
         graphql: ASGIApp,
         sockets: ASGIApp,
+        forwarding: Forwarding,
         lifespan: Callable[["Web"], AbstractAsyncContextManager[None]],
     ) -> None:
         """Serve GraphQL at /graphql by applications of its own for requests and for sockets."""
@@ -97,6 +99,7 @@ class Web(FastAPI):
             title="Linli", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
         )
         self._graphql = {"http": graphql, "websocket": sockets}
+        self._forwarding = forwarding
         # Behind a proxy that sets a root path the address is longer, and the router knows how.
         self.router.routes.append(Route(GRAPHQL_PATH, graphql))
         self.router.routes.append(WebSocketRoute(GRAPHQL_PATH, sockets))
@@ -104,6 +107,8 @@ class Web(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or serve one socket."""
         graphql = self._graphql.get(scope["type"])
+        if graphql is not None:
+            self._forwarding.apply(scope)
         if graphql is not None and scope["path"] == GRAPHQL_PATH:
             await graphql(scope, receive, send)
         else:
@@ -132,7 +137,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
 
     registry = CollectorRegistry()
     edge = GraphQLEdge(held.resources, registry, held.redis)
-    app = Web(_cross_origin(edge, settings), Sockets(edge), lifespan)
+    forwarding = Forwarding(settings.trusted_proxies, held.redis)
+    app = Web(_cross_origin(edge, settings), Sockets(edge), forwarding, lifespan)
     if settings.env != "production":
         app.router.routes.extend(fake_routes())
         app.mount("/graphiql", StaticFiles(directory=GRAPHIQL), name="graphiql")

@@ -31,9 +31,9 @@ def serve() -> None:
             port=found.port,
             log_config=None,
             access_log=False,
-            # Whose X-Forwarded-For is believed: nobody's by default, not even this machine's.
-            proxy_headers=bool(found.trusted_proxies),
-            forwarded_allow_ips=found.trusted_proxies,
+            # Whose X-Forwarded-For is believed is for the application to say: uvicorn believes
+            # this machine's by default, and of several entries the first, which anybody can write.
+            proxy_headers=False,
             ws=SocketProtocol,
             timeout_graceful_shutdown=5,
             server_header=False,

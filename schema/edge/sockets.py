@@ -17,6 +17,7 @@ from schema.edge.connection import TRY_LATER, Connection, Receive
 from schema.edge.exchanges import locale_of
 from schema.edge.messages import PROTOCOL
 from schema.edge.wire import Send, wire_of
+from schema.engine.throttle import network_of
 
 if TYPE_CHECKING:
     from schema.edge.http import GraphQLEdge
@@ -92,7 +93,8 @@ class Sockets:
 
     def count_in(self, connection: Connection, caller: Caller, address: str | None) -> bool:
         """Count a socket under its caller; False if they have too many."""
-        party = address if isinstance(caller, Anonymous) else caller.id
+        # An address of IPv6 is no more than a name that its owner gives themselves.
+        party = address and network_of(address) if isinstance(caller, Anonymous) else caller.id
         if self._parties[party] >= self._most_of_one:
             return False
         self._parties[party] += 1
