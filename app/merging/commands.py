@@ -40,10 +40,12 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("identities", members.merge),
     ("orders", orders.merge),
     ("points", points.merge),
+    # A drop takes the coupon that goes back into its stock before the template's limit over both
+    # takes it for the batch; and drops are locked before coupons, as by claims.
+    ("drops", drops.merge),
     ("coupons", coupons.merge),
     ("tiers", tiers.merge),
     ("gifts", gifts.merge),
-    ("drops", drops.merge),
     ("segments", segments.merge),
     ("alerts", churn.merge),
     ("campaigns", campaigns.merge),

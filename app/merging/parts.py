@@ -134,7 +134,9 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         "benefit_use": _moves(erased={"note": Blank.NULL, "reversal_reason": Blank.DASH}),
         "tier_move": Part(Merges.END, "a plan", withheld="a plan of staff's"),
         # Segments and churn.
-        "member_stage": Part(Merges.END, "judged anew from the orders of both"),
+        "member_stage": Part(
+            Merges.END, "judged anew from the orders of both", hidden=("orders_digest",)
+        ),
         "stage_transition": Part(Merges.STAY, "the life cycle of the one id until it ended"),
         "silence_episode": _moves(),
         "churn_score": Part(Merges.END, "scored anew", withheld=_OURS),

@@ -275,6 +275,27 @@ async def test_a_merge_gives_way_long_before_anybody_is_in_a_deadlock(database: 
     assert await count(database, sql) >= 5 * PATIENCE_MS
 
 
+async def test_one_of_two_claims_goes_back_into_the_stock_though_a_member_may_have_one_coupon(
+    database: Database,
+) -> None:
+    gone, stays = await pair(database)
+    async with database.begin() as tx:
+        template = await make_coupons.template(tx, per_member=1)
+        batch = await make_coupons.batch(tx, template_id=template.id, quantity=10)
+        drop = await make_drops.open_drop(tx, stock=10, batch_id=batch.id)
+        for one in (stays, gone):
+            await drops.claim(tx, drop_id=drop.id, member_id=one)
+    await merge(database, gone, stays)
+    async with database.read() as read:
+        assert (await drops.by_id(read, [drop.id]))[drop.id].remaining == 9
+    async with database.begin() as tx:
+        await drops.close_drop(tx, drop_id=drop.id)
+    async with database.read() as read:
+        found = (await coupons.batches_by_id(read, [batch.id]))[batch.id]
+        assert (found.granted, found.set_aside) == (1, 0)
+        assert found.reserved_fen == template.max_discount_fen
+
+
 async def test_claims_of_both_during_a_merge_leave_one(database: Database) -> None:
     gone, stays = await pair(database)
     async with database.begin() as tx:
