@@ -156,7 +156,8 @@ async def test_the_caller_is_counted_and_not_what_they_say(house: House) -> None
     for number, (seen_as, counted) in enumerate(SEEN.items()):
         before = await house.guesses()
         async with balancer(house.port, seen_as, own_line=number % 2 == 0) as port:
-            reply = await house.ask(port, headers=spoofed[: number % 3])
+            query = LOGIN.replace("nobody", f"nobody{number}")
+            reply = await house.ask(port, query, spoofed[: number % 3])
         assert reply["data"]["staffLogin"]["code"] == "LOGIN_REFUSED"
         assert await house.guesses() - before == {counted: 1}, seen_as
     assert await house.counted() == set(SEEN.values())
