@@ -2,7 +2,6 @@
 
 import csv
 import json as json_text
-import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.backtest_report import day, plain, show
+from cli.language import reader_language
 
 if TYPE_CHECKING:
     from ml.backtest import Report
@@ -180,11 +180,9 @@ def _run(
 def _images(report: "Report", folder: Path | None, lang: Literal["en", "zh"] | None) -> list[Path]:
     if folder is None:
         return []
-    from ml.drawing import language_of
     from ml.plots import draw
 
-    locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
-    return draw(report, folder, lang or language_of(locale))
+    return draw(report, folder, lang or reader_language())
 
 
 def _dump(path: Path, facts: "Facts", report: "Report") -> None:

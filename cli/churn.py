@@ -2,7 +2,6 @@
 
 import asyncio
 import json as json_text
-import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from app.kernel.config import Settings
 from cli.instants import as_of_or_data_end
+from cli.language import reader_language
 from cli.models import show_evidence
 from cli.session import open_database, open_stores
 from cli.starting import SAYS
@@ -256,7 +256,7 @@ def _show_scores(scored: "Scored", top: list[_Open]) -> None:
     table = Table(title=f"Most likely to place no order within {scored.horizon_days} days")
     for heading in ("member", "level", "probability", "next order in", "reasons"):
         table.add_column(heading)
-    words, late = _language(), f"over {churn.LONGEST_WAIT} days"
+    words, late = reader_language(), f"over {churn.LONGEST_WAIT} days"
     for one in top:
         row = one.alert
         reasons = "\n".join(str(reason[words]) for reason in row.reasons)
@@ -265,10 +265,3 @@ def _show_scores(scored: "Scored", top: list[_Open]) -> None:
             days = f"{one.days:.0f} days"
         table.add_row(one.nickname, row.state.value, f"{row.probability:.0%}", days, reasons)
     out.print(table)
-
-
-def _language() -> str:
-    """The reasons' language, as the terminal's environment asks for."""
-    names = ("LC_ALL", "LC_MESSAGES", "LANG")
-    asked = next((os.environ[name] for name in names if os.environ.get(name)), "")
-    return "zh" if asked.startswith("zh") else "en"

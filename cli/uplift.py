@@ -2,7 +2,6 @@
 
 import csv
 import json as json_text
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from cli.language import reader_language
 
 if TYPE_CHECKING:
     from ml.trials import Read
@@ -70,11 +71,9 @@ def uplift(
             found = learn(read.trial)
             effect = across_folds(read.trial, LEARNERS[found.judgement.learner])
         if plot is not None:
-            from ml.drawing import language_of
             from ml.uplift_plot import draw
 
-            locale = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
-            draw(read.trial, effect, found.judgement, plot, lang or language_of(locale))
+            draw(read.trial, effect, found.judgement, plot, lang or reader_language())
         if dump is not None:
             _dump(dump, effect.tolist())
     except ModelError as error:

@@ -31,15 +31,6 @@ ORANGE: Final = "#e69f00"
 GREY: Final = "#888888"
 
 
-def language_of(locale: str) -> Language:
-    """Chinese where a locale's name begins with zh, else English.
-
-    >>> language_of("zh_CN.UTF-8"), language_of("C"), language_of("")
-    ('zh', 'en', 'en')
-    """
-    return "zh" if locale.lower().startswith("zh") else "en"
-
-
 def save(path: Path, paint: Callable[[Axes], None], *, title: str, note: str = "") -> Path:
     """Draw one picture on one pair of axes and write it as PNG, wholly; folders are made."""
     from matplotlib import font_manager, rc_context

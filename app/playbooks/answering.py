@@ -16,7 +16,7 @@ from sqlalchemy.types import Uuid
 from app.kernel.db import Tx
 from app.playbooks.features import AS_JSON, FACTS, PLAYBOOK_OF_ALERT
 from app.playbooks.giving import carry_out
-from app.playbooks.rules import POINT_FEN, sql_arm, sql_audience
+from app.playbooks.rules import POINT_FEN, sql_arm, sql_audience, sql_measure
 from app.playbooks.tables import PlaybookTask, TaskState
 
 AT_ONCE = 500
@@ -68,12 +68,7 @@ _ACT = text(
                        <= t.contact_fen + coalesce(t.points, 0) * {POINT_FEN},
                    false) AS left_alone
         FROM drawn
-        LEFT JOIN LATERAL (
-            SELECT * FROM playbook_measure one
-            WHERE one.playbook_id = drawn.playbook_id AND one.level = drawn.level
-              AND one.audience IN (drawn.audience, 'OTHERS')
-            ORDER BY one.audience = 'OTHERS' LIMIT 1
-        ) t ON true
+        {sql_measure("drawn.playbook_id", "drawn.level", "drawn.audience")}
     ), judged AS (
         SELECT planned.*, CASE
             WHEN arm <> 'TREATED' THEN 'HELD_OUT'

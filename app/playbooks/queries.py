@@ -12,7 +12,7 @@ from sqlalchemy.types import Uuid
 
 from app.churn import OPEN_STATES, ChurnAlert
 from app.kernel.db import Read
-from app.playbooks.rules import POINT_FEN, sql_arm, sql_audience
+from app.playbooks.rules import POINT_FEN, sql_arm, sql_audience, sql_measure
 from app.playbooks.tables import (
     AlertRank,
     Audience,
@@ -197,12 +197,7 @@ _PREVIEW = text(
                AS cost_fen,
            b.quantity - b.granted - b.set_aside AS coupons_left
     FROM met
-    LEFT JOIN LATERAL (
-        SELECT * FROM playbook_measure one
-        WHERE one.playbook_id = met.id AND one.level = met.level
-          AND one.audience IN (met.audience, 'OTHERS')
-        ORDER BY one.audience = 'OTHERS' LIMIT 1
-    ) t ON true
+    {sql_measure("met.id", "met.level", "met.audience")}
     LEFT JOIN coupon_batch b ON b.id = t.batch_id
     LEFT JOIN coupon_template c ON c.id = b.template_id
     ORDER BY met.id, met.level, met.audience

@@ -133,3 +133,15 @@ def priority_fen(loss_fen: int, value_fen: int, effect: float | None) -> int:
     (400, 1200)
     """
     return round(loss_fen * UNKNOWN_EFFECT if effect is None else value_fen * effect)
+
+
+def sql_measure(playbook_id: str, level: str, audience: str) -> str:
+    """A lateral join `t` of the measure for an audience at a level: its own, or that for OTHERS."""
+    return f"""
+        LEFT JOIN LATERAL (
+            SELECT * FROM playbook_measure one
+            WHERE one.playbook_id = {playbook_id} AND one.level = {level}
+              AND one.audience IN ({audience}, 'OTHERS')
+            ORDER BY one.audience = 'OTHERS' LIMIT 1
+        ) t ON true
+    """

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -67,6 +68,28 @@ def _chosen(values: F32, own: I64) -> F32:
     return values[own]
 
 
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """Rows as they lie on the workers, part by part, with `labels` as xgboost names them."""
+
+    held: "Sequence[Future[F32]]"
+    labels: Mapping[str, Sequence[Any]]
+    columns: int
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many rows each part has."""
+        return [len(one) for one in next(iter(self.labels.values()))]
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """What shall be grown of rows: xgboost's parameters, and how many rounds."""
+
+    parameters: Mapping[str, Any]
+    rounds: int
+
+
 def regress(
     parts: Parts, held: "Sequence[Future[F32]]", places: Sequence[I64], outcome: F64
 ) -> Logistic:
@@ -105,62 +128,46 @@ def _squares(values: F32, mean: F64) -> tuple[F64]:
     return (logistic.squares(values, mean),)
 
 
-def boost(
-    parts: Parts, held: "Sequence[Future[F32]]", outcome: Sequence[F64], columns: int, *, seed: int
-) -> Booster:
-    """`ml.booster.fit` with the rows where they are.
+def boost(parts: Parts, rows: Laid, *, seed: int) -> Booster:
+    """`ml.booster.fit` with the rows, whose label is their outcome, where they are.
 
     The sketch of the columns and the rows drawn for a tree depend on how they lie on workers, so
     the trees are near those of one machine, not the same.
     """
-    return grown(parts, held, {"label": outcome}, columns, PARAMETERS | {"seed": seed}, ROUNDS)
+    return grown(parts, rows, Growth(PARAMETERS | {"seed": seed}, ROUNDS))
 
 
-def boost_waits(
-    parts: Parts,
-    held: "Sequence[Future[F32]]",
-    days: Sequence[F64],
-    came: Sequence[Bools],
-    columns: int,
-    *,
-    seed: int,
-) -> Booster:
+def boost_waits(parts: Parts, rows: Laid, *, seed: int) -> Booster:
     """`ml.booster.fit_waits` with the rows where they are; near those of one machine as well."""
+    return grown(parts, rows, Growth(PARAMETERS | WAITS | {"seed": seed}, WAIT_ROUNDS))
+
+
+def bounds(days: Sequence[F64], came: Sequence[Bools]) -> dict[str, Sequence[F64]]:
+    """Labels of waits that may not have ended: between how many days each is."""
     longest = [np.where(ended, wait, np.inf) for wait, ended in zip(days, came, strict=True)]
-    bounds = {"label_lower_bound": days, "label_upper_bound": longest}
-    return grown(parts, held, bounds, columns, PARAMETERS | WAITS | {"seed": seed}, WAIT_ROUNDS)
+    return {"label_lower_bound": days, "label_upper_bound": longest}
 
 
 class _Lost(Exception):
     """A worker that trees were growing on has gone."""
 
 
-def grown(
-    parts: Parts,
-    held: "Sequence[Future[F32]]",
-    labels: Mapping[str, Sequence[Any]],
-    columns: int,
-    parameters: dict[str, Any],
-    rounds: int,
-) -> Booster:
-    """Trees of rows whose `labels` lie by part, as xgboost names them.
+def grown(parts: Parts, rows: Laid, growth: Growth) -> Booster:
+    """Trees of rows that lie by part.
 
     Begun anew when a worker dies: what it held is made again, and workers that still wait for it
     are started anew, since xgboost would let them wait for minutes.
     """
     from xgboost.core import XGBoostError
 
-    sizes = [len(one) for one in next(iter(labels.values()))]
     client = parts.client
     until = time.monotonic() + _LONGEST
     for _ in range(_TRIES):
         await_workers(client)
-        parts.wait(held)
+        parts.wait(rows.held)
         try:
             with client.as_current():
-                found: Any = client.sync(
-                    _grow, client, held, labels, sizes, columns, parameters, rounds, until
-                )
+                found: Any = client.sync(_grow, client, rows, growth, until)
             return Booster(found["booster"])
         except TimeoutError as error:
             raise NoCluster(f"Trees did not grow within {_LONGEST / 60:.0f} minutes.") from error
@@ -197,20 +204,9 @@ def _keys(worker: Any) -> list[str]:
     return [str(key) for key in dict(worker.active_threads).values()]
 
 
-async def _grow(
-    client: "Client",
-    held: "Sequence[Future[F32]]",
-    labels: Mapping[str, Sequence[Any]],
-    sizes: list[int],
-    columns: int,
-    parameters: dict[str, Any],
-    rounds: int,
-    until: float,
-) -> Any:
+async def _grow(client: "Client", rows: Laid, growth: Growth, until: float) -> Any:
     """One try, given up as soon as a worker is missing: xgboost would wait for it for long."""
-    growing = asyncio.ensure_future(
-        _train(client, held, labels, sizes, columns, parameters, rounds)
-    )
+    growing = asyncio.ensure_future(_train(client, rows, growth))
     scheduler: Any = client.scheduler
     there = set(await scheduler.ncores())
     try:
@@ -228,36 +224,33 @@ async def _grow(
             await growing
 
 
-async def _train(
-    client: "Client",
-    held: "Sequence[Future[F32]]",
-    labels: Mapping[str, Sequence[Any]],
-    sizes: list[int],
-    columns: int,
-    parameters: dict[str, Any],
-    rounds: int,
-) -> Any:
+async def _train(client: "Client", rows: Laid, growth: Growth) -> Any:
     import dask.array as da
     from dask import delayed
     from xgboost import dask as spread
     from xgboost.collective import Config
 
+    sizes = rows.sizes
     some = [place for place, size in enumerate(sizes) if size]
     lazily: Any = delayed
     array: Any = da
-    rows = array.concatenate(
+    values = array.concatenate(
         [
-            array.from_delayed(lazily(held[place]), (sizes[place], columns), np.float32)
+            array.from_delayed(lazily(rows.held[place]), (sizes[place], rows.columns), np.float32)
             for place in some
         ]
     )
     own = {
         name: array.concatenate([array.from_array(parts[place], sizes[place]) for place in some])
-        for name, parts in labels.items()
+        for name, parts in rows.labels.items()
     }
-    matrix: Any = spread.DaskQuantileDMatrix(client, rows, missing=np.nan, max_bin=MAX_BIN, **own)
+    matrix: Any = spread.DaskQuantileDMatrix(client, values, missing=np.nan, max_bin=MAX_BIN, **own)
     patience = Config(timeout=_SILENCE, tracker_timeout=_SILENCE)
     trained: Any = spread.train(
-        client, parameters, await matrix, num_boost_round=rounds, coll_cfg=patience
+        client,
+        dict(growth.parameters),
+        await matrix,
+        num_boost_round=growth.rounds,
+        coll_cfg=patience,
     )
     return await trained

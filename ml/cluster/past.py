@@ -116,7 +116,8 @@ class ClusterPast(Past):
         if len(rows.outcome) < self._spread_from:
             return self._whole(fitting.boost_whole, held, (rows.outcome,), seed, threads)
         own = [rows.outcome[place] for place in held.places]
-        return fitting.boost(self.parts, held.held, own, len(rows.names), seed=seed)
+        laid = fitting.Laid(held.held, {"label": own}, len(rows.names))
+        return fitting.boost(self.parts, laid, seed=seed)
 
     def boost_waits(self, rows: Rows, *, as_of: int, threads: int = 1) -> Booster:
         """Trees for the logarithm of the days that the rows' members waited, as of an instant."""
@@ -128,7 +129,8 @@ class ClusterPast(Past):
         if len(rows.outcome) < self._spread_from:
             whole = (looking.placed(days, held.places), looking.placed(came, held.places))
             return self._whole(fitting.boost_waits_whole, held, whole, seed, threads)
-        return fitting.boost_waits(self.parts, held.held, days, came, len(rows.names), seed=seed)
+        laid = fitting.Laid(held.held, fitting.bounds(days, came), len(rows.names))
+        return fitting.boost_waits(self.parts, laid, seed=seed)
 
     def _whole(self, work: Any, rows: SpreadRows, labels: tuple[Any, ...], *given: Any) -> Any:
         """Work on all rows by one worker."""

@@ -1,6 +1,5 @@
 """Two worker processes answer as one machine does, also when one of them is killed."""
 
-import json
 import os
 import signal
 import subprocess
@@ -217,9 +216,8 @@ def test_a_worker_that_dies_under_its_trees_costs_a_new_start(workers: str) -> N
         outcome = [rows.outcome[place] for place in rows.places]
         began = time.monotonic()
         with _Killer(parts, 0.6) as killer:
-            found = fitting.grown(
-                parts, rows.held, {"label": outcome}, len(rows.names), PARAMETERS, rounds
-            )
+            laid = fitting.Laid(rows.held, {"label": outcome}, len(rows.names))
+            found = fitting.grown(parts, laid, fitting.Growth(PARAMETERS, rounds))
         assert killer.victim, "trees grew for too short a time to kill one who grew them"
         left: Any = parts.client.run(os.getpid)
         assert killer.victim not in left.values()
@@ -242,14 +240,11 @@ def test_a_scheduler_that_dies_is_said_and_nothing_hangs(tmp_path: Path) -> None
         )
     )
     try:
-        until = time.monotonic() + 60
-        while not where.exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        address = json.loads(where.read_text())["address"]
+        address = local_cluster.address_in(where)
         began = time.monotonic()
         with pytest.raises(NoCluster, match="scheduler"):
             _work_on(address, until=threading.Timer(1.0, scheduler.kill))
-        assert time.monotonic() - began < 60
+        assert time.monotonic() - began < 150
     finally:
         for process in (worker, scheduler):
             process.kill()
@@ -275,8 +270,10 @@ def test_the_part_of_a_killed_worker_is_read_again(workers: str, facts: Facts) -
     with cluster.opened(workers, reader, reader.bounds(), as_of=AS_OF) as parts:
         before = parts.each(_count)
         victim = before[0][1]
-        threading.Timer(0.7, os.kill, (victim, signal.SIGKILL)).start()
+        killer = threading.Timer(0.7, os.kill, (victim, signal.SIGKILL))
+        killer.start()
         after = parts.each(_count)
+        killer.join()
         assert [number for number, _ in after] == [number for number, _ in before]
         assert victim not in {pid for _, pid in parts.each(_count)}
     assert sum(number for number, _ in before) == (facts.order_at < AS_OF).sum()
@@ -291,10 +288,10 @@ def test_what_a_killed_run_had_locked_is_free_for_the_next(workers: str) -> None
         "MultiLock(sorted(client.nthreads()), client=client).acquire()\n"
         "os._exit(0)\n"
     )
-    subprocess.run([sys.executable, "-c", lock, workers], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", lock, workers], check=True, timeout=180)
     with cluster.connected(workers) as client:
         lock = distributed.MultiLock(connecting.workers(client), client=client)
-        assert lock.acquire(timeout=5)
+        assert lock.acquire(timeout=60)
         lock.release()
 
 
@@ -346,7 +343,7 @@ def test_without_a_cluster_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None
         cluster.connected("tcp://127.0.0.1:9", seconds=1),
     ):
         pass
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     for address in ("nonsense", "http://127.0.0.1:9", "tcp://127.0.0.1:port"):
         with pytest.raises(NoCluster), cluster.connected(address, seconds=1):
             pass
