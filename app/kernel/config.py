@@ -23,6 +23,10 @@ _KNOWN_PASSWORDS = frozenset(
         *("postgres", "redis", "root", "secret", "test"),
     ]
 )
+DEVELOPMENT_APP = "wx-linli-development"
+FAKE_WECHAT = "/dev/wechat"
+DEVELOPMENT_KEYS = ("tokens", "personal data", "blind index")
+LEAST_BYTES = 16
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+\Z")
 
 
@@ -74,7 +78,7 @@ class Settings(BaseSettings):
     index_key: SecretStr = SecretStr(_development_key("blind index"))
 
     wechat_base_url: str | None = None
-    wechat_app_id: str = "wx-linli-development"
+    wechat_app_id: str = DEVELOPMENT_APP
     wechat_secret: SecretStr = SecretStr("development")
 
     @field_validator("time_zone")
@@ -169,19 +173,27 @@ class Settings(BaseSettings):
     def _no_development_secrets(self) -> "Settings":
         if self.env != "production":
             return self
-        known = ("token_keys", "crypto_keys", "index_key", "wechat_secret")
+        rings = ("token_keys", "crypto_keys", "index_key")
         weak = [
             f"{PREFIX}{name.upper()}"
-            for name in known
-            if _is_development(getattr(self, name).get_secret_value())
+            for name in rings
+            if _has_known_key(getattr(self, name).get_secret_value())
         ]
+        if _is_known(self.wechat_secret.get_secret_value()):
+            weak.append(f"{PREFIX}WECHAT_SECRET")
+        if not self.wechat_app_id.strip() or self.wechat_app_id == DEVELOPMENT_APP:
+            weak.append(f"{PREFIX}WECHAT_APP_ID")
+        if FAKE_WECHAT in (self.wechat_base_url or ""):
+            # Whoever can reach it is signed in as whom they like.
+            weak.append(f"{PREFIX}WECHAT_BASE_URL")
         weak += [
             f"{PREFIX}{name.upper()}"
             for name in ("database_url", "read_database_url", "redis_url")
             if _has_known_password(getattr(self, name))
         ]
         if weak:
-            raise ValueError(f"production needs secrets of its own for {', '.join(weak)}")
+            names = ", ".join(weak)
+            raise ValueError(f"production needs secrets of its own for {names} 生产环境须自行设置")
         return self
 
     @property
@@ -202,7 +214,7 @@ class Settings(BaseSettings):
             return self.wechat_base_url.rstrip("/")
         if self.env == "production":
             return "https://api.weixin.qq.com"
-        return f"http://{self.host}:{self.port}/dev/wechat"
+        return f"http://{self.host}:{self.port}{FAKE_WECHAT}"
 
 
 def _has_known_password(url: str | None) -> bool:
@@ -211,9 +223,21 @@ def _has_known_password(url: str | None) -> bool:
     return password is not None and password.casefold() in _KNOWN_PASSWORDS
 
 
-def _is_development(value: str) -> bool:
-    parts = (part.strip() for part in value.split(","))
-    return value == "development" or any(part.startswith("dev:") for part in parts)
+def _is_known(secret: str) -> bool:
+    """True of a secret that is none: not set, or out of a manual."""
+    return not secret.strip() or secret.strip().casefold() in _KNOWN_PASSWORDS
+
+
+def _has_known_key(text: str) -> bool:
+    """True of a ring with one of our development keys, whatever it is called, or a made-up key."""
+    known = set[bytes]()
+    for purpose in DEVELOPMENT_KEYS:
+        known.update(parse_keys(_development_key(purpose)).values())
+    ring = parse_keys(text)
+    # Of 32 random bytes hardly ever fewer than 25 are different.
+    return "dev" in ring or any(
+        key in known or len(set(key)) < LEAST_BYTES for key in ring.values()
+    )
 
 
 def parse_keys(text: str) -> dict[str, bytes]:

@@ -250,8 +250,8 @@ async def test_the_command_answers_in_json_and_refuses_plainly(
     other = await _command(settings, "--members", "61")
     assert other[0] == 1
     assert "--members 60 --months 1 --seed 1" in " ".join(other[2].split())
-    keys = {name: f"own:{b64encode(bytes(32)).decode()}" for name in SECRETS}
-    secret = {"LINLI_WECHAT_SECRET": "own", "LINLI_ENV": "production"}
+    keys = {name: f"own:{b64encode(bytes(range(32))).decode()}" for name in SECRETS}
+    secret = {"LINLI_WECHAT_APP_ID": "wx1", "LINLI_WECHAT_SECRET": "own", "LINLI_ENV": "production"}
     inside = await _command(settings, **keys, **secret)
     assert inside[0] == 1
     assert "LINLI_ENV=production" in inside[2]

@@ -1,8 +1,26 @@
 """Settings: refused at start with the name and what it may be."""
 
+from base64 import b64encode
+
 import pytest
 
-from app.kernel.config import BadSettings, Settings, load_settings, parse_keys
+from app.kernel.config import (
+    DEVELOPMENT_KEYS,
+    BadSettings,
+    _development_key,
+    load_settings,
+    parse_keys,
+)
+
+KEY = "k1:" + b64encode(bytes(range(32))).decode()
+SECRETS = {
+    "LINLI_TOKEN_KEYS": KEY,
+    "LINLI_CRYPTO_KEYS": KEY,
+    "LINLI_INDEX_KEY": KEY,
+    "LINLI_WECHAT_APP_ID": "wx1234567890abcdef",
+    "LINLI_WECHAT_SECRET": "of our own",
+}
+PRODUCTION = SECRETS | {"LINLI_ENV": "production"}
 
 
 @pytest.fixture(autouse=True)
@@ -46,28 +64,65 @@ def test_several_wrong_values_are_all_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert {"LINLI_PORT", "LINLI_POOL_SIZE"} <= set(str(refused.value).replace(":", " ").split())
 
 
-def test_production_refuses_development_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LINLI_ENV", "production")
-    with pytest.raises(BadSettings) as refused:
-        load_settings()
-    for name in ("LINLI_TOKEN_KEYS", "LINLI_CRYPTO_KEYS", "LINLI_INDEX_KEY", "LINLI_WECHAT_SECRET"):
-        assert name in str(refused.value)
-    key = "k1:" + "A" * 43 + "="
-    for name in ("TOKEN_KEYS", "CRYPTO_KEYS", "INDEX_KEY"):
-        monkeypatch.setenv(f"LINLI_{name}", key)
-    monkeypatch.setenv("LINLI_WECHAT_SECRET", "real")
+@pytest.fixture
+def production(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that a production starts with."""
+    for name, value in PRODUCTION.items():
+        monkeypatch.setenv(name, value)
     assert load_settings().env == "production"
 
 
-def test_a_development_key_hidden_in_a_ring_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = Settings(_env_file=None).crypto_keys.get_secret_value()
+@pytest.mark.usefixtures("production")
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("value", [None, "", " "])
+def test_production_wants_each_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str | None
+) -> None:
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BadSettings, match=name):
+        load_settings()
+
+
+def test_production_names_all_that_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINLI_ENV", "production")
-    good = "k1:" + "A" * 43 + "="
-    for name in ("TOKEN_KEYS", "INDEX_KEY"):
-        monkeypatch.setenv(f"LINLI_{name}", good)
-    monkeypatch.setenv("LINLI_WECHAT_SECRET", "real")
-    monkeypatch.setenv("LINLI_CRYPTO_KEYS", f"{good}, {known}")
-    with pytest.raises(BadSettings, match="LINLI_CRYPTO_KEYS"):
+    with pytest.raises(BadSettings) as refused:
+        load_settings()
+    assert all(name in str(refused.value) for name in SECRETS)
+
+
+@pytest.mark.usefixtures("production")
+@pytest.mark.parametrize("name", [name for name in SECRETS if "KEY" in name])
+@pytest.mark.parametrize("purpose", DEVELOPMENT_KEYS)
+def test_a_development_key_is_refused_whatever_it_is_called_and_wherever_it_stands(
+    monkeypatch: pytest.MonkeyPatch, name: str, purpose: str
+) -> None:
+    known = _development_key(purpose)
+    renamed = known.replace("dev:", "k2:")
+    zeros = "k2:" + "A" * 43 + "="
+    for ring in (known, renamed, f"{KEY}, {renamed}", f"{KEY},{zeros}", f"dev:{KEY[3:]}"):
+        monkeypatch.setenv(name, ring)
+        with pytest.raises(BadSettings, match=name):
+            load_settings()
+
+
+@pytest.mark.usefixtures("production")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LINLI_WECHAT_SECRET", "development"),
+        ("LINLI_WECHAT_SECRET", "ChangeMe"),
+        ("LINLI_WECHAT_APP_ID", "wx-linli-development"),
+        ("LINLI_WECHAT_BASE_URL", "http://127.0.0.1:8000/dev/wechat"),
+    ],
+)
+def test_production_does_without_what_development_has(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSettings, match=name):
         load_settings()
 
 
@@ -82,18 +137,36 @@ def test_production_refuses_passwords_out_of_manuals(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     scheme = "redis" if name == "REDIS_URL" else "postgresql"
-    key = "k1:" + "A" * 43 + "="
-    for secret in ("TOKEN_KEYS", "CRYPTO_KEYS", "INDEX_KEY"):
-        monkeypatch.setenv(f"LINLI_{secret}", key)
-    monkeypatch.setenv("LINLI_WECHAT_SECRET", "real")
     monkeypatch.setenv(f"LINLI_{name}", f"{scheme}://linli:Postgres@db.example/0")
     assert load_settings().env == "development"
-    monkeypatch.setenv("LINLI_ENV", "production")
+    for setting, value in PRODUCTION.items():
+        monkeypatch.setenv(setting, value)
     with pytest.raises(BadSettings, match=f"LINLI_{name}"):
         load_settings()
     for good in (f"{scheme}://linli:mP3xQ@db.example/0", f"{scheme}://db.example/0"):
         monkeypatch.setenv(f"LINLI_{name}", good)
         assert load_settings().env == "production"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis+cluster://",
+        "redis+cluster://a:7000,",
+        "redis+cluster://a:seven",
+        "redis+cluster://a:7000/3",
+        "unix+cluster:///run/redis",
+    ],
+)
+def test_a_cluster_has_nodes_with_names_and_one_database(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    for good in ("redis+cluster://a", "rediss+cluster://:secret@a:7000,[::1]:7001/0"):
+        monkeypatch.setenv("LINLI_REDIS_URL", good)
+        assert load_settings().redis_url == good
+    monkeypatch.setenv("LINLI_REDIS_URL", address)
+    with pytest.raises(BadSettings, match="LINLI_REDIS_URL"):
+        load_settings()
 
 
 def test_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
