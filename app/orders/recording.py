@@ -140,10 +140,10 @@ async def _stored(tx: Tx, source: str, rows: Sequence[Row]) -> dict[Key, StoredO
     for line in await tx.session.execute(LINES_OF_ORDERS, ids):
         back = line.refunded_quantity, line.refunded_fen
         lines[line.order_id].append(StoredLine(line.sku, line.quantity, line.paid_fen, *back))
-    refunds: dict[UUID | None, set[str]] = defaultdict(set)
+    refunds: dict[UUID | None, dict[str, int]] = defaultdict(dict)
     # Read again now that the orders are locked: another batch may have stored one meanwhile.
-    for (_, number), (order_id, _) in (await _refund_nos(tx, source, rows)).items():
-        refunds[order_id].add(number)
+    for (_, number), (order_id, _, fen) in (await _refund_nos(tx, source, rows)).items():
+        refunds[order_id][number] = fen
     return {
         (order.member_id, order.order_no): StoredOrder(
             id=order.id,
@@ -157,7 +157,7 @@ async def _stored(tx: Tx, source: str, rows: Sequence[Row]) -> dict[Key, StoredO
             late=order.late,
             spoiled=order.spoiled,
             complaint=order.complaint,
-            refund_nos=frozenset(refunds[order.id]),
+            refund_nos=refunds[order.id],
         )
         for order in found
     }
@@ -165,14 +165,14 @@ async def _stored(tx: Tx, source: str, rows: Sequence[Row]) -> dict[Key, StoredO
 
 async def _refund_nos(
     tx: Tx, source: str, rows: Sequence[Row]
-) -> dict[Key, tuple[UUID | None, str | None]]:
-    """Which of the rows' refund numbers are stored, with the id and number of their order."""
+) -> dict[Key, tuple[UUID | None, str | None, int]]:
+    """Which of the rows' refund numbers are stored: the id and number of their order, the fen."""
     keys = [(row.member_id, item.refund_no) for row in rows for item in row.order.refunds]
     if not keys:
         return {}
     given = {"source": source, **_columns(("member_id", "refund_no"), keys)}
     found = await tx.session.execute(REFUND_NUMBERS, given)
-    return {(x.member_id, x.refund_no): (x.order_id, x.order_no) for x in found}
+    return {(x.member_id, x.refund_no): (x.order_id, x.order_no, x.amount_fen) for x in found}
 
 
 async def _write(tx: Tx, source: str, steps: Sequence[_Step], fresh: set[UUID]) -> None:

@@ -1,6 +1,6 @@
 """Decisions about reported orders and events: pure functions of plain values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -50,7 +50,8 @@ class StoredOrder:
     late: bool = False
     spoiled: bool = False
     complaint: bool = False
-    refund_nos: frozenset[str] = frozenset()
+    # What each known refund, by its number, gave back.
+    refund_nos: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def total_fen(self) -> int:
@@ -60,6 +61,8 @@ class StoredOrder:
 
 _INSTANTS: Final = ("paid_at", "settled_at", "cancelled_at", "promised_at", "delivered_at")
 _FLAGS: Final = ("late", "spoiled", "complaint")
+# Nothing of these comes before the order was placed.
+_AFTER_PLACING: Final = ("paid_at", "settled_at", "cancelled_at", "delivered_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +138,9 @@ def advance(stored: StoredOrder, given: ReportedOrder) -> Change | Complaint:
     """What the report adds to the stored order, which only ever moves forward.
 
     Instants and flags that are set stay as they are; refunds known by their number are passed
-    over. Complains of other lines, of refunds beyond what was paid, and of an order that would be
-    settled or refunded without having been paid.
+    over. Complains of other lines, of a refund's number with another amount, of refunds beyond what
+    was paid, of an order that would be settled or refunded without having been paid or before it
+    was, and of what happened before it was placed.
 
     >>> at = datetime(2026, 3, 1, tzinfo=UTC)
     >>> line = ReportedLine("A", "apple", 2, 500)
@@ -149,7 +153,10 @@ def advance(stored: StoredOrder, given: ReportedOrder) -> Change | Complaint:
         (x.sku, x.quantity, x.paid_fen) for x in given.lines
     ]:
         return Complaint.ORDER_DIFFERS
-    fresh = [item for item in given.refunds if item.refund_no not in stored.refund_nos]
+    known = stored.refund_nos
+    if any(known.get(item.refund_no, item.amount_fen) != item.amount_fen for item in given.refunds):
+        return Complaint.REFUND_NO_TAKEN
+    fresh = [item for item in given.refunds if item.refund_no not in known]
     if not _fits(stored, fresh):
         return Complaint.REFUND_EXCEEDS
     instants = {
@@ -157,9 +164,13 @@ def advance(stored: StoredOrder, given: ReportedOrder) -> Change | Complaint:
         for name in _INSTANTS
         if (value := getattr(given, name)) is not None and getattr(stored, name) is None
     }
-    is_paid = stored.paid_at is not None or "paid_at" in instants
-    if not is_paid and ("settled_at" in instants or fresh):
+    paid_at = stored.paid_at or instants.get("paid_at")
+    if paid_at is None and ("settled_at" in instants or fresh):
         return Complaint.NOT_PAID
+    after = [(instants.get(name), given.placed_at) for name in _AFTER_PLACING]
+    after += [(at, paid_at) for at in (instants.get("settled_at"), *(item.at for item in fresh))]
+    if any(at and before and at < before - CLOCK_SKEW for at, before in after):
+        return Complaint.BAD_INSTANT
     flags = {name for name in _FLAGS if getattr(given, name) and not getattr(stored, name)}
     return Change(instants, frozenset(flags), tuple(fresh))
 

@@ -44,7 +44,7 @@ LINES_OF_ORDERS = text(
 )
 REFUND_NUMBERS = text(
     """
-    SELECT f.member_id, f.refund_no, f.order_id, o.order_no
+    SELECT f.member_id, f.refund_no, f.order_id, o.order_no, f.amount_fen
     FROM refund f LEFT JOIN member_order o ON o.member_id = f.member_id AND o.id = f.order_id
     WHERE f.source = :source AND (f.member_id, f.refund_no) IN (
       SELECT * FROM unnest(CAST(:member_id AS uuid[]), CAST(:refund_no AS text[])))
