@@ -10,6 +10,8 @@ from cli.starting import SAYS
 # Orders that ended longer ago than this are a history that was imported, not a platform at work.
 LONG_PAST = timedelta(days=60)
 
+EARLIEST = date(1900, 1, 1)
+
 
 async def as_of_or_data_end(database: Database, text: str | None, zone: str) -> datetime:
     """The instant of `--as-of`; without it now, or the midnight after a history long past.
@@ -48,7 +50,11 @@ def parse_as_of(text: str | None, *, now: datetime, zone: str) -> datetime:
     except ValueError:
         day = None
     try:
-        instant = datetime.fromisoformat(text) if day is None else day_start(day, zone)
+        instant = (
+            datetime.fromisoformat(text)
+            if day is None
+            else day_start(max(day, EARLIEST - timedelta(days=1)), zone)
+        )
     except ValueError as error:
         raise ValueError(
             f"--as-of wants a day such as 2011-09-01 or an instant such as "
@@ -56,6 +62,8 @@ def parse_as_of(text: str | None, *, now: datetime, zone: str) -> datetime:
         ) from error
     if instant.tzinfo is None:
         raise ValueError("--as-of wants an offset with the time, such as 2011-09-01T03:00+08:00")
+    if instant.date() < EARLIEST:
+        raise ValueError(f"--as-of {text} is before any order: days begin with {EARLIEST}")
     if instant > now:
         raise ValueError(f"--as-of {text} is in the future")
     return instant

@@ -39,13 +39,20 @@ def connected(address: str, *, seconds: float = ANSWERS) -> "Generator[Client]":
             "Dask is not installed here: install the extra `linli[dask]` "
             "(requirements/dask.txt) on this machine and on every worker."
         ) from error
+
+    class Quiet(Client):
+        """Says nothing when it is forgotten: `with` closes it, and what never began needs none."""
+
+        def __del__(self) -> None:
+            """Nothing: the loop may be gone by then, and Dask would wait for it and complain."""
+
     # Its own tries to come back are in its log; who called gets one sentence.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         # Whether versions differ is looked at below, where it is no mere warning.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", VersionMismatchWarning)
-            client = Client(address, timeout=seconds, set_as_default=False)
+            client = Quiet(address, timeout=seconds, set_as_default=False)
     except (OSError, TimeoutError, ValueError, TypeError, ImportError) as error:
         raise NoCluster(
             f"No Dask scheduler answers at {address}. Start one with `dask scheduler`, or name "

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from app.kernel.clock import day_start
 from app.kernel.db import Database
 from cli.instants import LONG_PAST, as_of_or_data_end
@@ -28,3 +30,9 @@ async def test_a_history_is_looked_at_from_the_midnight_after_it(database: Datab
     midnight = day_start(datetime(2011, 9, 1, tzinfo=UTC).date(), ZONE)
     assert await as_of_or_data_end(database, None, ZONE) == midnight
     assert await as_of_or_data_end(database, "2011-05-01", ZONE) < midnight
+
+
+@pytest.mark.parametrize("text", ["0001-01-01", "1899-12-31", "0001-01-01T00:00+08:00"])
+async def test_a_day_before_all_orders_is_said(database: Database, text: str) -> None:
+    with pytest.raises(ValueError, match="is before any order"):
+        await as_of_or_data_end(database, text, ZONE)

@@ -209,15 +209,18 @@ def test_a_worker_that_dies_under_its_trees_costs_a_new_start(workers: str) -> N
     scheduler, may take the scheduler along; what happens then is the next test's."""
     reader = Reader(seed=2)
     whole = Past(shop(members=reader.members, seed=2).before(AS_OF), Plan())
-    cutoffs, rounds = whole.cutoffs(AS_OF)[:3], 1_000
+    cutoffs = whole.cutoffs(AS_OF)[:3]
     with cluster.opened(workers, reader, reader.bounds(), as_of=AS_OF) as parts:
         rows = ClusterPast(parts, Plan(), spread_from=0).rows(cutoffs)
         assert isinstance(rows, SpreadRows)
         outcome = [rows.outcome[place] for place in rows.places]
-        began = time.monotonic()
-        with _Killer(parts, 0.6) as killer:
-            laid = fitting.Laid(rows.held, {"label": outcome}, len(rows.names))
-            found = fitting.grown(parts, laid, fitting.Growth(PARAMETERS, rounds))
+        laid = fitting.Laid(rows.held, {"label": outcome}, len(rows.names))
+        for rounds in (1_000, 4_000, 16_000):  # longer, should the killer have come too late
+            began = time.monotonic()
+            with _Killer(parts, 0.6) as killer:
+                found = fitting.grown(parts, laid, fitting.Growth(PARAMETERS, rounds))
+            if killer.victim:
+                break
         assert killer.victim, "trees grew for too short a time to kill one who grew them"
         left: Any = parts.client.run(os.getpid)
         assert killer.victim not in left.values()
@@ -334,6 +337,23 @@ def test_a_worker_with_another_numpy_is_refused(workers: str, tmp_path: Path) ->
     finally:
         stray.kill()
         stray.wait(10)
+
+
+def test_nothing_is_said_behind_the_refusal() -> None:
+    """Dask's client would wait at the end of the process for a loop that is gone, and complain."""
+    program = """if True:
+        from ml.cluster import connected
+        from ml.errors import NoCluster
+        try:
+            with connected("tcp://127.0.0.1:1", seconds=0.3):
+                pass
+        except NoCluster:
+            print("no cluster")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("no cluster\n", "")
 
 
 def test_without_a_cluster_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
