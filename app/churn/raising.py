@@ -161,7 +161,8 @@ async def raise_alerts(tx: Tx, members: Sequence[UUID]) -> int:
         "as_of", ChurnAlert.as_of,
     )  # fmt: skip
     topics = literal([ALERTS_TOPIC], ARRAY(Text()))
-    facts = select(topics, payload).where(*fresh).order_by(ChurnAlert.probability.desc())
+    worst = (ChurnAlert.probability.desc(), ChurnAlert.id)
+    facts = select(topics, payload).where(*fresh).order_by(*worst)
     return await emit_each(tx, kind=RiskRaised.kind, source=facts)
 
 

@@ -19,10 +19,12 @@ from typing import Any
 import httpx2
 import pytest
 from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 ROOT = Path(__file__).parent.parent.parent
 READY_SECONDS = 150
 COMMAND_SECONDS = 300
+SUBPROTOCOL = Subprotocol("graphql-transport-ws")
 
 
 def free_port() -> int:
@@ -44,6 +46,7 @@ class House:
     url: str
     environment: dict[str, str]
     log: Path
+    following: int = 0
 
     def linli(self, *words: str) -> str:
         """Run a command beside it; answers what it printed."""
@@ -76,19 +79,33 @@ class House:
         assert "errors" not in body, body
         return body["data"]
 
+    async def followed(self) -> int:
+        """How many subscriptions the server has."""
+        async with httpx2.AsyncClient(timeout=30) as client:
+            told = (await client.get(f"{self.url}/metrics")).text
+        return int(told.split("\ngraphql_subscriptions_active ")[1].split(".")[0])
+
     @asynccontextmanager
     async def subscribe(
         self, document: str, variables: dict[str, Any], token: str
     ) -> AsyncGenerator[asyncio.Queue[dict[str, Any]]]:
-        """A subscription over a socket of its own; its data arrives in the queue."""
+        """A subscription over a socket of its own; its data arrives in the queue.
+
+        The server follows for it when the block begins: what happens from then on is told.
+        """
         arrived: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         address = self.url.replace("http", "ws") + "/graphql"
-        async with connect(address, subprotocols=["graphql-transport-ws"]) as wire:  # type: ignore[list-item]
+        async with connect(address, subprotocols=[SUBPROTOCOL], open_timeout=60) as wire:
             hello = {"authorization": f"Bearer {token}", "locale": "en"}
             await wire.send(json.dumps({"type": "connection_init", "payload": hello}))
             assert json.loads(await wire.recv())["type"] == "connection_ack"
             payload = {"query": document, "variables": variables}
+            self.following += 1
             await wire.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+
+            async with asyncio.timeout(60):
+                while await self.followed() != self.following:
+                    await asyncio.sleep(0.05)
 
             async def read() -> None:
                 async for text in wire:
@@ -102,6 +119,7 @@ class House:
                 yield arrived
             finally:
                 reading.cancel()
+                self.following -= 1
 
 
 def wait_until_ready(house: House, process: subprocess.Popen[bytes]) -> None:

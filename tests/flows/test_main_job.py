@@ -83,7 +83,7 @@ async def token_of(house: House, document: str, field: str, **variables: str) ->
 
 async def until(queue: "asyncio.Queue[dict[str, Any]]", wanted: Any, field: str) -> dict[str, Any]:
     """The first arriving update of which `wanted` is true."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             update = (await queue.get())[field]
             if wanted(update):
