@@ -8,7 +8,7 @@ from uuid import UUID
 import strawberry
 
 from app import churn
-from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from schema.churn_models import MOST_FEATURES, number_in
 from schema.context import Info
 from schema.enums import describe
@@ -118,10 +118,7 @@ class ChurnDriftQuery:
             int, strawberry.argument(description="How many nights, from 1 to 400.")
         ] = 30,
     ) -> ChurnDrift:
-        if not 1 <= nights <= MOST_NIGHTS:
-            raise InvalidInput(
-                field="nights", reason=f"1 to {MOST_NIGHTS}", reason_zh=f"1至{MOST_NIGHTS}"
-            )
+        check_within(nights, 1, MOST_NIGHTS, field="nights")
         async with info.context.read() as read:
             rows = await churn.nights(read, first=nights)
             models = await churn.models_of(read, rows)

@@ -6,7 +6,7 @@ from typing import Annotated
 import strawberry
 
 from app import churn
-from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from schema.context import Info
 from schema.fields import query
 from schema.guard import OFFICE
@@ -48,8 +48,7 @@ class ChurnTriggerQuery:
         info: Info,
         first: Annotated[int, strawberry.argument(description="How many, from 1 to 400.")] = 30,
     ) -> list[ChurnTriggerNight]:
-        if not 1 <= first <= MOST:
-            raise InvalidInput(field="first", reason=f"1 to {MOST}", reason_zh=f"1至{MOST}")
+        check_within(first, 1, MOST, field="first")
         async with info.context.read() as read:
             rows = await churn.triggers(read, first=first)
         names = ("as_of", "precision", "trigger", "share", "share_error", "rises", "days", "nights")

@@ -12,6 +12,7 @@ import orjson
 import strawberry
 
 from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -172,10 +173,7 @@ class Keyset(Generic[K]):
 
     def asked(self, first: int, after: str | None) -> Asked[K]:
         """What the arguments of a connection ask for. Raises InvalidInput."""
-        if not 1 <= first <= LARGEST_PAGE:
-            raise InvalidInput(
-                field="first", reason=f"1 to {LARGEST_PAGE}", reason_zh=f"1至{LARGEST_PAGE}"
-            )
+        check_within(first, 1, LARGEST_PAGE, field="first")
         position = None
         if after is not None:
             named = decode_cursor(after, *map(_exactly, self.order), *self.readers)

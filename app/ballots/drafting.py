@@ -15,6 +15,7 @@ from app.ballots.states import BallotMethod, BallotState, ResultsVisibility, Tie
 from app.ballots.tables import Ballot, BallotOption, RollEntry
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from app.kernel.text import checked_text
 
 
@@ -172,5 +173,4 @@ def _check_times(draft: Draft, now: datetime) -> None:
         )
     if draft.closes_at <= now:
         raise InvalidInput(field="closesAt", reason="it has passed", reason_zh="截止时间已过")
-    if not 0 <= draft.quorum_percent <= 100:
-        raise InvalidInput(field="quorumPercent", reason="0 to 100", reason_zh="0至100")
+    check_within(draft.quorum_percent, 0, 100, field="quorumPercent")

@@ -19,6 +19,7 @@ from app.coupons.rules import MAX_FEN, MOVES
 from app.coupons.tables import Batch, BatchState, CodeMode, Template, Validity
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from app.kernel.text import checked_text
 
 MAX_QUANTITY = 100_000_000
@@ -80,10 +81,7 @@ async def create_batch(
     template = await tx.session.get(Template, template_id)
     if template is None:
         raise TemplateNotFound()
-    if not 0 < quantity <= MAX_QUANTITY:
-        raise InvalidInput(
-            field="quantity", reason=f"1 to {MAX_QUANTITY}", reason_zh=f"1至{MAX_QUANTITY}"
-        )
+    check_within(quantity, 1, MAX_QUANTITY, field="quantity")
     if code_mode is CodeMode.BULK and quantity > MOST_CODES:
         raise InvalidInput(
             field="quantity",

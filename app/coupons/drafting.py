@@ -6,6 +6,7 @@ from datetime import datetime
 from app.coupons.rules import LONGEST_KEY, MAX_FEN
 from app.coupons.tables import Kind, ReturnPolicy, Validity
 from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from app.kernel.text import checked_text
 
 USUAL_DAYS = range(7, 15)
@@ -68,11 +69,12 @@ def _keys(texts: tuple[str, ...], field: str) -> tuple[str, ...]:
 
 def checked_cost(draft: TemplateDraft) -> int:
     """The most one coupon of a cleaned draft can take off, in fen. Raises InvalidInput."""
-    _within("value", draft.value, 1, 100 if draft.kind is Kind.PERCENT else MAX_FEN)
-    _within("thresholdFen", draft.threshold_fen, 0, MAX_FEN)
-    _within("perMember", draft.per_member, 1, 1000)
+    most = 100 if draft.kind is Kind.PERCENT else MAX_FEN
+    check_within(draft.value, 1, most, field="value")
+    check_within(draft.threshold_fen, 0, MAX_FEN, field="thresholdFen")
+    check_within(draft.per_member, 1, 1000, field="perMember")
     if draft.per_identity is not None:
-        _within("perIdentity", draft.per_identity, 1, 1000)
+        check_within(draft.per_identity, 1, 1000, field="perIdentity")
     _check_scope(draft)
     if draft.validity is Validity.ABSOLUTE:
         _check_absolute(draft)
@@ -90,7 +92,7 @@ def _cost(draft: TemplateDraft) -> int:
                 reason="say the most that one coupon of this kind may take off",
                 reason_zh="此类优惠券须注明单张最高优惠金额",
             )
-        _within("maxDiscountFen", most, 1, MAX_FEN)
+        check_within(most, 1, MAX_FEN, field="maxDiscountFen")
         return most
     if most is not None and most != draft.value:
         raise InvalidInput(
@@ -138,18 +140,11 @@ def _check_relative(draft: TemplateDraft) -> None:
         )
     if draft.valid_days is None:
         raise InvalidInput(field="validDays", reason="is missing", reason_zh="缺失")
-    _within("validDays", draft.valid_days, 1, MAX_DAYS)
-    _within("waitDays", draft.wait_days or 0, 0, MAX_DAYS)
+    check_within(draft.valid_days, 1, MAX_DAYS, field="validDays")
+    check_within(draft.wait_days or 0, 0, MAX_DAYS, field="waitDays")
     if draft.valid_days not in USUAL_DAYS and not draft.validity_reason:
         raise InvalidInput(
             field="validityReason",
             reason="a validity outside 7 to 14 days needs a stated reason",
             reason_zh="有效期不在7至14天之内时须说明理由",
-        )
-
-
-def _within(field: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise InvalidInput(
-            field=field, reason=f"must be {low} to {high}", reason_zh=f"须在{low}至{high}之间"
         )

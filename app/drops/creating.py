@@ -9,6 +9,7 @@ from app.drops.rules import Window, windows_fit
 from app.drops.tables import Drop, DropState, EarlyWindow
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from app.kernel.text import checked_text
 from app.members import CommunityNotFound, communities_by_id
 
@@ -89,8 +90,7 @@ async def _check(
         )
     if closes_at <= tx.now:
         raise InvalidInput(field="closesAt", reason="is in the past", reason_zh="已过")
-    if not 0 < stock <= MAX_STOCK:
-        raise InvalidInput(field="stock", reason=f"1 to {MAX_STOCK}", reason_zh=f"1至{MAX_STOCK}")
+    check_within(stock, 1, MAX_STOCK, field="stock")
     if community_id is not None and not await communities_by_id(tx, [community_id]):
         raise CommunityNotFound()
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from lunar_python import LunarYear
 
 from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from app.kernel.table import Json
 
 # Where the ordinals of Python begin on the scale of julian day numbers.
@@ -262,11 +263,9 @@ def check_birthday(birthday: Birthday) -> Birthday:
 
 def check_day(calendar: Calendar, month: int, day: int) -> None:
     """Raise InvalidInput unless some year of the calendar has the day."""
-    if not 1 <= month <= 12:
-        raise InvalidInput(field="month", reason="1 to 12", reason_zh="须为1至12")
+    check_within(month, 1, 12, field="month")
     longest = 30 if calendar is Calendar.LUNAR else _LAST_DAY[month - 1]
-    if not 1 <= day <= longest:
-        raise InvalidInput(field="day", reason=f"1 to {longest}", reason_zh=f"须为1至{longest}")
+    check_within(day, 1, longest, field="day")
 
 
 def _is_leap(year: int) -> bool:

@@ -19,6 +19,7 @@ from app.gifts.rules import GIFT_PRICE_FEN, HOLD_TIME, MAX_STOCK, cycle_key, is_
 from app.gifts.tables import GiftCycle, GiftHold, GiftOffer, HoldState
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from app.kernel.sets import lock_name
 from app.kernel.text import checked_text
 from app.members import require_active, zone_of
@@ -45,10 +46,8 @@ async def create_offer(
     """
     title = checked_text(title, field="title", longest=LONGEST_TITLE)
     sku = checked_text(sku, field="sku", longest=LONGEST_KEY)
-    if not 1 <= stock <= MAX_STOCK:
-        raise InvalidInput(field="stock", reason=f"1 to {MAX_STOCK}", reason_zh=f"1至{MAX_STOCK}")
-    if not 1 <= price_fen <= 100_000:
-        raise InvalidInput(field="priceFen", reason="1 to 100000", reason_zh="1至100000")
+    check_within(stock, 1, MAX_STOCK, field="stock")
+    check_within(price_fen, 1, 100_000, field="priceFen")
     opens_at = opens_at or tx.now
     if closes_at is not None and closes_at <= max(opens_at, tx.now):
         raise InvalidInput(

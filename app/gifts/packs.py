@@ -31,7 +31,7 @@ from app.gifts.tables import (
     Unlock,
 )
 from app.kernel.db import Tx
-from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from app.kernel.text import checked_text
 from app.members import require_active, zone_of
 
@@ -52,8 +52,7 @@ async def create_pack(
     Raises InvalidInput, coupons.BatchNotFound, GiftNotFound.
     """
     title = checked_text(title, field="title", longest=LONGEST_TITLE)
-    if not 1 <= stock <= MAX_STOCK:
-        raise InvalidInput(field="stock", reason=f"1 to {MAX_STOCK}", reason_zh=f"1至{MAX_STOCK}")
+    check_within(stock, 1, MAX_STOCK, field="stock")
     check_items(items)
     batches = {item.batch_id for item in items if item.batch_id is not None}
     if batches - set(await coupons.batches_by_id(tx, batches)):

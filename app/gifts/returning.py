@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import Select, select, text
 
 from app import orders
 from app.gifts.events import GiftFreed
@@ -52,6 +52,10 @@ async def return_gifts(tx: Tx, *, member_id: UUID, order_id: UUID) -> int:
         given = {"member_id": member_id, "order_id": order_id, "order_ref": order.order_no}
         back = list(await tx.session.scalars(_GIVEN_BACK, given))
         taken = taken.where(GiftHold.id.in_(back))
+    return await _put_back(tx, taken)
+
+
+async def _put_back(tx: Tx, taken: "Select[GiftHold]") -> int:
     offers = {hold.offer_id for hold in await tx.session.scalars(taken)}
     returned = 0
     # An offer is locked before its holds, and offers in the order of their keys.
@@ -68,7 +72,7 @@ async def return_gifts(tx: Tx, *, member_id: UUID, order_id: UUID) -> int:
             returned += 1
             tx.emit(
                 GiftFreed(
-                    member_id=member_id,
+                    member_id=hold.member_id,
                     hold_id=hold.id,
                     offer_id=offer_id,
                     state=HoldState.RETURNED.value,

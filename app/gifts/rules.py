@@ -9,6 +9,7 @@ from app.coupons import Apart, Basket, Line
 from app.gifts.tables import GiftCycle, GiftHold, GiftOffer, HoldState, Unlock
 from app.kernel.clock import business_day, day_start
 from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 
 # What a one-yuan gift (1元礼) costs, and how long it is kept for the member.
 GIFT_PRICE_FEN = 100
@@ -41,8 +42,7 @@ def check_items(items: Sequence[ItemDraft]) -> None:
 
     What waits for the previous one to be redeemed must come after a coupon.
     """
-    if not 1 <= len(items) <= MAX_ITEMS:
-        raise InvalidInput(field="items", reason=f"1 to {MAX_ITEMS}", reason_zh=f"1至{MAX_ITEMS}项")
+    check_within(len(items), 1, MAX_ITEMS, field="items")
     for at, item in enumerate(items):
         _check_thing(item, f"items[{at}]")
         _check_unlock(item, items[at - 1] if at else None, f"items[{at}]")

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from app.kernel.table import Json
 from app.members.errors import CommunityNotFound, SettingUnknown
 from app.members.rules import CLOSING_GRACE_DAYS, MOST_CLOSING_GRACE_DAYS
@@ -144,10 +145,7 @@ async def update_settings(
     Changes of others at the same time are kept. Raises CommunityNotFound, SettingUnknown,
     InvalidInput.
     """
-    if not 1 <= len(changes) <= MOST_CHANGES:
-        raise InvalidInput(
-            field="changes", reason=f"1 to {MOST_CHANGES}", reason_zh=f"1至{MOST_CHANGES}项"
-        )
+    check_within(len(changes), 1, MOST_CHANGES, field="changes")
     community = await tx.session.get(
         Community, community_id, with_for_update={"key_share": True}, populate_existing=True
     )

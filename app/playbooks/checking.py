@@ -9,6 +9,7 @@ from sqlalchemy import select
 from app import coupons, members
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from app.kernel.text import checked_text
 from app.playbooks.rules import HOLDOUT_PERMILLE, HORIZON_DAYS, LEVEL_HOLDOUT_PERMILLE
 from app.playbooks.tables import Audience, Level, MeasureKind, PlaybookMeasure
@@ -75,10 +76,8 @@ def _check_design(draft: PlaybookDraft) -> None:
         ("holdoutPermille", draft.holdout_permille),
         ("levelHoldoutPermille", draft.level_holdout_permille),
     ):
-        if not 0 <= value <= 500:
-            raise InvalidInput(field=field, reason="0 to 500", reason_zh="0至500")
-    if not 7 <= draft.horizon_days <= 180:
-        raise InvalidInput(field="horizonDays", reason="7 to 180", reason_zh="7至180")
+        check_within(value, 0, 500, field=field)
+    check_within(draft.horizon_days, 7, 180, field="horizonDays")
 
 
 def _check_measure(one: MeasureDraft) -> None:
@@ -108,10 +107,7 @@ def _check_amounts(one: MeasureDraft) -> None:
         ("points", 1 if one.points is None else one.points, 1, MOST_POINTS),
         ("contactFen", one.contact_fen, 0, MOST_CONTACT_FEN),
     ):
-        if not least <= value <= most:
-            raise InvalidInput(
-                field=field, reason=f"{least} to {most}", reason_zh=f"{least}至{most}"
-            )
+        check_within(value, least, most, field=field)
 
 
 async def check_batches(tx: Tx, playbook_id: UUID) -> None:

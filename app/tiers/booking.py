@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 from app.kernel.clock import business_day
 from app.kernel.db import Tx
 from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from app.kernel.text import checked_text
 from app.members import Member
 from app.tiers.entitling import count_use, give_back, held_benefit, tell_use, use_of
@@ -51,10 +52,7 @@ async def open_slot(
         raise InvalidInput(field="startsAt", reason="must lie ahead", reason_zh="须晚于现在")
     if ends_at <= starts_at:
         raise InvalidInput(field="endsAt", reason="after startsAt", reason_zh="须晚于开始时间")
-    if not 1 <= capacity <= LARGEST_SLOT:
-        raise InvalidInput(
-            field="capacity", reason=f"1 to {LARGEST_SLOT}", reason_zh=f"1至{LARGEST_SLOT}"
-        )
+    check_within(capacity, 1, LARGEST_SLOT, field="capacity")
     slot = BenefitSlot(
         id=tx.new_id(),
         benefit_code=benefit_code,

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.kernel.db import Tx
-from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from app.members import require_active, zone_of
 from app.tiers.errors import BenefitNotFound, BenefitNotInTier, BenefitUsedUp, TiersMissing
 from app.tiers.events import BenefitChanged
@@ -65,10 +65,7 @@ async def count_use(tx: Tx, held: Held, *, day: date, quantity: int) -> None:
     Raises BenefitUsedUp when the window that limits it has less left, InvalidInput for a quantity
     that nobody uses at once.
     """
-    if not 1 <= quantity <= MOST_AT_ONCE:
-        raise InvalidInput(
-            field="quantity", reason=f"1 to {MOST_AT_ONCE}", reason_zh=f"1至{MOST_AT_ONCE}"
-        )
+    check_within(quantity, 1, MOST_AT_ONCE, field="quantity")
     code = held.benefit.code
     if held.window is not None:
         start = window_start(held.window, day)

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, select, text, update
 
 from app.kernel.db import Tx
-from app.kernel.errors import InvalidInput
+from app.kernel.numbers import check_within
 from app.kernel.sets import lock_name
 from app.kernel.text import checked_text
 from app.tiers.errors import SlotBegun, SlotCancelled, SlotNotFound, SlotTooSmall
@@ -74,10 +74,7 @@ async def resize_slot(tx: Tx, *, slot_id: UUID, capacity: int) -> BenefitSlot:
 
     Raises SlotNotFound, SlotBegun, SlotCancelled, SlotTooSmall, InvalidInput.
     """
-    if not 1 <= capacity <= LARGEST_SLOT:
-        raise InvalidInput(
-            field="capacity", reason=f"1 to {LARGEST_SLOT}", reason_zh=f"1至{LARGEST_SLOT}"
-        )
+    check_within(capacity, 1, LARGEST_SLOT, field="capacity")
     slot = await _coming(tx, slot_id)
     if slot.cancelled_at is not None:
         raise SlotCancelled()
