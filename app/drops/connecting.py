@@ -68,10 +68,13 @@ class Wire:
             held.terminate()
 
     async def close(self) -> None:
-        """End the connection in good order."""
+        """End the connection in good order, or without it where the server does not answer."""
         held, self._held = self._held, None
         if held is not None and not held.is_closed():
-            await held.close(timeout=CONNECT_SECONDS)
+            try:
+                await held.close(timeout=CONNECT_SECONDS)
+            except _GONE:
+                held.terminate()
 
     async def _connect(self) -> asyncpg.Connection:
         if self._database.pgbouncer:

@@ -1,15 +1,18 @@
 """Group commit: one answer to everyone who waits, whatever comes together and whatever fails."""
 
 import asyncio
+import os
+import signal
 from datetime import timedelta
 from uuid import uuid4
 
 import asyncpg
+import pytest
 from sqlalchemy import select, text
 from strawberry import ID
 
 from app import coupons, drops
-from app.drops import Claims, DropState
+from app.drops import Claims, DropState, batching, connecting
 from app.kernel.db import Database
 from app.kernel.errors import IdempotencyKeyReused, InvalidInput
 from app.kernel.idempotency import IdempotencyRow
@@ -180,7 +183,10 @@ async def test_a_full_house_says_so(database: Database) -> None:
     assert await gathered(narrow, drop.id, ids[0]) is drops.TooManyClaims, "it has closed"
 
 
-async def test_draining_answers_everyone(database: Database) -> None:
+async def test_draining_answers_everyone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "DRAIN_SECONDS", 120)
     drop = await open_drop(database, stock=100)
     ids = await members(database, 100)
     closing = Claims(database)
@@ -190,6 +196,19 @@ async def test_draining_answers_everyone(database: Database) -> None:
     assert [await task for task in tasks] == [
         (await given_in(database, drop.id))[one] for one in ids
     ]
+
+
+async def test_draining_ends_though_the_server_stands_still(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = connecting.Wire(database)
+    pid = (await wire.connection()).get_server_pid()
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 0.2)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await wire.close()
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 async def test_one_bad_claim_takes_nobody_along(database: Database, claims: Claims) -> None:
