@@ -1,7 +1,6 @@
 """`linli serve`, `worker` and `scheduler`: the processes that an installation runs."""
 
 import contextlib
-import gc
 import os
 import socket
 
@@ -9,6 +8,7 @@ import typer
 import uvicorn
 
 from app.kernel.config import Settings
+from app.kernel.garbage import collect_rarely
 from cli.session import open_stores
 from cli.starting import SAYS, require_documents, settings_or_exit
 
@@ -24,7 +24,7 @@ def serve() -> None:
         from schema.edge.wire import SocketProtocol
 
         app = create_app(found)
-        _collect_rarely()
+        collect_rarely()
         uvicorn.run(
             app,
             host=found.host,
@@ -66,17 +66,6 @@ def _allow_many_sockets() -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         with contextlib.suppress(ValueError, OSError):  # some systems say more than they allow
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _collect_rarely() -> None:
-    """Look for garbage in cycles less often, and not among what lives as long as the process.
-
-    A request makes some thousand objects and leaves no cycles: at the default of one collection in
-    700 of them, a tenth of the processor's time goes into looking.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(25_000, 20, 50)
 
 
 def _refuse_taken_port(settings: Settings) -> None:

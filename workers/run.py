@@ -10,6 +10,7 @@ from dramatiq import Worker
 
 from app.kernel.config import Settings
 from app.kernel.db import Database
+from app.kernel.garbage import collect_rarely
 from app.kernel.live import WAKE_CHANNEL
 from app.kernel.log import configure_logs, logger
 from app.kernel.news import News
@@ -74,6 +75,7 @@ def run_worker(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     work = Work(open_database(settings, pool_size=settings.worker_threads + 1), settings)
+    collect_rarely()
     relay = threading.Thread(target=_relay, args=(settings, reactions, stop, failed), name="relay")
     relay.start()
     broker = _broker(redis_url, work, jobs, stop)

@@ -12,7 +12,6 @@ from operator import attrgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
-import orjson
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
@@ -20,7 +19,7 @@ from app.kernel.clock import Clock, system_clock
 from app.kernel.connections import CONNECT_SECONDS, Readers
 from app.kernel.ids import IdSource, uuid7
 from app.kernel.joining import Alone, Joined
-from app.kernel.outbox import Event, OutboxRow, encode
+from app.kernel.outbox import Event, OutboxRow, encode, encode_all
 from app.kernel.statements import Statement
 
 R = TypeVar("R")
@@ -232,24 +231,24 @@ async def _store(tx: Tx) -> None:
     await tx.session.execute(insert(OutboxRow), rows)
 
 
-# Rows by arrays: a statement of its own for each row would take most of a large batch's time.
+# All facts as one value: a statement of its own for each row, or an array of each column, would
+# take most of a large batch's time.
 _STORE_MANY = text(
     """
     INSERT INTO outbox (id, kind, topics, payload, at)
-    SELECT e.id, e.kind, ARRAY(SELECT jsonb_array_elements_text(CAST(e.topics AS jsonb))),
-        CAST(e.payload AS jsonb), :at
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[]), CAST(:topics AS text[]),
-        CAST(:payloads AS text[])) AS e(id, kind, topics, payload)
+    SELECT CAST(fact ->> 0 AS uuid), fact ->> 1,
+        ARRAY(SELECT jsonb_array_elements_text(fact -> 2)), fact -> 3, :at
+    FROM jsonb_array_elements(CAST(:facts AS jsonb)) AS fact
     """
 )
+# How many facts one value holds: PostgreSQL takes 256 MiB at the most.
+_AT_ONCE = 20_000
 
 
 async def _store_many(tx: Tx, ids: Sequence[UUID]) -> None:
-    given = {
-        "ids": list(ids),
-        "kinds": [event.kind for event in tx.events],
-        "topics": [orjson.dumps(event.topics()).decode() for event in tx.events],
-        "payloads": [orjson.dumps(encode(event)).decode() for event in tx.events],
-        "at": tx.now,
-    }
-    await tx.session.execute(_STORE_MANY, given)
+    rows = [
+        (key, event.kind, event.topics(), event) for key, event in zip(ids, tx.events, strict=True)
+    ]
+    for start in range(0, len(rows), _AT_ONCE):
+        facts = encode_all(rows[start : start + _AT_ONCE])
+        await tx.session.execute(_STORE_MANY, {"facts": facts, "at": tx.now})

@@ -5,12 +5,14 @@ moves it from there to the actors and, for facts with topics, to `live_event`, w
 cursor of every subscription. Delivery is at least once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from functools import cache
 from typing import ClassVar
 from uuid import UUID
 
+import orjson
 from sqlalchemy import BigInteger, Identity, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -34,6 +36,18 @@ class Event:
 def encode(event: Event) -> Json:
     """A fact's fields as JSON values: ids and instants as text."""
     return {name: _plain(getattr(event, name)) for name in _names(type(event))}
+
+
+def encode_all(rows: Sequence[object]) -> str:
+    """Facts, and whatever is in rows with them, as JSON text, each as `encode` has it."""
+    return orjson.dumps(rows, default=_plain_key).decode()
+
+
+def _plain_key(value: object) -> str:
+    # The driver's ids are of a class of its own.
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 @cache
