@@ -9,6 +9,7 @@ from app.coupons import CouponRedeemed
 from app.eco import EcoActionCredited
 from app.kernel.outbox import Event
 from app.leaving import DataExportRequested
+from app.members import MemberErased, MembersMerged
 from app.orders import OrderCancelled, OrderPaid, OrderRefunded, OrderSettled
 from app.points import InvitationChanged, MemberCheckedIn
 from app.tiers import TierRunAsked
@@ -47,6 +48,7 @@ JOBS = by_name(
         segments.run_segments,
         tiers.upgrade_tier,
         tiers.upgrade_inviter,
+        tiers.give_up_bookings,
         tiers.run_tiers,
         tiers.take_run_on,
         tiers.notify_tiers,
@@ -85,6 +87,9 @@ TABLE: dict[type[Event], tuple[Reaction, ...]] = {
     OrderPaid: (_FOLLOW, _RECOVER),
     OrderSettled: (_FOLLOW, _UPGRADE, _INVITED),
     MemberCheckedIn: (_UPGRADE, _AWARD),
+    # Two who were one person have their growth together.
+    MembersMerged: (_UPGRADE,),
+    MemberErased: (react(tiers.give_up_bookings, "member_id"),),
     EcoActionCredited: (_AWARD,),
     CouponRedeemed: (react(gifts.unlock_packs, "member_id"),),
     OrderRefunded: (_RETURN, _GIFTS, _FOLLOW, _INVITED),

@@ -25,6 +25,13 @@ async def upgrade_inviter(work: Work, *, inviter_id: str) -> None:
         await tiers.upgrade_if_due(tx, member_id=UUID(inviter_id))
 
 
+@job()
+async def give_up_bookings(work: Work, *, member_id: str) -> None:
+    """Free the places that a closed account has booked; doing it again changes nothing."""
+    async with work.database.begin() as tx:
+        await tiers.give_up_bookings(tx, member_id=UUID(member_id))
+
+
 @job(queue=NIGHTLY, time_limit=timedelta(hours=2))
 @planned
 async def run_tiers(work: Work, *, due_at: datetime) -> None:

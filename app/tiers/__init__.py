@@ -1,7 +1,13 @@
 """Tiers, their benefits, standings and the monthly run: the face of the slice."""
 
 from app.tiers.asking import ask_preview, ask_publication
-from app.tiers.booking import book_benefit, cancel_booking, open_slot, settle_booking
+from app.tiers.booking import (
+    book_benefit,
+    cancel_booking,
+    give_up_bookings,
+    open_slot,
+    settle_booking,
+)
 from app.tiers.defining import Grant, define_benefit, define_tier, ensure_tiers, set_tier_benefits
 from app.tiers.entitlements import (
     HeldBenefit,
@@ -168,6 +174,7 @@ __all__ = [
     "define_tier",
     "end_override",
     "ensure_tiers",
+    "give_up_bookings",
     "growth_of",
     "is_notice_hour",
     "is_run_due",

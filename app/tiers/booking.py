@@ -138,6 +138,27 @@ async def cancel_booking(tx: Tx, *, member_id: UUID, booking_id: UUID) -> Benefi
     return use
 
 
+async def give_up_bookings(tx: Tx, *, member_id: UUID) -> int:
+    """Cancel whatever a member has booked that has not begun, for their account has ended.
+
+    Answers how many bookings that were; again it changes nothing.
+    """
+    open_ones = await tx.session.scalars(
+        select(BenefitUse.id)
+        .join(BenefitSlot, BenefitSlot.id == BenefitUse.slot_id)
+        .where(
+            BenefitUse.member_id == member_id,
+            BenefitUse.state == UseState.BOOKED,
+            BenefitSlot.starts_at > tx.now,
+        )
+        .order_by(BenefitUse.slot_id)
+    )
+    found = list(open_ones)
+    for booking_id in found:
+        await cancel_booking(tx, member_id=member_id, booking_id=booking_id)
+    return len(found)
+
+
 async def settle_booking(
     tx: Tx, *, member_id: UUID, booking_id: UUID, came: bool, actor_id: UUID
 ) -> BenefitUse:

@@ -8,12 +8,16 @@ import pytest
 from sqlalchemy import func, select
 
 from app import tiers
+from app.kernel.config import Settings
 from app.kernel.db import Database
 from app.kernel.errors import InvalidInput
+from app.members import Member, MemberStatus
 from tests.conftest import TestClock
 from tests.make import members as make_members
 from tests.make.members import member
 from tests.make.tiers import slot, standing
+from workers.jobs import Work
+from workers.tiers import give_up_bookings
 
 CARE = "after-school-care"
 
@@ -109,6 +113,22 @@ async def test_cancelled_in_time_gives_place_and_use_back_once(
             await tiers.cancel_booking(tx, member_id=person, booking_id=again.id)
         with pytest.raises(tiers.BookingNotFound):
             await tiers.cancel_booking(tx, member_id=uuid4(), booking_id=again.id)
+
+
+async def test_a_closed_account_gives_up_what_has_not_begun(
+    database: Database, settings: Settings, clock: TestClock
+) -> None:
+    person = await a_member(database, "DIAMOND")
+    past = await a_slot(database, starts_in=timedelta(hours=1))
+    later = await a_slot(database, starts_in=timedelta(hours=9))
+    for place in (past, later):
+        await book(database, person, place)
+    clock.advance(hours=2)
+    async with database.begin() as tx:
+        (await tx.session.get_one(Member, person)).status = MemberStatus.CLOSED
+    for _ in range(2):
+        await give_up_bookings.body(Work(database, settings), member_id=str(person))
+        assert [await booked(database, place) for place in (past, later)] == [1, 0]
 
 
 async def test_who_does_not_come_has_used_it_all_the_same(
