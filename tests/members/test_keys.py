@@ -13,7 +13,7 @@ from app.kernel.config import Settings
 from app.kernel.crypto import Vault
 from app.kernel.db import Database
 from app.members import Identity, IdentityKind, Member
-from cli.doctor import look_at_keys
+from cli.doctor_database import look_at_keys
 from cli.keys import rotate_all
 from tests.make import coupons as make_coupons
 from tests.make import members as make_members

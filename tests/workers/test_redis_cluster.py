@@ -14,6 +14,8 @@ from app.kernel.db import Database
 from app.kernel.live import Live
 from app.kernel.news import News
 from app.kernel.redis import Redis, close, connect, hear
+from cli.doctor_redis import look_at_redis
+from cli.findings import Finding
 from schema.engine import buckets as buckets_module
 from schema.engine.buckets import PREFIX, Buckets, Rate
 from tests.make.clusters import redis_cluster
@@ -134,3 +136,14 @@ async def test_jobs(
     name = f"{namespace_of(url)}:clustered"
     assert not await client.hlen(f"{name}.msgs")
     assert not await client.hlen(f"{name}.DQ.msgs")
+
+
+async def test_the_doctor_knows_a_cluster(url: str, ports: list[int], settings: Settings) -> None:
+    async def found(address: str) -> Finding:
+        return (await look_at_redis(settings.model_copy(update={"redis_url": address})))[0]
+
+    assert ", a cluster" in (await found(url)).found
+    taken_for_one = await found(f"redis://127.0.0.1:{ports[0]}")
+    assert taken_for_one.state == "wrong"
+    assert "redis+cluster://" in taken_for_one.mend
+    assert "集群" in taken_for_one.zh
