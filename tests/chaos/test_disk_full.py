@@ -2,26 +2,32 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 from alembic import command
 
+from app.kernel.embedded import start_postgres
 from cli.migrating import alembic_config
-from tests.chaos.clients import Crowd
+from tests.chaos.clients import NOT_NOW, Crowd
 from tests.chaos.reckoning import Figures, told
 from tests.chaos.rig import House, stores, until
-from tests.chaos.scene import ADJUST, HOME, Scene, seed
+from tests.chaos.scene import ADJUST, CLAIM, HOME, Scene, seed
 
 DISK_MB = 420
 MEGABYTE = 2**20
 PATIENCE = 60
 LEAKS = ("No space", "base/", "could not extend", "pg_wal")
 LONG = "x" * 200
+PEOPLE, STOCK = 30, 20
+REFUSALS = 20
 
 
 @pytest.fixture
@@ -67,12 +73,19 @@ async def until_refused(crowd: Crowd, scene: Scene) -> int:
 
 
 async def test_a_full_disk(disk: Path, tmp_path: Path) -> None:
-    async with stores(disk) as made:
+    async with standing(disk, tmp_path) as house:
+        await fill_and_make_room(house, disk / "ballast")
+
+
+@asynccontextmanager
+async def standing(place: Path, folder: Path) -> AsyncGenerator[House]:
+    """An API on stores in a place."""
+    async with stores(place) as made:
         await asyncio.to_thread(command.upgrade, alembic_config(made.database_url), "head")
-        house = House(made, made.database_url, tmp_path)
+        house = House(made, made.database_url, folder)
         try:
             await house.add_api(answer_cache_mb="0")
-            await fill_and_make_room(house, disk / "ballast")
+            yield house
         finally:
             await house.end()
 
@@ -111,3 +124,92 @@ async def fill_and_make_room(house: House, ballast: Path) -> None:
     figures.require_whole()
     assert reads == {"OK": 20}
     assert "OK" not in writes
+
+
+def move_wal(place: Path, disk: Path) -> None:
+    """Put the log of a fresh cluster on a disk of its own, as installations do."""
+    start_postgres(place).stop()
+    (wal,) = place.glob("**/pg_wal")
+    shutil.copytree(wal, disk / "wal")
+    (disk / "wal").chmod(0o700)
+    stat = wal.stat()
+    for path in (disk / "wal", *(disk / "wal").rglob("*")):
+        os.chown(path, stat.st_uid, stat.st_gid)
+    disk.chmod(0o755)
+    shutil.rmtree(wal)
+    wal.symlink_to(disk / "wal")
+
+
+async def use_up(url: str) -> None:
+    """Write log that nobody needs until PostgreSQL gives up."""
+    ends = time.monotonic() + PATIENCE
+    query = "SELECT pg_logical_emit_message(false, 'ballast', repeat('x', 1000000))"
+    connection = await asyncpg.connect(url, timeout=PATIENCE)
+    try:
+        while time.monotonic() < ends:
+            await connection.execute(query)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        return
+    finally:
+        connection.terminate()
+    raise AssertionError("the disk of the log does not get full")
+
+
+async def test_a_full_disk_of_the_log(disk: Path, tmp_path: Path) -> None:
+    """PostgreSQL panics in the midst of claims and gifts, and does not start until there is room.
+
+    Each is asked for again under its key, and comes true once.
+    """
+    place = tmp_path / "stores"
+    place.mkdir()
+    await asyncio.to_thread(move_wal, place, disk)
+    async with standing(place, tmp_path) as house:
+        scene = await seed(house.database_url, people=PEOPLE, stock=STOCK)
+        async with Crowd(house.urls) as crowd:
+            fill(disk / "ballast")
+            first, second = range(0, PEOPLE, 2), range(1, PEOPLE, 2)
+            asked = [asyncio.create_task(want(crowd, scene, number)) for number in first]
+            await use_up(house.database_url)
+            asked += [asyncio.create_task(want(crowd, scene, number)) for number in second]
+
+            async def refused() -> bool:
+                return crowd.codes["UNAVAILABLE"] >= REFUSALS
+
+            await until(refused, "claims are refused")
+            meanwhile = crowd.codes.copy()
+            await asyncio.to_thread((disk / "ballast").unlink)
+            begun = time.monotonic()
+            answers = Counter([answer for both in await asyncio.gather(*asked) for answer in both])
+            recovered = time.monotonic() - begun
+        figures = await counted(house, scene, answers)
+        figures.requests, figures.again = crowd.requests, crowd.again
+        figures.recovered = [recovered]
+        figures.more = {"meanwhile": told(meanwhile)}
+    figures.show()
+    figures.require_whole()
+    assert answers["ClaimDropSuccess"] == STOCK
+    assert set(meanwhile) <= {"OK", *NOT_NOW, "NO_ANSWER"}
+    assert "INTERNAL" not in meanwhile
+
+
+async def want(crowd: Crowd, scene: Scene, number: int) -> tuple[str, str]:
+    """A member claims, and is given a point by staff; what came of both in the end."""
+    claim = {"drop": scene.drop_id, "key": f"claim-{number}"}
+    gift = {"member": scene.member(number), "amount": 1, "key": f"gift-{number}"}
+    answers = await asyncio.gather(
+        crowd.ask(CLAIM, claim, scene.tokens[number]), crowd.ask(ADJUST, gift, scene.boss)
+    )
+    return answers[0]["claimDrop"]["__typename"], answers[1]["adjustPoints"]["__typename"]
+
+
+async def counted(house: House, scene: Scene, answers: Counter[str]) -> Figures:
+    """What is in the database against what was answered."""
+    coupons = await house.value("SELECT count(*) FROM coupon")
+    given = await house.value("SELECT count(*) FROM points_entry WHERE amount = 1")
+    claimed, gifts = answers["ClaimDropSuccess"], answers["AdjustPointsSuccess"]
+    return Figures(
+        "disk full under PostgreSQL's log",
+        faults=1,
+        lost=["coupon"] * max(0, claimed - coupons) + ["point"] * max(0, gifts - given),
+        doubled=["coupon"] * max(0, coupons - claimed) + ["point"] * max(0, given - gifts),
+    )
