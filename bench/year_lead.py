@@ -147,3 +147,8 @@ class Lives:
                 f"  {model:<24}average precision of warnings 45 days ahead {mean.value:.3f} "
                 f"({mean.low:.3f} to {mean.high:.3f}); in hindsight {shares}"
             )
+        for model, gain in report.gains.items():
+            yield (
+                f"  the alerts' probability less {model}: {gain.value:+.3f} "
+                f"({gain.low:+.3f} to {gain.high:+.3f}, paired)"
+            )

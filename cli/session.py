@@ -69,6 +69,8 @@ def _said_of_stores(error: BaseException) -> str | None:
     unreached = isinstance(cause, OSError) and (
         isinstance(cause, (ConnectionError, TimeoutError, gaierror))
         or "connect call failed" in str(cause).casefold()
+        # A socket in the file system that is gone; of a file its name would be told.
+        or (isinstance(cause, FileNotFoundError) and cause.filename is None)
     )
     gone = not isinstance(cause, OSError) and is_outage(error)
     if isinstance(cause, BrokenPipeError) or not (unreached or gone):

@@ -75,10 +75,11 @@ def _rhythm(raw: Raw) -> Said | None:
     usual, gap, spread = raw["interval_median"], raw["recency"], raw["interval_sd"]
     if math.isnan(spread) or not gap > max(1.2 * usual, usual + 2) or usual < 1:
         return None
+    often = ("每天", "day") if usual < 1.5 else (f"约{usual:.0f}天", f"{usual:.0f} days")
     return (
         "past_own_rhythm",
-        f"通常约{usual:.0f}天下一单，这次已隔{gap:.0f}天",
-        f"Usually orders about every {usual:.0f} days; it has now been {gap:.0f} days",
+        f"通常{often[0]}下一单，这次已隔{gap:.0f}天",
+        f"Usually orders about every {often[1]}; it has now been {gap:.0f} days",
     )
 
 

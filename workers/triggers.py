@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from app import churn, playbooks
 from app.kernel.db import Database
 from app.kernel.log import logger
 
 if TYPE_CHECKING:
     from ml.answered import Effect
+    from ml.arrays import I64
 
 log = logger(__name__)
 
@@ -69,13 +68,13 @@ def _find(
     return answers
 
 
-def answered(
-    seen: churn.ScoreRises, actions: Sequence[playbooks.FirstAction]
-) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def answered(seen: churn.ScoreRises, actions: Sequence[playbooks.FirstAction]) -> "I64":
     """Since when each rise's member was answered in the same silence; NEVER for others.
 
     Two instants of a member lie in one silence if the same order ends it.
     """
+    import numpy as np
+
     from ml.facts import NEVER
 
     first: dict[tuple[object, int], int] = {}
@@ -88,6 +87,8 @@ def answered(
 
 def effect_by(actions: Sequence[playbooks.FirstAction], now: int, horizon_days: int) -> "Effect":
     """What answering does to the rate of orders, by the lots that were drawn."""
+    import numpy as np
+
     from ml.answered import Actions, effect_of
     from ml.facts import NEVER
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 AWAY = "postgresql://linli:geheim@127.0.0.1:9/linli"
+SOCKET_GONE = "postgresql://linli:geheim@/linli?host=/nowhere/at/all&port=9"
 
 
 def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -18,14 +19,21 @@ def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         env=kept | named | {"COLUMNS": "400"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
 
-@pytest.mark.parametrize("words", [("models", "list", "--json"), ("score", "--json")])
-def test_a_database_that_is_away_is_said_in_a_sentence(words: tuple[str, ...]) -> None:
-    found = run(*words, database_url=AWAY, redis_url="redis://127.0.0.1:9/0")
+@pytest.mark.parametrize(
+    ("words", "url"),
+    [
+        (("models", "list", "--json"), AWAY),
+        (("score", "--json"), AWAY),
+        (("models", "list", "--json"), SOCKET_GONE),
+    ],
+)
+def test_a_database_that_is_away_is_said_in_a_sentence(words: tuple[str, ...], url: str) -> None:
+    found = run(*words, database_url=url, redis_url="redis://127.0.0.1:9/0")
     assert (found.returncode, found.stdout) == (1, "")
     assert "The database at LINLI_DATABASE_URL is away" in found.stderr
     assert "Traceback" not in found.stderr
@@ -59,7 +67,7 @@ def test_a_full_disk_under_the_output_is_said(tmp_path: Path) -> None:
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
     assert found.returncode == 1

@@ -46,6 +46,12 @@ def test_nothing_is_said_of_a_member_without_numbers():
             "Usually orders about every 10 days; it has now been 30 days",
         ),
         (
+            "rhythm",
+            {"recency": 9, "interval_median": 1, "interval_sd": 0},
+            "通常每天下一单，这次已隔9天",
+            "Usually orders about every day; it has now been 9 days",
+        ),
+        (
             "browsing",
             {"browses_28": 3, "browses_29_56": 10},
             "近28天浏览减少70%",
