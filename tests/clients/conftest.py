@@ -20,7 +20,7 @@ from tests.clients.node import PACKAGES, ROOT
 from tests.flows.conftest import free_port
 
 DEMO_MEMBERS = 60
-READY_SECONDS = 60
+READY_SECONDS = 150
 # Tokens live 15 minutes, and long runs longer.
 TOKEN_SECONDS = 600
 

@@ -230,7 +230,7 @@ async def test_an_xgboost_that_does_not_load_stops_nothing(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), 120)
+    said, _ = await asyncio.wait_for(process.communicate(), 300)
     assert process.returncode == 0, said.decode()
     assert await rows(database, SCORED) == before
     found = sorted(await told(database))

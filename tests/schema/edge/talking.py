@@ -15,7 +15,7 @@ from app.kernel.outbox import LiveEvent
 from tests.schema.conftest import Server
 
 PROTOCOL = "graphql-transport-ws"
-PATIENCE = 20
+PATIENCE = 60
 UPDATES = "subscription($after: String) { myUpdates(after: $after) { cursor kind facts } }"
 
 

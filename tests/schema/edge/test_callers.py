@@ -285,7 +285,7 @@ async def test_a_running_process_finds_out_by_itself(
     callers.start()
     try:
         await revoked(database, caller.session_id)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await callers.ended(caller, None) is Ended.REVOKED
     finally:
         await callers.stop()

@@ -39,7 +39,7 @@ async def waiting(api: Api) -> int:
 
 
 async def until_waiting(api: Api, number: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await waiting(api) != number:
             await asyncio.sleep(0.02)
 

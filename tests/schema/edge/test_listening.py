@@ -84,7 +84,7 @@ class Listening:
 
 async def until_left(server: Listening) -> None:
     """Wait until the server holds no connection."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while server.connections:
             await asyncio.sleep(0.01)
 

@@ -53,7 +53,7 @@ class Sluggard:
 
     async def message(self) -> Any:
         """The next text message, pings left out."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 kind, data = await self.frame()
                 if kind == 8:

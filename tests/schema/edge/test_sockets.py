@@ -338,7 +338,7 @@ async def test_clients_that_vanish_leave_nothing_behind(
 
 async def until_followed(server: Server, count: int) -> None:
     """Wait until /metrics shows so many subscriptions."""
-    async with httpx2.AsyncClient() as client, asyncio.timeout(20):
+    async with httpx2.AsyncClient() as client, asyncio.timeout(60):
         while True:
             text = (await client.get(f"{server.url}/metrics")).text
             if f"graphql_subscriptions_active {count}.0" in text:

@@ -16,7 +16,7 @@ from schema.engine import Answer, Engine
 from schema.engine.fanout import Fanout, Payload, SubscriptionFailed
 from tests.conftest import Api
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 @dataclass(eq=False)
