@@ -142,8 +142,8 @@ def _refuse(past: Past, tested: list[int]) -> None:
         if not past.cutoffs(cutoff):
             raise TooLittleHistory(
                 f"Nothing can be learned by the cutoff {_day(cutoff)}: no window of {horizon} "
-                "days had closed by then with 30 or more customers after at least 30 days of "
-                f"orders.{_span(facts)}"
+                "days had closed by then with 30 or more customers, some of whom came back and "
+                f"some did not, after at least 30 days of orders.{_span(facts)}"
             )
         if not len(past.members(cutoff)):
             raise TooLittleHistory(f"No customer was active at the cutoff {_day(cutoff)}.")

@@ -246,7 +246,8 @@ class Past(Learning):
         if not cutoffs:
             raise TooLittleHistory(
                 f"No window of {self.plan.horizon_days} days has closed with {_FEWEST_MEMBERS} or "
-                f"more members after at least {_HISTORY_FLOORS[-1]} days of orders."
+                "more members, some of whom ordered again and some did not, after at least "
+                f"{_HISTORY_FLOORS[-1]} days of orders."
             )
         reach = (min(cutoffs) - (self.first or 0)) // DAY
         every, varied = self._varied(cutoffs)

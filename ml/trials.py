@@ -17,6 +17,8 @@ from ml.uplift import Trial
 
 # Its functions are made when it is loaded, unseen by type checkers.
 compute: Any = pyarrow.compute
+_MOST: Final = 1e30
+_MOST_SAID: Final = 200
 MOST_KINDS: Final = 20
 """A column of texts with more kinds than that says who somebody is rather than what they are."""
 
@@ -48,6 +50,9 @@ def read_trial(path: Path, asked: Asked) -> Read:
     Raises UnreadableFile, naming what is missing.
     """
     table = _table(path)
+    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if twice:
+        raise UnreadableFile(f"{path.name} has several columns named {', '.join(twice)}")
     missing = [name for name in (asked.treatment, asked.outcome) if name not in table.column_names]
     if missing:
         had = ", ".join(table.column_names)
@@ -55,6 +60,11 @@ def read_trial(path: Path, asked: Asked) -> Read:
     arm = compute.cast(table[asked.treatment], pa.string())
     wanted = compute.is_in(arm, value_set=pa.array([asked.treated, asked.control]))
     table = table.filter(compute.and_(wanted, compute.is_valid(table[asked.outcome])))
+    if not table.num_rows:
+        raise UnreadableFile(
+            f"{path.name} has no row whose {asked.treatment} is {asked.treated} or {asked.control} "
+            f"and whose {asked.outcome} is known"
+        )
     treated = np.asarray(
         compute.equal(compute.cast(table[asked.treatment], pa.string()), asked.treated)
     ).astype(bool)
@@ -71,25 +81,34 @@ def read_trial(path: Path, asked: Asked) -> Read:
 
 
 def _table(path: Path) -> Any:
+    if path.exists() and not path.is_file():
+        raise UnreadableFile(f"{path.name} is a pipe or a device: save it to a file first")
     try:
         if path.suffix == ".parquet":
             return parquet.read_table(path)
         return csv.read_csv(path)
     except (OSError, pa.ArrowException) as error:
-        raise UnreadableFile(f"{path.name} cannot be read: {error}") from error
+        said = "".join(one if one.isprintable() else "?" for one in str(error)[:_MOST_SAID])
+        raise UnreadableFile(f"{path.name} cannot be read: {said}") from error
 
 
 def _numbers(path: Path, name: str, column: Any) -> Any:
     try:
-        return np.asarray(compute.cast(column, pa.float64()), dtype=np.float64)
+        numbers = np.asarray(compute.cast(column, pa.float64()), dtype=np.float64)
     except pa.ArrowException as error:
         raise UnreadableFile(f"{path.name}: the column {name} is not of numbers") from error
+    if not np.isfinite(numbers).all():
+        raise UnreadableFile(f"{path.name}: the column {name} holds numbers that are not finite")
+    return numbers
 
 
 def _encoded(name: str, column: Any) -> list[tuple[str, F32]]:
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-        return [(name, np.asarray(compute.cast(column, pa.float64()), dtype=np.float32))]
+        numbers = np.asarray(compute.cast(column, pa.float64()), dtype=np.float64)
+        # What no single-precision number holds says nothing; models take it as unknown.
+        known = np.where(np.abs(numbers) <= _MOST, numbers, np.nan)
+        return [(name, known.astype(np.float32))]
     if not pa.types.is_string(kind):
         return []
     kinds = sorted(str(item) for item in compute.unique(column).to_pylist() if item is not None)

@@ -138,6 +138,33 @@ def test_a_file_without_the_columns_says_which_it_has(tmp_path: Path) -> None:
     assert read.trial.treated.tolist() == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"arm,bought,bought,age\n1,0,0,30\n", "several columns named bought"),
+        (b"arm,bought,age\n", "no row whose arm is 1 or 0"),
+        (b"arm,bought,age\n2,1,30\n", "no row whose arm is 1 or 0"),
+        (b"arm,bought,age\n1,inf,30\n0,1,40\n", "numbers that are not finite"),
+        (b"arm,bought,age\n1,yes,30\n0,no,40\n", "not of numbers"),
+        (b"a\n\x1b[31m,\x07,\n", r"cannot be read: [^\x00-\x1f]*$"),
+    ],
+)
+def test_odd_trials_are_refused_in_words(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "trial.csv"
+    file.write_bytes(content)
+    with pytest.raises(UnreadableFile, match=said):
+        read_trial(file, Asked("arm", "bought", "1", "0"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_all_measure_are_unknown(tmp_path: Path) -> None:
+    file = tmp_path / "trial.csv"
+    file.write_text("arm,bought,age\n1,0,1e308\n0,1,-inf\n1,1,7\n")
+    values = read_trial(file, Asked("arm", "bought", "1", "0")).trial.values
+    assert np.isnan(values[:2]).all()
+    assert values[2] == 7
+
+
 def test_a_randomised_mailing_of_a_real_shop() -> None:
     """Hillstrom's trial, women's mail, visits: ten halves at random, fitted on one of each."""
     trial = read_trial(real_data("hillstrom.csv.gz"), WOMEN).trial
