@@ -27,6 +27,7 @@ import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from alembic import command
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
@@ -37,10 +38,10 @@ from app.kernel.config import Settings
 from app.kernel.crypto import Vault
 from app.kernel.db import Database
 from app.kernel.embedded import start_postgres
-from app.metadata import all_tables
 from app.orders import ImportKind
 from cli.importing.load import run_import
 from cli.importing.plan import Wishes, plan
+from cli.migrating import alembic_config
 
 NAME = "online_retail_ii_lines.parquet"
 FOLDER = Path(os.environ.get("LINLI_REAL_DATA") or Path(__file__).parents[2] / "shared" / "data")
@@ -80,7 +81,8 @@ async def _once(url: str, file: Path) -> dict[str, float]:
     async with database.engine.begin() as connection:
         await connection.execute(text("DROP SCHEMA public CASCADE"))
         await connection.execute(text("CREATE SCHEMA public"))
-        await connection.run_sync(all_tables().create_all)
+    # By the migrations: with the triggers that every installation has.
+    await asyncio.to_thread(command.upgrade, alembic_config(url), "head")
     with tempfile.TemporaryDirectory() as place:
         rejects = Path(place) / "rejects.csv"
         wishes = Wishes(ImportKind.ORDERS, file, preset="online-retail", rejects=rejects)

@@ -1,6 +1,7 @@
 """Parts of packs unlock, holds end, and birthdays and festivals bring their gifts."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from app import gifts, points
@@ -31,7 +32,9 @@ async def return_gifts(work: Work, *, member_id: str, order_id: str) -> None:
 @planned
 async def move_gifts(work: Work, *, due_at: datetime) -> None:
     """Give parts of packs whose day has come, end hopeless ones, and free gifts held too long."""
-    given = await drain(work.database, gifts.unlock_due)
+    async with work.database.begin() as tx:
+        given = await gifts.unlock_due(tx)
+    given += await drain(work.database, partial(gifts.unlock_due, look_for_used=False))
     lapsed = await drain(work.database, gifts.lapse_hopeless)
     freed = await drain(work.database, gifts.free_due)
     if given or lapsed or freed:

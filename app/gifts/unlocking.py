@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, tuple_
 
 from app import coupons
 from app.gifts.events import PackPartGiven, PackPartLapsed
@@ -19,6 +19,8 @@ from app.members import MemberStatus, by_id
 PAUSE = timedelta(hours=1)
 FROZEN = timedelta(days=1)
 BATCH = 500
+# All that wait are looked at for each batch of those that lapse.
+LAPSING = 5_000
 
 _REDEEMED = text(
     """
@@ -46,21 +48,24 @@ _HOPELESS = text(
 )
 
 Due = tuple[PackPart, PackItem]
+_ITEM = (PackItem.pack_id == PackPart.pack_id) & (PackItem.position == PackPart.position)
 
 
-async def unlock_due(tx: Tx, *, member_id: UUID | None = None, most: int = BATCH) -> int:
+async def unlock_due(
+    tx: Tx, *, member_id: UUID | None = None, most: int = BATCH, look_for_used: bool = True
+) -> int:
     """Give the parts that are due, of one member or of all; answers how many were looked at.
 
     Call it again until it answers 0. Parts of frozen members and of paused batches wait; those of
     closed accounts, and coupons that the member has too many of, lapse and go back to their batch.
+    `look_for_used=False` leaves parts that wait for a coupon's use: of all members they are many,
+    and need be looked at once, not before each batch.
     """
-    await tx.session.execute(_REDEEMED, {"now": tx.now, "member_id": member_id})
+    if look_for_used:
+        await tx.session.execute(_REDEEMED, {"now": tx.now, "member_id": member_id})
     query = (
         select(PackPart, PackItem)
-        .join(
-            PackItem,
-            (PackItem.pack_id == PackPart.pack_id) & (PackItem.position == PackPart.position),
-        )
+        .join(PackItem, _ITEM)
         .where(PackPart.state == PartState.LOCKED, PackPart.unlocks_at <= tx.now)
         .order_by(PackPart.unlocks_at, PackPart.member_id, PackPart.claim_id, PackPart.position)
         .limit(most)
@@ -85,21 +90,29 @@ def _in_lock_order(due: Due) -> tuple[bool, UUID, UUID]:
     return item.offer_id is None, item.offer_id or part.member_id, part.member_id
 
 
-async def lapse_hopeless(tx: Tx, *, most: int = BATCH) -> int:
+async def lapse_hopeless(tx: Tx, *, most: int = LAPSING) -> int:
     """End parts that wait for a coupon nobody will use any more; answers how many.
 
     That is one which expired or was revoked, or whose order came to nothing so soon that its use
     was never seen.
     Call it again until it answers 0: a part after one that lapsed lapses in its turn.
     """
-    keys = (await tx.session.execute(_HOPELESS, {"most": most})).all()
-    lapsing: list[Due] = []
-    for key in keys:
-        part = await tx.session.get_one(PackPart, tuple(key), populate_existing=True)
-        item = await tx.session.get_one(PackItem, (part.pack_id, part.position))
-        lapsing.append((part, item))
-    await lapse(tx, lapsing)
-    return len(lapsing)
+    keys = [tuple(key) for key in await tx.session.execute(_HOPELESS, {"most": most})]
+    if keys:
+        await lapse(tx, await _by_key(tx, keys))
+    return len(keys)
+
+
+async def _by_key(tx: Tx, keys: Sequence[tuple[object, ...]]) -> list[Due]:
+    key = PackPart.member_id, PackPart.claim_id, PackPart.position
+    rows = await tx.session.execute(
+        select(PackPart, PackItem)
+        .join(PackItem, _ITEM)
+        .where(tuple_(*key).in_(keys))
+        .order_by(*key)
+        .execution_options(populate_existing=True)
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 async def _of_active(tx: Tx, due: Sequence[Due]) -> list[Due]:

@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
 
 from app import coupons, gifts, points
 from app.gifts import ItemDraft, PackOnce, PackState, PartState, Unlock
@@ -172,6 +172,53 @@ async def test_who_may_not_claim_hears_why(database: Database) -> None:
     await claim(database, single.id, one)
     with pytest.raises(gifts.PackSoldOut):
         await claim(database, single.id, await person(database))
+
+
+async def test_used_coupons_are_looked_for_once_and_not_before_each_batch(
+    database: Database,
+) -> None:
+    one = await person(database)
+    async with database.begin() as tx:
+        items = [await make.coupon_item(tx)]
+        items.append(ItemDraft(Unlock.WHEN_PREVIOUS_REDEEMED, points=7))
+        pack = await make.pack(tx, items=items, stock=1)
+    made = await claim(database, pack.id, one)
+    await use_first_coupon(database, made)
+    async with database.begin() as tx:
+        assert await gifts.unlock_due(tx, look_for_used=False) == 0
+    assert await states(database, made) == [PartState.GIVEN, PartState.LOCKED]
+    assert await unlock(database) == 1
+    assert await states(database, made) == [PartState.GIVEN, PartState.GIVEN]
+
+
+async def test_many_parts_lapse_by_as_many_statements_as_one(
+    database: Database, clock: TestClock
+) -> None:
+    async with database.begin() as tx:
+        items = [await make.coupon_item(tx)]
+        items.append(ItemDraft(Unlock.WHEN_PREVIOUS_REDEEMED, points=7))
+        pack = await make.pack(tx, items=items, stock=9)
+    for _ in range(9):
+        await claim(database, pack.id, await person(database))
+    clock.advance(days=8)
+    async with database.begin() as tx:
+        await coupons.expire_due(tx)
+    sent: list[str] = []
+
+    def note(*told: object) -> None:
+        sent.append(str(told[2]))
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    try:
+        counts: list[int] = []
+        for most in (1, 8):
+            sent.clear()
+            async with database.begin() as tx:
+                assert await gifts.lapse_hopeless(tx, most=most) == most
+            counts.append(len(sent))
+    finally:
+        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+    assert counts[0] == counts[1]
 
 
 async def test_parts_after_an_unused_coupon_lapse_and_go_back(
