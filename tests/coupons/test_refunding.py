@@ -322,6 +322,30 @@ async def test_two_refunds_at_once_free_the_money_once(database: Database) -> No
     assert await outcomes(database, coupon) == [ReturnOutcome.CAME_BACK]
 
 
+async def test_of_two_returns_of_one_instant_the_last_is_the_same_however_they_lie(
+    database: Database,
+) -> None:
+    async with database.begin() as tx:
+        coupon = await make.coupon(tx, member_id=(await member(tx)).id)
+        for order_ref in ("B", "A"):
+            tx.session.add(
+                Return(
+                    member_id=coupon.member_id,
+                    coupon_id=coupon.id,
+                    order_ref=order_ref,
+                    discount_fen=1,
+                    explanation={},
+                    redeemed_at=tx.now,
+                    outcome=ReturnOutcome.CAME_BACK,
+                    at=tx.now,
+                )
+            )
+            await tx.session.flush()
+    key = (coupon.member_id, coupon.id)
+    async with database.read() as read:
+        assert (await coupons.last_returns(read, [key]))[key].order_ref == "B"
+
+
 @settings(max_examples=200, deadline=None)
 @given_by(basket=BASKETS, candidates=offers(4), back=st.lists(st.integers(0, 5), min_size=3))
 def test_discounts_never_grow_and_nobody_pays_for_a_return(
