@@ -170,6 +170,8 @@ class _Sheet:
 
     def weights(self, terms: Terms) -> list[int]:
         """What is left of the lines in scope, 0 for the others."""
+        if not terms.skus and not terms.categories:
+            return self.amounts
         pairs = zip(self.lines, self.amounts, strict=True)
         return [amount if terms.covers(line) else 0 for line, amount in pairs]
 
@@ -195,6 +197,17 @@ def price(
     InvalidInput for a basket that cannot be.
     """
     check_basket(basket)
+    return price_checked(basket, offers, prior=prior, points=points)
+
+
+def price_checked(
+    basket: Basket,
+    offers: Iterable[Offer],
+    *,
+    prior: Prior | None = None,
+    points: PointsUse | None = None,
+) -> Pricing:
+    """`price` of a basket that is known to be sound, for those who price it many times."""
     before = prior or Prior((0,) * len(basket.lines))
     pairs = zip(basket.lines, before.lines, strict=True)
     sheet = _Sheet(
@@ -204,7 +217,9 @@ def price(
         shipping=basket.shipping_fen - before.shipping_fen,
     )
     chosen = tuple(sorted(offers, key=lambda offer: offer.turn))
-    staged = {stage: [offer for offer in chosen if offer.stage is stage] for stage in Stage}
+    staged: dict[Stage, list[Offer]] = {stage: [] for stage in Stage}
+    for offer in chosen:
+        staged[offer.stage].append(offer)
     exchanged = [_exchange(sheet, offer) for offer in staged[Stage.EXCHANGE]]
     for offer in [*staged[Stage.ITEM], *staged[Stage.CATEGORY], *staged[Stage.ORDER]]:
         _take_off_goods(sheet, offer)

@@ -209,11 +209,18 @@ def apportion(amount: int, weights: Sequence[int]) -> tuple[int, ...]:
     ((34, 33, 33), (0, 2, 3))
     """
     total = sum(weights)
-    parts = [divmod(amount * weight, total) for weight in weights]
-    left = amount - sum(part for part, _ in parts)
-    order = sorted(range(len(weights)), key=lambda at: (-parts[at][1], at))
-    extra = frozenset(order[:left])
-    return tuple(part + (at in extra) for at, (part, _) in enumerate(parts))
+    shares: list[int] = []
+    rests: list[tuple[int, int]] = []
+    for at, weight in enumerate(weights):
+        share, rest = divmod(amount * weight, total)
+        shares.append(share)
+        rests.append((-rest, at))
+    left = amount - sum(shares)
+    if left:
+        rests.sort()
+        for _, at in rests[:left]:
+            shares[at] += 1
+    return tuple(shares)
 
 
 def yuan(fen: int) -> str:

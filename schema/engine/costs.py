@@ -3,13 +3,14 @@
 Every object of an answer costs 1 and a leaf nothing, whatever the object is: a connection, its
 `pageInfo`, an edge and its node are four. A connection's lists hold `first` (or `last`) objects, a
 plain list what its field's metadata says under `SIZE`, else `Rates.list_size`. A root field of a
-mutation costs 10 in place of 1, introspection a flat sum. Of selections that only one concrete type
+mutation costs 10 in place of 1, one that `Rates.heavy` names what that says, introspection a flat
+sum. Of selections that only one concrete type
 can match, the dearest counts. What `@skip` or `@include` may leave out counts: a cost asked for is
 never less than what comes, unless a plain list is longer than was reckoned.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
@@ -43,6 +44,9 @@ class Rates:
     list_size: int = 10
     # A root field of a mutation: it writes, and often waits for a lock.
     mutation: int = 10
+    # Root fields of queries whose work is in reckoning, not in objects: a basket's best price tries
+    # thousands of combinations.
+    heavy: Mapping[str, int] = field(default_factory=lambda: {"priceBasket": 250})
     # `__schema` or `__type` with all that is below: outside production only.
     introspection: int = 1_000
 

@@ -32,15 +32,14 @@ class Counter:
     """Counts the objects of one operation's answers."""
 
     shape: Shape
-    # Costs that do not go by the objects that come back: of mutations and introspection.
+    # Costs that do not go by the objects that come back: of mutations, introspection and root
+    # fields that are heavy.
     flat: dict[str, int]
-    is_mutation: bool
 
     def count(self, data: dict[str, Any] | None) -> int:
         """The objects below the root, at least 1.
 
-        A root field of a mutation costs its flat sum even where its object is a refusal: the work
-        was done.
+        A field with a flat sum costs that even where its object is a refusal: the work was done.
         """
         if data is None:
             return 1
@@ -48,7 +47,7 @@ class Counter:
         for key, inner in self.shape:
             value = data.get(key)
             found += _objects(value, inner)
-            if self.is_mutation and type(value) is dict:
+            if key in self.flat and type(value) is dict:
                 found -= 1  # part of the flat sum
         for key, cost in self.flat.items():
             found += cost if key in data else 0
@@ -73,8 +72,10 @@ def counter_of(
             flat[key] = rates.introspection
         elif is_mutation and name != "__typename":
             flat[key] = rates.mutation
+        elif not is_mutation and name in rates.heavy:
+            flat[key] = rates.heavy[name]
     plain = {key: nodes for key, nodes in roots.items() if nodes[0].name.value not in INTROSPECTION}
-    return Counter(_shape(plain, fragments), flat, is_mutation)
+    return Counter(_shape(plain, fragments), flat)
 
 
 def _shape(fields: dict[str, list[FieldNode]], fragments: Fragments) -> Shape:

@@ -260,8 +260,11 @@ class Tallies:
         inside: Tally,
     ) -> None:
         """Set what one field costs, by its type and the caller's page size."""
-        root = parent is not None and parent is self.schema.mutation_type
-        unit = self.rates.mutation if root and node.name.value != "__typename" else 0
+        name, unit = node.name.value, 0
+        if parent is not None and parent is self.schema.mutation_type and name != "__typename":
+            unit = self.rates.mutation
+        elif parent is not None and parent is self.schema.query_type:
+            unit = self.rates.heavy.get(name, 0)
         if node.selection_set is None:
             tally.cost = unit
             return

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import process_time
 from uuid import UUID
 
 from hypothesis import given, settings
@@ -259,3 +260,21 @@ def test_many_coupons_are_chosen_from_in_bounded_work() -> None:
     found = best_price(CART, many)
     assert found.saved_fen >= price(CART, many[:5]).saved_fen
     check(found)
+
+
+def test_many_coupons_on_a_full_basket_cost_no_more_than_some_hundred_prices() -> None:
+    lines = [Line(f"sku-{number}", "", 1, 1_000) for number in range(250)]
+    basket = Basket(lines)
+    # Each asks for nearly everything, so that they are in each other's way.
+    many = [
+        offer(number, Kind.FIXED, 500 + number, threshold_fen=250_000 - number % 7 * 500)
+        for number in range(1, 31)
+    ]
+    begun = process_time()
+    price(basket, many)
+    once = process_time()
+    found = best_price(basket, many)
+    took = process_time() - once
+    assert found.saved_fen > 0
+    assert not found.complete
+    assert took < 500 * (once - begun)

@@ -47,6 +47,12 @@ async def test_answers_say_what_they_cost(asker: Asker) -> None:
     assert set(cost["throttle"]) == {"maximum", "available", "restoreRate"}
 
 
+async def test_what_is_work_and_few_objects_costs_what_it_is(asker: Asker) -> None:
+    price = "priceBasket(basket: {lines: []}) { payableFen }"
+    cost = (await asker.ask(f"{{ {price} b: {price} }}")).json["extensions"]["cost"]
+    assert cost["requested"] == 2 * 250
+
+
 async def test_a_document_that_fails_gets_nothing_back(asker: Asker) -> None:
     # The error takes everything along, and what it took along was worked for.
     failing = await asker.ask("{ me { coupons(first: 50) { nodes { id } } } }")
