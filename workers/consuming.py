@@ -9,13 +9,13 @@ time, and puts back what is in nobody's hands. A request may also arrive long af
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from dramatiq import Broker, Consumer, Message, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import compute_backoff
-from dramatiq.errors import ConnectionClosed
+from dramatiq.errors import ConnectionClosed, DecodeError
 from dramatiq.middleware import Retries
 
 from app.kernel.log import logger
@@ -76,7 +76,7 @@ class SureConsumer(Consumer):
         self._queue = queue_name
         self._prefetch = prefetch
         self._timeout = timeout
-        self._fetched: deque[bytes] = deque()
+        self._fetched: deque[Message[Any]] = deque()
         self._misses = 0
         self._looks_at = 0.0
         self._is_away = False
@@ -87,8 +87,12 @@ class SureConsumer(Consumer):
             self._fetch()
         if not self._fetched:
             return None
-        message = Message[Any].decode(self._fetched.popleft())
-        return MessageProxy(message)
+        return MessageProxy(self._fetched.popleft())
+
+    def close(self) -> None:
+        """Let go of what was fetched and not given to anybody: the next look puts it back."""
+        self._in_hand.difference_update(redis_id(message) for message in self._fetched)
+        self._fetched.clear()
 
     def ack(self, message: MessageProxy) -> None:
         """Say that a message is done. Raises ConnectionClosed while that cannot be said."""
@@ -135,13 +139,21 @@ class SureConsumer(Consumer):
             log.info("jobs go on", queue=self._queue)
             self._is_away = False
         # A message whose text Redis has lost is none.
-        self._fetched.extend(raw for raw in found if raw is not None)
-        self._in_hand.update(redis_id(Message[Any].decode(raw)) for raw in self._fetched)
+        self._fetched.extend(self._readable(raw for raw in found if raw is not None))
+        self._in_hand.update(redis_id(message) for message in self._fetched)
         if self._fetched:
             self._misses = 0
             return
         self._misses, pause = compute_backoff(self._misses, max_backoff=self._timeout)
         time.sleep(pause / 1000)
+
+    def _readable(self, found: Iterable[bytes]) -> Iterator[Message[Any]]:
+        """The messages that are some; of others the log tells, and they hold nobody up."""
+        for raw in found:
+            try:
+                yield Message[Any].decode(raw)
+            except DecodeError:
+                log.exception("a job that cannot be read", queue=self._queue)
 
     def _put_back(self) -> None:
         """Put back what was handed to us and did not arrive."""

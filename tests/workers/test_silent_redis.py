@@ -168,3 +168,23 @@ async def test_delayed_messages_outlive_a_silence(redis: Redis, settings: Settin
         await asyncio.sleep(0.8)
         at.line.mend()
         await until(lambda: all(done[key] for key in "abc"), "the second tries")
+
+
+async def test_what_is_no_message_holds_nobody_up(redis: Redis, settings: Settings) -> None:
+    async with working(settings) as (at, send):
+        await asyncio.to_thread(at.broker.do_enqueue, "silent", "rubbish", b"{")
+        for number in range(3):
+            await send(message_for(note, {"key": str(number)}))
+        await until(lambda: len(done) == 3, "jobs behind one that cannot be read")
+
+
+async def test_what_a_consumer_leaves_behind_is_done(redis: Redis, settings: Settings) -> None:
+    """It had fetched more than it could give away when it was started anew."""
+    async with working(settings) as (at, send):
+        async with at.paused():
+            for number in range(3):
+                await send(message_for(note, {"key": str(number)}))
+            consumer = at.broker.consume("silent", prefetch=3, timeout=20)
+            assert await asyncio.to_thread(next, consumer) is not None
+            consumer.close()
+        await until(lambda: len(done) == 2, "the jobs that it had not given away")
