@@ -6,7 +6,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+
+import psutil
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +47,13 @@ def linli(*words: str, env: Mapping[str, str]) -> Ran:
         raise RuntimeError(f"linli {' '.join(words)}\n{output[-2000:]}")
     peak = usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
     return Ran(output, seconds, usage.ru_utime + usage.ru_stime, peak)
+
+
+def seconds_of(pid: int) -> float:
+    """Processor seconds of a running process and all that it started, the ended ones included."""
+    root, spent = psutil.Process(pid), 0.0
+    for process in (root, *root.children(recursive=True)):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            spent += times.user + times.system + times.children_user + times.children_system
+    return spent

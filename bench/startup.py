@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx2
 
-from bench.processes import environment
+from bench.processes import environment, seconds_of
 
 PATIENCE_SECONDS = 300
 BANNER = "Linli is ready"
@@ -23,8 +23,10 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(data: Path, log: Path) -> tuple[float, float]:
-    """Seconds until it says that all is ready, and from Ctrl-C until all has ended."""
+def start(data: Path, log: Path) -> tuple[float, float, float]:
+    """Seconds until it says that all is ready, of the clock and of processors, and from Ctrl-C
+    until all has ended.
+    """
     port = _free_port()
     env = environment(data_dir=str(data), port=str(port))
     with log.open("wb") as said:
@@ -41,11 +43,12 @@ def start(data: Path, log: Path) -> tuple[float, float]:
                 raise RuntimeError(log.read_text(errors="replace")[-3000:])
             time.sleep(0.05)
         ready = time.perf_counter() - begun
+        spent = seconds_of(process.pid)
         time.sleep(1)
         stopping = time.perf_counter()
         os.kill(process.pid, signal.SIGINT)
         process.wait(60)
-        return ready, time.perf_counter() - stopping
+        return ready, spent, time.perf_counter() - stopping
 
 
 def _ready(log: Path, port: int) -> bool:
@@ -61,8 +64,12 @@ def main() -> int:
     """Print seconds to ready and to stop, twice on the same data."""
     with tempfile.TemporaryDirectory() as place:
         for name in ("first, with the demo", "second"):
-            ready, stopped = start(Path(place) / "data", Path(place) / "log")
-            print(f"{name:<22} ready after {ready:5.1f} s, stopped in {stopped:4.1f} s", flush=True)
+            ready, spent, stopped = start(Path(place) / "data", Path(place) / "log")
+            print(
+                f"{name:<22} ready after {ready:5.1f} s ({spent:.1f} of processors), "
+                f"stopped in {stopped:4.1f} s",
+                flush=True,
+            )
     return 0
 
 
