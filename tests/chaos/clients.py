@@ -39,6 +39,7 @@ STREAM_OVER = {
     "TOKEN_EXPIRED",
 }
 ATTEMPT_SECONDS = 20
+KEPT_SECONDS = 1.0
 LONGEST_PAUSE = 1.0
 HELLO_SECONDS = 20
 
@@ -59,7 +60,12 @@ class Crowd:
     def __init__(self, urls: list[str], *, connections: int = 200) -> None:
         self._urls = urls
         self._turn = itertools.count()
-        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+        limits = httpx2.Limits(
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            # Sooner than the server lets go of it, or a request may meet a line just hung up.
+            keepalive_expiry=KEPT_SECONDS,
+        )
         self._client = httpx2.AsyncClient(timeout=ATTEMPT_SECONDS, limits=limits)
         self.codes: Counter[str] = Counter()
 
