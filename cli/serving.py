@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+from typing import Final
 
 import typer
 import uvicorn
@@ -11,6 +12,10 @@ from app.kernel.config import Settings
 from app.kernel.garbage import collect_rarely
 from cli.session import open_stores
 from cli.starting import SAYS, require_documents, settings_or_exit
+
+# Longer than balancers keep a line that nothing is said on (60 s is the rule): whoever closes it
+# first may do so just as the other sends a request, which is then lost.
+IDLE_SECONDS: Final = 75
 
 
 def serve() -> None:
@@ -36,6 +41,7 @@ def serve() -> None:
             proxy_headers=False,
             ws=SocketProtocol,
             timeout_graceful_shutdown=5,
+            timeout_keep_alive=IDLE_SECONDS,
             server_header=False,
         )
 
