@@ -67,6 +67,13 @@ class TestClock:
         return self.now
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are told by their place: of what is compressed they hold the second it was made in,
+    and all processes of a run must come to the same names.
+    """
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """A cluster of this test process; it keeps nothing through a power cut, to be quick."""

@@ -50,7 +50,7 @@ EXPECTED = [
         PLAIN.rstrip().encode(),
         PLAIN.encode("utf-16"),
         codecs.BOM_UTF16_BE + PLAIN.encode("utf-16-be"),
-        gzip.compress(PLAIN.encode()),
+        gzip.compress(PLAIN.encode(), mtime=0),
         PLAIN.replace(",", ";").replace(".", ",").encode(),
         PLAIN.replace(",", "\t").encode(),
         PLAIN.replace(",", "|").encode(),
