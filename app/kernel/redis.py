@@ -40,12 +40,13 @@ class Silent(RedisError):
     """A channel on which not even a ping is answered."""
 
 
+def _limits() -> dict[str, Any]:
+    return {"socket_connect_timeout": CONNECT_SECONDS, "socket_timeout": SILENT_SECONDS}
+
+
 def connect(url: str) -> Redis:
     """A client for event loops; nothing is connected yet."""
-    limits: dict[str, Any] = {
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": SILENT_SECONDS,
-    }
+    limits = _limits()
     retry = AsyncRetry(ConstantBackoff(RETRY_SECONDS), 1)
     if not is_cluster(url):
         return AsyncRedis.from_url(url, retry=retry, **limits)
@@ -57,10 +58,7 @@ def connect(url: str) -> Redis:
 
 def connect_blocking(url: str) -> BlockingRedis:
     """A client for threads. One of a cluster connects here and now: it may raise one of AWAY."""
-    limits: dict[str, Any] = {
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": SILENT_SECONDS,
-    }
+    limits = _limits()
     retry = Retry(ConstantBackoff(RETRY_SECONDS), 1)
     if not is_cluster(url):
         return redis.Redis.from_url(url, retry=retry, **limits)
